@@ -1,0 +1,38 @@
+# The commands a developer types: run, test, check and format the project. Nothing is built here.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt
+
+# rustup's programs count as installed even where a shell profile has not put them on PATH.
+ifeq ($(shell command -v cargo),)
+cargo_bin := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+ifneq ($(wildcard $(cargo_bin)/cargo),)
+export PATH := $(cargo_bin):$(PATH)
+endif
+endif
+
+# Arguments handed on by `run` and `test`, e.g. `make test ARGS='--test it tasks'`.
+ARGS ?=
+
+shell_scripts := $(shell grep -lE '^.!/.*bash' scripts/* .ci/* 2>/dev/null)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## Build the server and run it on the embedded database
+	@echo 'Building and starting taskwire (the first build takes some minutes; Ctrl-C stops the server)' >&2
+	@cargo run --release --locked -- serve $(ARGS)
+
+test: ## Run every test, on SQLite and on a throw-away PostgreSQL
+	@scripts/with-postgres cargo test --locked $(ARGS)
+
+lint: ## Check format, lints, API documentation and shell scripts; changes nothing
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	@for script in $(shell_scripts); do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi
+
+fmt: ## Format the Rust sources
+	cargo fmt

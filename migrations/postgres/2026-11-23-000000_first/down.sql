@@ -1,0 +1,6 @@
+drop table service_secrets;
+drop table task_changes;
+drop table tasks;
+drop table sessions;
+drop table emails;
+drop table users;

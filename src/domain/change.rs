@@ -1,0 +1,113 @@
+//! What the change log says of a task: which kind of change, and of which fields.
+
+/// The kind of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeType {
+    /// The task came into being.
+    Created,
+    /// Fields of the task changed.
+    Updated,
+    /// The task was put away, to be purged later.
+    Deleted,
+    /// The task was taken back.
+    Undeleted,
+    /// The task is gone for good.
+    Purged,
+}
+
+impl ChangeType {
+    /// The number under which it is stored.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Created => 1,
+            Self::Updated => 2,
+            Self::Deleted => 3,
+            Self::Undeleted => 4,
+            Self::Purged => 5,
+        }
+    }
+
+    /// The kind with this number.
+    pub const fn from_code(code: i16) -> Option<Self> {
+        Some(match code {
+            1 => Self::Created,
+            2 => Self::Updated,
+            3 => Self::Deleted,
+            4 => Self::Undeleted,
+            5 => Self::Purged,
+            _ => return None,
+        })
+    }
+}
+
+/// A field of a task that a caller can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskField {
+    /// `title`
+    Title,
+    /// `description`
+    Description,
+    /// `completed`
+    Completed,
+    /// `priority`
+    Priority,
+    /// `due_time`
+    DueTime,
+    /// `labels`
+    Labels,
+}
+
+impl TaskField {
+    /// Every field, in the order of the API.
+    pub const ALL: [Self; 6] =
+        [Self::Title, Self::Description, Self::Completed, Self::Priority, Self::DueTime, Self::Labels];
+
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::Description => "description",
+            Self::Completed => "completed",
+            Self::Priority => "priority",
+            Self::DueTime => "due_time",
+            Self::Labels => "labels",
+        }
+    }
+
+    const fn bit(self) -> i16 {
+        1 << self as i16
+    }
+}
+
+/// A set of fields, small enough to be stored as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskFields(i16);
+
+impl TaskFields {
+    /// The set with this number; bits that stand for no field are dropped.
+    pub fn from_bits(bits: i16) -> Self {
+        Self(bits & TaskField::ALL.iter().fold(0, |all, field| all | field.bit()))
+    }
+
+    /// The number under which the set is stored.
+    pub const fn bits(self) -> i16 {
+        self.0
+    }
+
+    /// Adds a field when `changed`.
+    pub fn note(&mut self, field: TaskField, changed: bool) {
+        if changed {
+            self.0 |= field.bit();
+        }
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The fields in the set, in the order of the API.
+    pub fn iter(self) -> impl Iterator<Item = TaskField> {
+        TaskField::ALL.into_iter().filter(move |field| self.0 & field.bit() != 0)
+    }
+}

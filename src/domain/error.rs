@@ -1,0 +1,214 @@
+//! Everything that can go wrong, in the words of the domain.
+//!
+//! `api/status.rs` turns each variant into a gRPC status; nothing else does.
+
+use std::borrow::Cow;
+
+use super::{Etag, Timestamp};
+
+/// The result of everything that can fail by a rule.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a value is refused. Becomes the `reason` of an `INVALID_ARGUMENT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidReason {
+    /// A field breaks its rule.
+    Field,
+    /// An update mask names something that is no field.
+    FieldMask,
+    /// A filter cannot be read.
+    Filter,
+    /// An order cannot be read.
+    OrderBy,
+    /// A page token was not made by this service, or was altered.
+    PageToken,
+    /// A page token belongs to another caller or another list.
+    PageTokenMismatch,
+    /// A password is shorter than the minimum.
+    PasswordTooShort,
+    /// A password is one that everybody tries first.
+    PasswordCommon,
+    /// The message is no protobuf of the expected type.
+    Malformed,
+}
+
+/// The rule that a value breaks, without the place where it stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The kind of refusal.
+    pub reason: InvalidReason,
+    /// The rule in words a caller can act on. Never repeats the value.
+    pub text: Cow<'static, str>,
+}
+
+impl Rule {
+    /// A broken rule of an ordinary field.
+    pub fn field(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(InvalidReason::Field, text)
+    }
+
+    /// A broken rule of the given kind.
+    pub fn of(reason: InvalidReason, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, text: text.into() }
+    }
+
+    /// The rule together with the path of the field that breaks it.
+    pub fn at(self, field: impl Into<Cow<'static, str>>) -> Violation {
+        Violation { field: field.into(), rule: self }
+    }
+}
+
+/// One violated field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field in the request, as in `task.title`.
+    pub field: Cow<'static, str>,
+    /// What it violates.
+    pub rule: Rule,
+}
+
+/// Collects every violated field of a request, so that a caller learns of all of them at once.
+#[derive(Debug, Default)]
+pub struct Violations {
+    found: Vec<Violation>,
+}
+
+impl Violations {
+    /// Takes the value out of a parsed field, or notes the violation and answers `None`.
+    pub fn check<T>(&mut self, field: &'static str, parsed: Result<T, Rule>) -> Option<T> {
+        parsed.map_err(|rule| self.found.push(rule.at(field))).ok()
+    }
+
+    /// Notes a violation.
+    pub fn add(&mut self, violation: Violation) {
+        self.found.push(violation);
+    }
+
+    /// Fails with everything noted so far; `Ok` when nothing was.
+    pub fn finish(self) -> Result<()> {
+        if self.found.is_empty() { Ok(()) } else { Err(Error::Invalid(self.found)) }
+    }
+
+    /// The value, when it was parsed and nothing else was violated either.
+    pub fn finish_with<T>(self, value: Option<T>) -> Result<T> {
+        self.finish()?;
+        value.ok_or_else(|| Error::Internal("a field was dropped without a violation".into()))
+    }
+}
+
+/// What a name can lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `users/{user}/tasks/{task}`
+    Task,
+    /// `users/{user}`
+    User,
+    /// `users/{user}/sessions/{session}`
+    Session,
+}
+
+/// Everything that an operation can answer instead of a result.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Fields that break their rules, all of them; never empty.
+    #[error("the request breaks {} rule(s)", .0.len())]
+    Invalid(Vec<Violation>),
+    /// Below one's own account, what does not exist.
+    #[error("{0:?} not found")]
+    NotFound(Resource),
+    /// A task with this id exists already, deleted or not.
+    #[error("a task with this id already exists")]
+    TaskAlreadyExists,
+    /// An account with this email exists already.
+    #[error("an account with this email already exists")]
+    UserAlreadyExists,
+    /// Undelete of a task that is not deleted.
+    #[error("the task is not deleted")]
+    TaskNotDeleted,
+    /// The task is deleted; only undelete may change it.
+    #[error("the task is deleted")]
+    TaskDeleted,
+    /// The etag given is not the current one.
+    #[error("the etag is not the current one")]
+    EtagMismatch {
+        /// The current etag.
+        current: Etag,
+    },
+    /// Two writers met; trying again may work.
+    #[error("a concurrent change got in the way")]
+    Conflict,
+    /// The user has as many live tasks as are allowed.
+    #[error("the quota of {limit} tasks is used up")]
+    QuotaExceeded {
+        /// Live tasks that one user may have.
+        limit: i64,
+    },
+    /// Somebody else's account.
+    #[error("access to this parent is denied")]
+    ParentAccessDenied,
+    /// Only administrators may do this.
+    #[error("only an administrator may do this")]
+    AdminRequired,
+    /// Registration is closed.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// The account is disabled.
+    #[error("the account is disabled")]
+    UserDisabled,
+    /// No bearer token was sent.
+    #[error("a bearer token is required")]
+    TokenMissing,
+    /// The bearer token is not one of ours, or was altered.
+    #[error("the bearer token is not valid")]
+    TokenInvalid,
+    /// The bearer token was ours, until it expired.
+    #[error("the bearer token has expired")]
+    TokenExpired,
+    /// The session has ended.
+    #[error("the session has ended")]
+    SessionRevoked,
+    /// Email and password do not belong together.
+    #[error("email or password is wrong")]
+    CredentialsInvalid,
+    /// The refresh token is not one of ours, or has expired.
+    #[error("the refresh token is not valid")]
+    RefreshTokenInvalid,
+    /// A refresh token was used again after its successor; its session is ended.
+    #[error("the refresh token was used before; the session has been ended")]
+    RefreshTokenReused,
+    /// The service does not have this method.
+    #[error("the method does not exist")]
+    MethodUnknown,
+    /// More work is waiting than can be done in time.
+    #[error("the service is busy")]
+    Overloaded,
+    /// The database does not answer.
+    #[error("the storage is unavailable: {0}")]
+    StorageUnavailable(String),
+    /// The disk is full; reading goes on.
+    #[error("the storage is full")]
+    StorageFull,
+    /// It took too long.
+    #[error("the deadline has passed")]
+    DeadlineExceeded,
+    /// A bug, or a row that breaks an invariant. The text is for the log alone.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A single violated field.
+    pub fn invalid(violation: Violation) -> Self {
+        Self::Invalid(vec![violation])
+    }
+
+    /// A stored value that the domain would never have written.
+    pub fn corrupt(what: &str, rule: &Rule) -> Self {
+        Self::Internal(format!("a stored {what} breaks its rule: {}", rule.text))
+    }
+
+    /// A time that does not fit the calendar of the service.
+    pub fn corrupt_time(at: i64) -> Self {
+        Self::Internal(format!("a stored time is out of range: {at} µs; from {} to {} is allowed", Timestamp::MIN.as_micros(), Timestamp::MAX.as_micros()))
+    }
+}

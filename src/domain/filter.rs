@@ -1,0 +1,87 @@
+//! What a list is filtered by: the tree, not its spelling (`api/filter.rs`) nor its SQL (`storage/filter.rs`).
+//!
+//! The logic has two values only. A comparison with an absent time is false, so its negation is true.
+
+use super::{Priority, Timestamp};
+
+/// A condition on tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// All of them hold; with none, every task matches.
+    All(Vec<Filter>),
+    /// At least one of them holds.
+    Any(Vec<Filter>),
+    /// It does not hold.
+    Not(Box<Filter>),
+    /// A single condition.
+    Is(Condition),
+}
+
+impl Filter {
+    /// The filter that every task passes.
+    pub const fn everything() -> Self {
+        Self::All(Vec::new())
+    }
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// A time of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeField {
+    /// When it was made.
+    Create,
+    /// When it last changed.
+    Update,
+    /// When it is due; may be absent.
+    Due,
+    /// When it was completed; may be absent.
+    Complete,
+}
+
+/// A field that may be absent or empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresentField {
+    /// `description`
+    Description,
+    /// `due_time`
+    DueTime,
+    /// `complete_time`
+    CompleteTime,
+    /// `labels`
+    Labels,
+}
+
+/// A single condition. The texts of `TitleContains` and `Word` are folded (`text::fold`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It is completed, or is not.
+    Completed(bool),
+    /// Its priority compares so; LOW < MEDIUM < HIGH.
+    Priority(Comparison, Priority),
+    /// Its title is exactly this.
+    TitleIs(String),
+    /// Its title contains this.
+    TitleContains(String),
+    /// This time of it is there and compares so.
+    Time(TimeField, Comparison, Timestamp),
+    /// This field is there and not empty.
+    Present(PresentField),
+    /// It carries exactly this label.
+    HasLabel(String),
+    /// Its title or its description contains this.
+    Word(String),
+}

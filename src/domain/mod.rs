@@ -1,0 +1,29 @@
+//! The rules: types that cannot hold a wrong value, what a change does, what can go wrong.
+//!
+//! Nothing here does I/O, and nothing here names tonic, prost or diesel. Every other floor may look
+//! in here; this one looks at no other.
+
+mod change;
+mod error;
+mod filter;
+mod id;
+mod owner;
+mod page;
+mod session;
+mod task;
+mod task_write;
+pub mod text;
+mod time;
+mod user;
+
+pub use change::{ChangeType, TaskField, TaskFields};
+pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
+pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
+pub use id::{SessionId, TaskId, UserId};
+pub use owner::Owner;
+pub use page::{Cursor, OrderField, OrderKey, PageSize, SortValue, TaskOrder, TaskPage, TaskQuery};
+pub use session::{Device, NewSession, RefreshSecrets, Session};
+pub use task::{Description, Etag, Labels, NewTask, Priority, Task, TaskPatch, Title};
+pub use task_write::{Decision, TaskWrite, WriteRules};
+pub use time::{Clock, ManualClock, Timestamp};
+pub use user::{DisplayName, Email, NewUser, Role, User, UserPatch};

@@ -1,0 +1,290 @@
+//! Tasks: their fields, each with its rule.
+
+use std::fmt;
+
+use super::{Rule, TaskField, TaskFields, TaskId, Timestamp, UserId, text};
+
+/// What a task is called: 1 to 200 code points after trimming, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title(String);
+
+impl Title {
+    /// Most code points after trimming.
+    pub const MAX_CODE_POINTS: usize = 200;
+
+    /// Trims Unicode white space at both ends and reads the rest.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(raw: &str) -> Result<Self, Rule> {
+        let trimmed = raw.trim();
+        if trimmed.is_empty() {
+            return Err(Rule::field("must not be empty or only white space"));
+        }
+        text::no_controls(trimmed, &[])?;
+        text::at_most(trimmed, Self::MAX_CODE_POINTS)?;
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// More about a task: at most 1000 code points; line feeds and tabs are the only control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description(String);
+
+impl Description {
+    /// Most code points.
+    pub const MAX_CODE_POINTS: usize = 1000;
+
+    /// Reads a description; empty is allowed and different from absent.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(raw: &str) -> Result<Self, Rule> {
+        text::no_controls(raw, &['\n', '\t'])?;
+        text::at_most(raw, Self::MAX_CODE_POINTS)?;
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A set of labels in the order given: at most 20, each 1 to 50 code points without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels(Vec<String>);
+
+impl Labels {
+    /// Most labels of one task, repeated ones counted once.
+    pub const MAX: usize = 20;
+    /// Most code points of one label.
+    pub const MAX_CODE_POINTS: usize = 50;
+
+    /// Reads labels; a repeated one is kept once, where it stood first.
+    ///
+    /// # Errors
+    /// The first rule broken, with the position of the label that breaks it.
+    pub fn parse(raw: Vec<String>) -> Result<Self, Rule> {
+        let mut labels: Vec<String> = Vec::with_capacity(raw.len().min(Self::MAX));
+        for (at, label) in raw.into_iter().enumerate() {
+            Self::check(&label).map_err(|rule| Rule::field(format!("label {at} {}", rule.text)))?;
+            if labels.contains(&label) {
+                continue;
+            }
+            if labels.len() == Self::MAX {
+                return Err(Rule::field(format!("must hold at most {} labels", Self::MAX)));
+            }
+            labels.push(label);
+        }
+        Ok(Self(labels))
+    }
+
+    fn check(label: &str) -> Result<(), Rule> {
+        if label.is_empty() {
+            return Err(Rule::field("must not be empty"));
+        }
+        text::no_controls(label, &[])?;
+        text::at_most(label, Self::MAX_CODE_POINTS)
+    }
+
+    /// The labels in their order.
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The labels in their order.
+    pub fn into_vec(self) -> Vec<String> {
+        self.0
+    }
+}
+
+/// How much a task matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Can wait.
+    Low,
+    /// As usual.
+    #[default]
+    Medium,
+    /// Cannot wait.
+    High,
+}
+
+impl Priority {
+    /// Every priority, lowest first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    /// The number under which it is stored and ordered.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Low => 1,
+            Self::Medium => 2,
+            Self::High => 3,
+        }
+    }
+
+    /// The priority with this number.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.code() == code)
+    }
+}
+
+/// The state of a resource, for the check that it has not changed since it was read. Opaque to callers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Etag(String);
+
+impl Etag {
+    /// The etag of the state with this number.
+    pub fn of(number: i64) -> Self {
+        Self(format!("{number:016x}"))
+    }
+
+    /// An etag as sent; the empty one stands for none.
+    pub fn given(raw: String) -> Option<Self> {
+        (!raw.is_empty()).then_some(Self(raw))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Etag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A task to be made.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its id, the client's or a new one.
+    pub id: TaskId,
+    /// What it is called.
+    pub title: Title,
+    /// More about it.
+    pub description: Option<Description>,
+    /// Whether it is done already.
+    pub completed: bool,
+    /// How much it matters.
+    pub priority: Priority,
+    /// When it is due.
+    pub due_time: Option<Timestamp>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// A task as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Whose it is.
+    pub owner: UserId,
+    /// Its id, unique below its owner.
+    pub id: TaskId,
+    /// What it is called.
+    pub title: Title,
+    /// More about it.
+    pub description: Option<Description>,
+    /// Whether it is done.
+    pub completed: bool,
+    /// How much it matters.
+    pub priority: Priority,
+    /// When it is due.
+    pub due_time: Option<Timestamp>,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// When it last changed in any way. Never runs backwards, even when the clock does.
+    pub update_time: Timestamp,
+    /// When it was completed, while it is.
+    pub complete_time: Option<Timestamp>,
+    /// When it was deleted, while it is.
+    pub delete_time: Option<Timestamp>,
+    /// When it will be gone for good, while it is deleted.
+    pub purge_time: Option<Timestamp>,
+    /// The owner's revision at its last change.
+    pub revision: i64,
+}
+
+impl Task {
+    /// Changes with every change of the task.
+    pub fn etag(&self) -> Etag {
+        Etag::of(self.revision)
+    }
+
+    /// Whether it is deleted.
+    pub const fn is_deleted(&self) -> bool {
+        self.delete_time.is_some()
+    }
+
+    /// The task that `new` becomes, before it has a revision.
+    pub(super) fn create(new: NewTask, owner: UserId, now: Timestamp) -> Self {
+        Self {
+            owner,
+            id: new.id,
+            title: new.title,
+            description: new.description,
+            completed: new.completed,
+            priority: new.priority,
+            due_time: new.due_time,
+            labels: new.labels,
+            create_time: now,
+            update_time: now,
+            complete_time: new.completed.then_some(now),
+            delete_time: None,
+            purge_time: None,
+            revision: 0,
+        }
+    }
+}
+
+/// What to change of a task. The outer `None` leaves a field as it is, the inner one clears it.
+#[derive(Debug, Clone, Default)]
+pub struct TaskPatch {
+    /// A new title; it cannot be cleared.
+    pub title: Option<Title>,
+    /// A new description.
+    pub description: Option<Option<Description>>,
+    /// Done, or not.
+    pub completed: Option<bool>,
+    /// A new priority.
+    pub priority: Option<Priority>,
+    /// A new due time.
+    pub due_time: Option<Option<Timestamp>>,
+    /// New labels, in place of the old ones.
+    pub labels: Option<Labels>,
+}
+
+impl TaskPatch {
+    /// The task after this change and the fields that changed; no fields when nothing did.
+    pub(super) fn apply(self, current: &Task, now: Timestamp) -> (Task, TaskFields) {
+        let mut next = current.clone();
+        next.title = self.title.unwrap_or(next.title);
+        next.description = self.description.unwrap_or(next.description);
+        next.completed = self.completed.unwrap_or(next.completed);
+        next.priority = self.priority.unwrap_or(next.priority);
+        next.due_time = self.due_time.unwrap_or(next.due_time);
+        next.labels = self.labels.unwrap_or(next.labels);
+
+        let mut changed = TaskFields::default();
+        changed.note(TaskField::Title, next.title != current.title);
+        changed.note(TaskField::Description, next.description != current.description);
+        changed.note(TaskField::Completed, next.completed != current.completed);
+        changed.note(TaskField::Priority, next.priority != current.priority);
+        changed.note(TaskField::DueTime, next.due_time != current.due_time);
+        changed.note(TaskField::Labels, next.labels != current.labels);
+
+        if next.completed != current.completed {
+            next.complete_time = next.completed.then_some(now);
+        }
+        (next, changed)
+    }
+}

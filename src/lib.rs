@@ -1,0 +1,3 @@
+//! Taskwire.
+pub mod domain;
+pub mod storage;

@@ -1,0 +1,179 @@
+//! The schema's versions: embedded in the program, applied under a lock, compared before anything is served.
+
+use diesel::migration::{Migration, MigrationSource as _};
+use diesel::pg::Pg;
+use diesel::sql_types::Text;
+use diesel::sqlite::Sqlite;
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::pool::SqliteConn;
+use super::postgres::ConnectFailure;
+use super::{OpenError, Storage, Target, sqlite};
+
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// The key of the advisory lock that lets one replica migrate at a time: "taskwire" in ASCII.
+const LOCK_KEY: i64 = i64::from_be_bytes(*b"taskwire");
+
+/// A migration and whether the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedMigration {
+    /// Its name, which begins with its version.
+    pub name: String,
+    /// Whether it was applied.
+    pub applied: bool,
+}
+
+/// How the schema of the database stands to the one this program wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaState {
+    /// The migrations of this program, oldest first.
+    pub migrations: Vec<AppliedMigration>,
+    /// Versions that the database has and this program does not know.
+    pub unknown: Vec<String>,
+}
+
+impl SchemaState {
+    /// Whether the database has exactly what this program wants.
+    ///
+    /// # Errors
+    /// `SchemaBehind` or `SchemaAhead`.
+    pub fn check(&self) -> Result<(), OpenError> {
+        if let Some(version) = self.unknown.last() {
+            return Err(OpenError::SchemaAhead { version: version.clone() });
+        }
+        match self.migrations.iter().filter(|migration| !migration.applied).count() {
+            0 => Ok(()),
+            pending => Err(OpenError::SchemaBehind { pending }),
+        }
+    }
+}
+
+/// A connection of its own for migrations, outside the pool.
+enum Connection {
+    Postgres(AsyncPgConnection),
+    Sqlite(SqliteConn),
+}
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+impl Storage {
+    /// Connects once, outside the pool, and reads how the schema stands.
+    ///
+    /// # Errors
+    /// `Away` or `Refused` when the database cannot be asked.
+    pub async fn schema_state(&self) -> Result<SchemaState, OpenError> {
+        let mut connection = self.connect().await?;
+        schema_state(&mut connection).await
+    }
+
+    /// Applies what is missing; answers the names of what was applied.
+    ///
+    /// Replicas that start together take turns: on PostgreSQL by an advisory lock, on SQLite by its own lock.
+    ///
+    /// # Errors
+    /// `SchemaAhead` when the database is newer than this program, `Migration` when a step fails.
+    pub async fn migrate(&self) -> Result<Vec<String>, OpenError> {
+        let mut connection = self.connect().await?;
+        if let Connection::Postgres(conn) = &mut connection {
+            // Waiting for the other replica and rewriting a large table may both take longer than a statement may.
+            // The lock goes with the connection.
+            let lock = format!("set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})");
+            conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))?;
+        }
+        let state = schema_state(&mut connection).await?;
+        match state.check() {
+            Ok(()) => return Ok(Vec::new()),
+            Err(OpenError::SchemaBehind { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match run_pending(connection) {
+            Ok(applied) => Ok(applied),
+            // On SQLite another process may have been faster; what counts is where the schema stands now.
+            Err(failed) => match self.schema_state().await?.check() {
+                Ok(()) => Ok(Vec::new()),
+                Err(_) => Err(failed),
+            },
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, OpenError> {
+        match &self.target {
+            Target::Postgres(target) => {
+                let connecting = tokio::time::timeout(self.pool.limits.connect_timeout, target.connect());
+                match connecting.await {
+                    Ok(Ok(connection)) => Ok(Connection::Postgres(connection)),
+                    Ok(Err(ConnectFailure::Away(text))) => Err(OpenError::Away(text)),
+                    Ok(Err(ConnectFailure::Refused(text))) => Err(OpenError::Refused(text)),
+                    Err(_) => Err(OpenError::Away("connecting took too long".into())),
+                }
+            }
+            Target::Sqlite(target) => {
+                let refused = |error: &dyn std::fmt::Display| OpenError::Refused(format!("{}: {error}", target.path().display()));
+                target.prepare().map_err(|error| refused(&error))?;
+                let connection = target.connect(sqlite::Role::Writer, self.pool.limits).await;
+                connection.map(Connection::Sqlite).map_err(|error| refused(&error))
+            }
+        }
+    }
+}
+
+async fn schema_state(connection: &mut Connection) -> Result<SchemaState, OpenError> {
+    let applied = applied_versions(connection).await?;
+    let ours: Vec<(String, String)> = match connection {
+        Connection::Postgres(_) => names::<Pg>(&POSTGRES),
+        Connection::Sqlite(_) => names::<Sqlite>(&SQLITE),
+    }?;
+    let unknown = applied.iter().filter(|version| !ours.iter().any(|(known, _)| known == *version)).cloned().collect();
+    let migrations = ours
+        .into_iter()
+        .map(|(version, name)| AppliedMigration { name, applied: applied.contains(&version) })
+        .collect();
+    Ok(SchemaState { migrations, unknown })
+}
+
+/// Version and name of each embedded migration, oldest first.
+fn names<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Result<Vec<(String, String)>, OpenError>
+where
+    EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
+{
+    let mut all: Vec<Box<dyn Migration<DB>>> = source.migrations().map_err(|error| OpenError::Migration(error.to_string()))?;
+    all.sort_by_key(|migration| migration.name().version().as_owned());
+    Ok(all.iter().map(|migration| (migration.name().version().to_string(), migration.name().to_string())).collect())
+}
+
+/// The versions that the database has, oldest first; none when it was never migrated.
+async fn applied_versions(connection: &mut Connection) -> Result<Vec<String>, OpenError> {
+    // Asked for by hand: the library would first create the table, for which a service's role needs no right.
+    const QUERY: &str = "select version from __diesel_schema_migrations order by version";
+    let rows = match connection {
+        Connection::Postgres(conn) => sql_query(QUERY).load::<VersionRow>(conn).await,
+        Connection::Sqlite(conn) => sql_query(QUERY).load::<VersionRow>(conn).await,
+    };
+    match rows {
+        Ok(rows) => Ok(rows.into_iter().map(|row| row.version).collect()),
+        Err(error) => match error.to_string() {
+            text if text.contains("does not exist") || text.contains("no such table") => Ok(Vec::new()),
+            text => Err(OpenError::Refused(text)),
+        },
+    }
+}
+
+fn run_pending(connection: Connection) -> Result<Vec<String>, OpenError> {
+    let applied = match connection {
+        Connection::Postgres(conn) => AsyncMigrationHarness::new(conn)
+            .run_pending_migrations(POSTGRES)
+            .map(|versions| versions.iter().map(ToString::to_string).collect()),
+        Connection::Sqlite(conn) => AsyncMigrationHarness::new(conn)
+            .run_pending_migrations(SQLITE)
+            .map(|versions| versions.iter().map(ToString::to_string).collect()),
+    };
+    applied.map_err(|error| OpenError::Migration(error.to_string()))
+}

@@ -1,0 +1,155 @@
+//! Storage: diesel-async repositories over two engines, SQLite and PostgreSQL, behind one set of methods.
+//!
+//! The URL's scheme chooses the engine. Nothing here names tonic or the generated code, and no text of a
+//! database leaves here but inside an `Error` meant for the log.
+
+mod error;
+mod filter;
+mod migrations;
+mod pool;
+mod postgres;
+pub(crate) mod schema;
+mod secrets;
+mod sessions;
+mod sql;
+mod sqlite;
+mod tasks;
+pub(crate) mod types;
+mod users;
+
+use std::path::Path;
+
+pub use migrations::{AppliedMigration, SchemaState};
+pub use pool::Limits;
+pub use secrets::Secrets;
+pub use sessions::{Rotation, Sessions};
+pub use tasks::Tasks;
+pub use users::{Account, Users};
+
+use crate::domain::{Error, Result};
+use pool::{Pool, with_conn};
+
+/// Why the storage cannot be used.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum OpenError {
+    /// The URL is wrong; the text completes "the URL …".
+    #[error("the database URL {0}")]
+    Url(String),
+    /// The database does not answer now, and may later.
+    #[error("the database does not answer: {0}")]
+    Away(String),
+    /// The database answers and refuses; only a person can mend it.
+    #[error("the database refuses: {0}")]
+    Refused(String),
+    /// The schema is older than the program.
+    #[error("the database schema is older than this program ({pending} migration(s) to apply): run `taskwire migrate up`, or start with --migrate")]
+    SchemaBehind {
+        /// How many migrations are missing.
+        pending: usize,
+    },
+    /// The schema is newer than the program.
+    #[error("the database schema is newer than this program (it holds {version}, which this program does not know): run a newer taskwire")]
+    SchemaAhead {
+        /// The newest version that is not known.
+        version: String,
+    },
+    /// A migration failed.
+    #[error("a migration failed: {0}")]
+    Migration(String),
+}
+
+#[derive(Debug, Clone)]
+enum Target {
+    Postgres(postgres::Target),
+    Sqlite(sqlite::Target),
+}
+
+impl std::fmt::Debug for postgres::Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Target").field(&self.shown()).finish()
+    }
+}
+
+/// The database of the service. Cheap to clone; clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    target: Target,
+    pool: Pool,
+}
+
+impl Storage {
+    /// Reads the URL and prepares the connections; none is made yet.
+    ///
+    /// `sqlite:path` names a file, `postgres://user:password@host:port/database` a server.
+    ///
+    /// # Errors
+    /// `OpenError::Url` with what is wrong; the URL is not repeated, as it may hold a password.
+    pub fn open(url: &str, limits: Limits) -> Result<Self, OpenError> {
+        if url.starts_with("sqlite:") {
+            let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
+            let pool = Pool::sqlite(&target, limits);
+            Ok(Self { target: Target::Sqlite(target), pool })
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
+            let pool = Pool::postgres(&target, limits);
+            Ok(Self { target: Target::Postgres(target), pool })
+        } else {
+            Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
+        }
+    }
+
+    /// Whether this is the embedded engine, which migrates itself at start.
+    pub const fn is_embedded(&self) -> bool {
+        matches!(self.target, Target::Sqlite(_))
+    }
+
+    /// The database file of the embedded engine.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.target {
+            Target::Sqlite(target) => Some(target.path()),
+            Target::Postgres(_) => None,
+        }
+    }
+
+    /// Engine and place, for people; never a user or a password.
+    pub fn describe(&self) -> String {
+        match &self.target {
+            Target::Postgres(target) => format!("PostgreSQL at {}", target.shown()),
+            Target::Sqlite(target) => format!("SQLite in {}", target.path().display()),
+        }
+    }
+
+    /// One round trip.
+    ///
+    /// # Errors
+    /// `StorageUnavailable`, `Overloaded` or `DeadlineExceeded`.
+    pub async fn ping(&self) -> Result<()> {
+        use diesel_async::SimpleAsyncConnection as _;
+        with_conn!(&self.pool, |conn| { conn.batch_execute("select 1").await })
+    }
+
+    /// The tasks.
+    pub fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(&self.pool)
+    }
+
+    /// The accounts.
+    pub fn users(&self) -> Users<'_> {
+        Users::new(&self.pool)
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions::new(&self.pool)
+    }
+
+    /// The keys that all replicas share.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets::new(&self.pool)
+    }
+}
+
+/// Turns "no such row" into the error that the call site means by it.
+fn found<T>(row: Option<T>, missing: Error) -> Result<T> {
+    row.ok_or(missing)
+}

@@ -1,0 +1,229 @@
+//! Connections: which engine, how many, how long anything may take, and the two macros that run one piece of
+//! code on either engine.
+//!
+//! The macros expand their body once per engine, so a query that one engine cannot express does not compile.
+//! Where the SQL must differ, the query type says so (`storage/sql.rs`), not its caller.
+
+use std::future::Future;
+use std::time::Duration;
+
+use diesel::SqliteConnection;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, RunError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+
+use super::{postgres, sqlite};
+use crate::domain::{Error, Result};
+
+/// A connection to SQLite.
+pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
+
+/// How many connections there are and how long anything may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections to PostgreSQL.
+    pub postgres_connections_max: u32,
+    /// Reading connections to SQLite, beside the one that writes.
+    pub sqlite_readers_max: u32,
+    /// Time to establish one connection.
+    pub connect_timeout: Duration,
+    /// Time to wait for a free connection.
+    pub checkout_timeout: Duration,
+    /// Time one statement may take.
+    pub statement_timeout: Duration,
+    /// Time a statement may wait for a lock.
+    pub lock_timeout: Duration,
+}
+
+impl Limits {
+    /// Time one operation may take as a whole. A database that hangs cannot enforce its own limits, so this one
+    /// stands on our side, a second above the limit of a statement.
+    pub(super) fn operation_timeout(&self) -> Duration {
+        self.statement_timeout + Duration::from_secs(1)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            postgres_connections_max: 20,
+            sqlite_readers_max: 4,
+            connect_timeout: Duration::from_secs(5),
+            checkout_timeout: Duration::from_millis(500),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The connections to whichever engine the URL named.
+#[derive(Clone)]
+pub(super) struct Pool {
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+}
+
+/// One variant per engine.
+#[derive(Clone)]
+pub(super) enum Engine {
+    Postgres(Bb8Pool<AsyncPgConnection>),
+    Sqlite { writer: Bb8Pool<SqliteConn>, readers: Bb8Pool<SqliteConn> },
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let engine = match self.engine {
+            Engine::Postgres(_) => "postgres",
+            Engine::Sqlite { .. } => "sqlite",
+        };
+        f.debug_struct("Pool").field("engine", &engine).field("limits", &self.limits).finish()
+    }
+}
+
+impl Pool {
+    pub(super) fn postgres(target: &postgres::Target, limits: Limits) -> Self {
+        let manager =
+            AsyncDieselConnectionManager::new_with_config("", postgres::manager_config(target, limits));
+        let pool = builder(limits.postgres_connections_max, limits).build_unchecked(manager);
+        Self { engine: Engine::Postgres(pool), limits }
+    }
+
+    pub(super) fn sqlite(target: &sqlite::Target, limits: Limits) -> Self {
+        let pool = |size, role| {
+            let manager = AsyncDieselConnectionManager::new_with_config(
+                target.path_text(),
+                sqlite::manager_config(role, limits),
+            );
+            builder(size, limits).build_unchecked(manager)
+        };
+        let writer = pool(1, sqlite::Role::Writer);
+        let readers = pool(limits.sqlite_readers_max, sqlite::Role::Reader);
+        Self { engine: Engine::Sqlite { writer, readers }, limits }
+    }
+
+    /// Bounds one operation in time.
+    pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::timeout(self.limits.operation_timeout(), operation)
+            .await
+            .unwrap_or(Err(Error::DeadlineExceeded))
+    }
+}
+
+fn builder<C>(size: u32, limits: Limits) -> bb8::Builder<AsyncDieselConnectionManager<C>>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
+{
+    Bb8Pool::<C>::builder()
+        .max_size(size)
+        .connection_timeout(limits.checkout_timeout)
+        // Whoever waits gives up after the checkout timeout; a failed attempt is made again by the next caller.
+        .retry_connection(false)
+        .error_sink(Box::new(LogSink))
+}
+
+/// Notes failed connection attempts, which `bb8` makes in the background and would otherwise swallow.
+#[derive(Debug, Clone, Copy)]
+struct LogSink;
+
+impl bb8::ErrorSink<PoolError> for LogSink {
+    fn sink(&self, error: PoolError) {
+        // A dead connection found at checkout is no news; that none can be made is.
+        if let PoolError::ConnectionError(error) = error {
+            tracing::warn!(%error, "cannot connect to the database");
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {
+        Box::new(*self)
+    }
+}
+
+/// Takes a connection out of a pool.
+pub(super) async fn checkout<C>(pool: &Bb8Pool<C>) -> Result<PooledConnection<'static, C>>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
+{
+    pool.get_owned().await.map_err(|error| match error {
+        RunError::User(error) => Error::StorageUnavailable(error.to_string()),
+        // With not a single connection the pool is not busy: the database is away.
+        RunError::TimedOut if pool.state().connections == 0 => {
+            Error::StorageUnavailable("no connection could be made in time".into())
+        }
+        RunError::TimedOut => Error::Overloaded,
+    })
+}
+
+/// Runs reading statements on a pooled connection of whichever engine is there.
+///
+/// `with_conn!(pool, |conn| { … })`: the body awaits what it runs on `conn` and answers a
+/// `Result<T, diesel::result::Error>`. Everything in it is read-only, so when the connection turns out to be
+/// dead the body runs once more on another one.
+macro_rules! with_conn {
+    ($pool:expr, |$conn:ident| $body:block) => {{
+        use $crate::storage::pool::{Engine, checkout};
+        let pool: &$crate::storage::pool::Pool = $pool;
+        pool.bounded(async {
+            let mut tried = false;
+            loop {
+                let result: diesel::QueryResult<_> = match &pool.engine {
+                    Engine::Postgres(connections) => {
+                        let mut guard = checkout(connections).await?;
+                        let $conn = &mut *guard;
+                        async { $body }.await
+                    }
+                    Engine::Sqlite { readers, .. } => {
+                        let mut guard = checkout(readers).await?;
+                        let $conn = &mut *guard;
+                        async { $body }.await
+                    }
+                };
+                match result.map_err($crate::domain::Error::from) {
+                    Err($crate::domain::Error::StorageUnavailable(_)) if !tried => tried = true,
+                    result => break result,
+                }
+            }
+        })
+        .await
+    }};
+}
+pub(super) use with_conn;
+
+/// Runs a write transaction on whichever engine is there, opened as each wants it.
+///
+/// `with_write!(pool, async move |conn| { … })`: the body answers a `Result<T, Error>`; an error rolls back.
+/// An error of a statement must leave the body as an error: PostgreSQL turns the commit of a failed transaction
+/// into a rollback and reports success.
+///
+/// The transaction runs in a task of its own, so that a caller who goes away cannot cut it in the middle.
+macro_rules! with_write {
+    ($pool:expr, async move |$conn:ident| $body:block) => {{
+        use diesel_async::AsyncConnection as _;
+        use $crate::domain::Error;
+        use $crate::storage::pool::{Engine, checkout};
+        let pool: $crate::storage::pool::Pool = $pool.clone();
+        let work = async move {
+            match &pool.engine {
+                Engine::Postgres(connections) => {
+                    let work = async {
+                        let mut guard = checkout(connections).await?;
+                        guard.transaction::<_, Error, _>(async move |$conn| $body).await
+                    };
+                    pool.bounded(work).await
+                }
+                Engine::Sqlite { writer, .. } => {
+                    let work = async {
+                        let mut guard = checkout(writer).await?;
+                        guard.immediate_transaction::<_, Error, _>(async move |$conn| $body).await
+                    };
+                    pool.bounded(work).await
+                }
+            }
+        };
+        match tokio::spawn(work).await {
+            Ok(result) => result,
+            Err(stopped) => Err(Error::Internal(format!("a write stopped: {stopped}"))),
+        }
+    }};
+}
+pub(super) use with_write;

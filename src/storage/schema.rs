@@ -1,0 +1,102 @@
+//! The tables, as both engines have them. Kept by hand; a test compares it with both migrated databases.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    users (id) {
+        id -> DbUuid,
+        email -> Text,
+        display_name -> Text,
+        role -> SmallInt,
+        password_hash -> Nullable<Text>,
+        create_time -> DbTimestamp,
+        update_time -> DbTimestamp,
+        disable_time -> Nullable<DbTimestamp>,
+        version -> BigInt,
+        revision -> BigInt,
+        live_tasks -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::DbUuid;
+
+    emails (email_key) {
+        email_key -> Text,
+        user_id -> DbUuid,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    sessions (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        device -> Text,
+        peer -> Text,
+        create_time -> DbTimestamp,
+        last_use_time -> DbTimestamp,
+        expire_time -> DbTimestamp,
+        revoke_time -> Nullable<DbTimestamp>,
+        family_hash -> Binary,
+        refresh_hash -> Binary,
+        previous_hash -> Nullable<Binary>,
+        successor_salt -> Nullable<Binary>,
+        rotate_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbJson, DbTimestamp, DbUuid};
+
+    tasks (user_id, task_id) {
+        user_id -> DbUuid,
+        task_id -> DbUuid,
+        title -> Text,
+        title_key -> Text,
+        description -> Nullable<Text>,
+        description_key -> Nullable<Text>,
+        completed -> Bool,
+        priority -> SmallInt,
+        due_time -> Nullable<DbTimestamp>,
+        labels -> DbJson,
+        create_time -> DbTimestamp,
+        update_time -> DbTimestamp,
+        complete_time -> Nullable<DbTimestamp>,
+        delete_time -> Nullable<DbTimestamp>,
+        purge_time -> Nullable<DbTimestamp>,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    task_changes (user_id, revision) {
+        user_id -> DbUuid,
+        revision -> BigInt,
+        #[sql_name = "type"]
+        kind -> SmallInt,
+        task_id -> DbUuid,
+        fields -> SmallInt,
+        state -> Nullable<Text>,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::DbTimestamp;
+
+    service_secrets (name) {
+        name -> Text,
+        value -> Binary,
+        create_time -> DbTimestamp,
+    }
+}

@@ -1,0 +1,179 @@
+//! Pieces of SQL that diesel's own language does not spell, written once for both engines.
+//!
+//! Values are always bound, never spliced in. A statement made of pieces is prepared once per connection and
+//! kept, unless it says that its shape comes from a caller: those are without number and would fill the cache.
+
+use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Bool, SmallInt, Text, Untyped};
+use diesel::sqlite::Sqlite;
+use diesel::QueryResult;
+
+use super::types::{DbTimestamp, DbUuid, Id, Moment};
+
+/// What is bound to a place in a statement.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Id(Id),
+    Time(Moment),
+    Text(String),
+    Bool(bool),
+    Small(i16),
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Sql(&'static str),
+    /// Where the engines spell a thing differently.
+    Each { postgres: &'static str, sqlite: &'static str },
+    Bind(Value),
+}
+
+/// A condition made of pieces.
+#[derive(Debug, Clone)]
+pub(super) struct Fragment {
+    pieces: Vec<Piece>,
+    /// Whether there are only a few shapes of it, so that keeping the prepared statement pays.
+    few_shapes: bool,
+}
+
+impl Fragment {
+    pub(super) const fn new() -> Self {
+        Self { pieces: Vec::new(), few_shapes: true }
+    }
+
+    pub(super) fn sql(&mut self, sql: &'static str) -> &mut Self {
+        self.pieces.push(Piece::Sql(sql));
+        self
+    }
+
+    /// Adds what PostgreSQL and SQLite spell differently.
+    pub(super) fn each(&mut self, postgres: &'static str, sqlite: &'static str) -> &mut Self {
+        self.pieces.push(Piece::Each { postgres, sqlite });
+        self
+    }
+
+    pub(super) fn bind(&mut self, value: Value) -> &mut Self {
+        self.pieces.push(Piece::Bind(value));
+        self
+    }
+
+    /// Notes that the shape comes from a caller, so that the statement is not kept.
+    pub(super) const fn shaped_by_caller(&mut self) -> &mut Self {
+        self.few_shapes = false;
+        self
+    }
+}
+
+/// An engine whose dialect the pieces know.
+pub(super) trait Dialect: Backend {
+    const POSTGRES: bool;
+}
+
+impl Dialect for Pg {
+    const POSTGRES: bool = true;
+}
+
+impl Dialect for Sqlite {
+    const POSTGRES: bool = false;
+}
+
+impl<DB> QueryFragment<DB> for Fragment
+where
+    DB: Dialect
+        + diesel::sql_types::HasSqlType<DbUuid>
+        + diesel::sql_types::HasSqlType<DbTimestamp>
+        + diesel::sql_types::HasSqlType<Bool>,
+    Id: ToSql<DbUuid, DB>,
+    Moment: ToSql<DbTimestamp, DB>,
+    String: ToSql<Text, DB>,
+    bool: ToSql<Bool, DB>,
+    i16: ToSql<SmallInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        if !self.few_shapes {
+            out.unsafe_to_cache_prepared();
+        }
+        for piece in &self.pieces {
+            match piece {
+                Piece::Sql(sql) => out.push_sql(sql),
+                Piece::Each { postgres, .. } if DB::POSTGRES => out.push_sql(postgres),
+                Piece::Each { sqlite, .. } => out.push_sql(sqlite),
+                Piece::Bind(Value::Id(value)) => out.push_bind_param::<DbUuid, _>(value)?,
+                Piece::Bind(Value::Time(value)) => out.push_bind_param::<DbTimestamp, _>(value)?,
+                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
+                Piece::Bind(Value::Bool(value)) => out.push_bind_param::<Bool, _>(value)?,
+                Piece::Bind(Value::Small(value)) => out.push_bind_param::<SmallInt, _>(value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two fragments of the same type can spell different SQL, so the type alone identifies no statement.
+impl QueryId for Fragment {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Expression for Fragment {
+    type SqlType = Bool;
+}
+
+impl<Table> AppearsOnTable<Table> for Fragment {}
+impl<Table> SelectableExpression<Table> for Fragment {}
+impl<Group> ValidGrouping<Group> for Fragment {
+    type IsAggregate = is_aggregate::Never;
+}
+
+/// Reads an owner's counters and holds the row until the end of the transaction, which orders that user's writes.
+///
+/// On SQLite the transaction holds the whole database already.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(super) struct LockCounters {
+    pub(super) user: Id,
+}
+
+impl<DB> QueryFragment<DB> for LockCounters
+where
+    DB: Dialect + diesel::sql_types::HasSqlType<DbUuid>,
+    Id: ToSql<DbUuid, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("select revision, live_tasks from users where id = ");
+        out.push_bind_param::<DbUuid, _>(&self.user)?;
+        if DB::POSTGRES {
+            out.push_sql(" for update");
+        }
+        Ok(())
+    }
+}
+
+impl Query for LockCounters {
+    type SqlType = (BigInt, BigInt);
+}
+
+
+/// Asks the engine how it would run a statement.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(super) struct Explain<Q>(pub(super) Q);
+
+impl<Q, DB> QueryFragment<DB> for Explain<Q>
+where
+    Q: QueryFragment<DB>,
+    DB: Dialect,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql(if DB::POSTGRES { "explain (costs off) " } else { "explain query plan " });
+        self.0.walk_ast(out.reborrow())
+    }
+}
+
+impl<Q> Query for Explain<Q> {
+    type SqlType = Untyped;
+}
+

@@ -1,0 +1,101 @@
+//! Connections to SQLite: where the file is, who may read it, and the pragmas every connection starts with.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::pooled_connection::{ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use futures_util::FutureExt as _;
+
+use super::Limits;
+use super::pool::SqliteConn;
+
+/// The file.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    path: PathBuf,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one that writes.
+    Writer,
+    /// One of those that cannot.
+    Reader,
+}
+
+impl Target {
+    /// Reads `sqlite:path`; `sqlite://path` and `sqlite:///absolute/path` mean the same.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let path = url.strip_prefix("sqlite:").unwrap_or(url);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        match path {
+            "" => Err("names no file".into()),
+            // Each connection would have a database of its own.
+            ":memory:" => Err("asks for a database in memory; name a file".into()),
+            path if path.contains('?') => Err("has parameters, which SQLite files do not take".into()),
+            path => Ok(Self { path: PathBuf::from(path) }),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn path_text(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
+    /// Makes the directory (0700) and the file (0600) where they are missing. SQLite gives the files beside it
+    /// the same mode.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
+        Ok(())
+    }
+
+    /// Makes one connection.
+    pub(super) async fn connect(&self, role: Role, limits: Limits) -> ConnectionResult<SqliteConn> {
+        establish(&self.path_text(), role, limits).await
+    }
+}
+
+pub(super) fn manager_config(role: Role, limits: Limits) -> ManagerConfig<SqliteConn> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |path| {
+        let path = path.to_owned();
+        async move { establish(&path, role, limits).await }.boxed()
+    });
+    config
+}
+
+async fn establish(path: &str, role: Role, limits: Limits) -> ConnectionResult<SqliteConn> {
+    let mut connection = SqliteConn::establish(path).await?;
+    connection
+        .batch_execute(&pragmas(role, limits))
+        .await
+        .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    Ok(connection)
+}
+
+/// `synchronous=FULL`: in WAL mode anything less loses acknowledged commits when the power goes.
+fn pragmas(role: Role, limits: Limits) -> String {
+    let common = format!(
+        "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;",
+        limits.lock_timeout.as_millis(),
+    );
+    match role {
+        Role::Writer => common,
+        Role::Reader => format!("{common} pragma query_only = on;"),
+    }
+}

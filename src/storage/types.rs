@@ -1,0 +1,178 @@
+//! SQL types that both engines have, each in its own representation, and the values that are bound to them.
+//!
+//! | here | PostgreSQL | SQLite |
+//! |---|---|---|
+//! | `DbUuid` | `uuid` | BLOB of 16 bytes |
+//! | `DbTimestamp` | `timestamptz` | INTEGER, microseconds since 1970 |
+//! | `DbJson` | `jsonb` | TEXT |
+//!
+//! The OIDs are fixed, so that no connection has to look them up.
+
+use std::io::Write as _;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::query_builder::QueryId;
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{BigInt, Binary, SqlType, Text};
+use diesel::sqlite::Sqlite;
+use uuid::Uuid;
+
+use crate::domain::{SessionId, TaskId, Timestamp, UserId};
+
+/// A UUID.
+#[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 2950, array_oid = 2951))]
+#[diesel(sqlite_type(name = "Binary"))]
+pub struct DbUuid;
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 1184, array_oid = 1185))]
+#[diesel(sqlite_type(name = "Long"))]
+pub struct DbTimestamp;
+
+/// A JSON document.
+#[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 3802, array_oid = 3807))]
+#[diesel(sqlite_type(name = "Text"))]
+pub struct DbJson;
+
+/// Any identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = DbUuid)]
+pub struct Id(pub Uuid);
+
+macro_rules! id_of {
+    ($($name:ident),*) => {$(
+        impl From<$name> for Id {
+            fn from(id: $name) -> Self {
+                Self(id.uuid())
+            }
+        }
+
+        impl From<Id> for $name {
+            fn from(id: Id) -> Self {
+                Self::from(id.0)
+            }
+        }
+    )*};
+}
+id_of!(UserId, TaskId, SessionId);
+
+impl ToSql<DbUuid, Pg> for Id {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(self.0.as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbUuid, Pg> for Id {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(Uuid::from_slice(value.as_bytes())?))
+    }
+}
+
+impl ToSql<DbUuid, Sqlite> for Id {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.as_bytes().as_slice());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbUuid, Sqlite> for Id {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        let bytes = <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value)?;
+        Ok(Self(Uuid::from_slice(&bytes)?))
+    }
+}
+
+/// A time, as microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = DbTimestamp)]
+pub struct Moment(pub i64);
+
+impl Moment {
+    /// PostgreSQL counts from 2000-01-01T00:00:00Z.
+    const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+}
+
+impl From<Timestamp> for Moment {
+    fn from(time: Timestamp) -> Self {
+        Self(time.as_micros())
+    }
+}
+
+impl TryFrom<Moment> for Timestamp {
+    type Error = crate::domain::Error;
+
+    fn try_from(moment: Moment) -> Result<Self, Self::Error> {
+        Self::from_micros(moment.0).ok_or_else(|| crate::domain::Error::corrupt_time(moment.0))
+    }
+}
+
+impl ToSql<DbTimestamp, Pg> for Moment {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let micros = self.0 - Self::POSTGRES_EPOCH;
+        <i64 as ToSql<BigInt, Pg>>::to_sql(&micros, &mut out.reborrow())
+    }
+}
+
+impl FromSql<DbTimestamp, Pg> for Moment {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let micros = <i64 as FromSql<BigInt, Pg>>::from_sql(value)?;
+        Ok(Self(micros.checked_add(Self::POSTGRES_EPOCH).ok_or("the time is infinite")?))
+    }
+}
+
+impl ToSql<DbTimestamp, Sqlite> for Moment {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0);
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbTimestamp, Sqlite> for Moment {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        <i64 as FromSql<BigInt, Sqlite>>::from_sql(value).map(Self)
+    }
+}
+
+/// A list of texts, stored as a JSON array.
+#[derive(Debug, Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = DbJson)]
+pub struct TextList(pub Vec<String>);
+
+impl ToSql<DbJson, Pg> for TextList {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        // `jsonb` on the wire is a version byte and the text.
+        out.write_all(&[1])?;
+        serde_json::to_writer(out, &self.0)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbJson, Pg> for TextList {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        match value.as_bytes().split_first() {
+            Some((1, text)) => Ok(Self(serde_json::from_slice(text)?)),
+            _ => Err("unknown version of jsonb".into()),
+        }
+    }
+}
+
+impl ToSql<DbJson, Sqlite> for TextList {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(serde_json::to_string(&self.0)?);
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbJson, Sqlite> for TextList {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        let text = <String as FromSql<Text, Sqlite>>::from_sql(value)?;
+        Ok(Self(serde_json::from_str(&text)?))
+    }
+}

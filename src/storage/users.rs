@@ -1,0 +1,191 @@
+//! Accounts and the table that keeps their emails unique.
+
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _};
+use diesel_async::RunQueryDsl as _;
+
+use super::error::corrupt;
+use super::found;
+use super::pool::{Pool, with_conn, with_write};
+use super::schema::{emails, users};
+use super::types::{Id, Moment};
+use crate::domain::{
+    DisplayName, Email, Error, NewUser, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+};
+
+/// The accounts.
+#[derive(Debug)]
+pub struct Users<'a> {
+    pool: &'a Pool,
+}
+
+/// An account together with the hash of its password.
+#[derive(Clone)]
+pub struct Account {
+    /// The account.
+    pub user: User,
+    /// The hash in PHC form; absent when the account has no password.
+    pub password_hash: Option<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Users<'a> {
+    pub(super) const fn new(pool: &'a Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `UserAlreadyExists` when the email is taken, or those of the storage.
+    pub async fn create(&self, new: NewUser, password_hash: String, now: Timestamp) -> Result<User> {
+        let user = User {
+            id: new.id,
+            email: new.email,
+            display_name: new.display_name,
+            role: new.role,
+            create_time: now,
+            update_time: now,
+            disable_time: None,
+            revision: 0,
+            version: 1,
+        };
+        with_write!(self.pool, async move |conn| {
+            let taken = diesel::insert_into(emails::table)
+                .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
+                .on_conflict_do_nothing()
+                .execute(conn)
+                .await?
+                == 0;
+            if taken {
+                return Err(Error::UserAlreadyExists);
+            }
+            diesel::insert_into(users::table)
+                .values((
+                    users::id.eq(Id::from(user.id)),
+                    users::email.eq(user.email.as_str()),
+                    users::display_name.eq(user.display_name.as_str()),
+                    users::role.eq(user.role.code()),
+                    users::password_hash.eq(Some(password_hash.as_str())),
+                    users::create_time.eq(Moment::from(now)),
+                    users::update_time.eq(Moment::from(now)),
+                    users::version.eq(user.version),
+                    users::revision.eq(user.revision),
+                    users::live_tasks.eq(0_i64),
+                ))
+                .execute(conn)
+                .await?;
+            Ok(user)
+        })
+    }
+
+    /// The account.
+    ///
+    /// # Errors
+    /// `NotFound`, or those of the storage.
+    pub async fn find(&self, id: UserId) -> Result<User> {
+        let row: Option<UserRow> = with_conn!(self.pool, |conn| {
+            users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()
+        })?;
+        found(row, Error::NotFound(Resource::User))?.try_into()
+    }
+
+    /// The account with this email, however it is capitalised, and its password's hash; `None` when there is none.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn find_by_email(&self, email: &Email) -> Result<Option<Account>> {
+        let row: Option<(UserRow, Option<String>)> = with_conn!(self.pool, |conn| {
+            let id: Option<Id> =
+                emails::table.find(email.key()).select(emails::user_id).first(conn).await.optional()?;
+            match id {
+                None => Ok(None),
+                Some(id) => {
+                    users::table
+                        .find(id)
+                        .select((UserRow::as_select(), users::password_hash))
+                        .first(conn)
+                        .await
+                        .optional()
+                }
+            }
+        })?;
+        row.map(|(row, password_hash)| Ok(Account { user: row.try_into()?, password_hash })).transpose()
+    }
+
+    /// Changes an account; answers it as it stands afterwards. A patch that changes nothing stores nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `EtagMismatch`, `UserAlreadyExists` when the new email is taken, `Conflict` when another
+    /// change came in between, or those of the storage.
+    pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
+        with_write!(self.pool, async move |conn| {
+            let row: Option<UserRow> =
+                users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
+            let current: User = found(row, Error::NotFound(Resource::User))?.try_into()?;
+            let Some(next) = patch.apply(&current, now)? else { return Ok(current) };
+
+            if next.email.key() != current.email.key() {
+                let taken = diesel::insert_into(emails::table)
+                    .values((emails::email_key.eq(next.email.key()), emails::user_id.eq(Id::from(id))))
+                    .on_conflict_do_nothing()
+                    .execute(conn)
+                    .await?
+                    == 0;
+                if taken {
+                    return Err(Error::UserAlreadyExists);
+                }
+                diesel::delete(emails::table.find(current.email.key())).execute(conn).await?;
+            }
+            // The version guards against a change that came in since it was read.
+            let changed = diesel::update(users::table.find(Id::from(id)).filter(users::version.eq(current.version)))
+                .set((
+                    users::email.eq(next.email.as_str()),
+                    users::display_name.eq(next.display_name.as_str()),
+                    users::update_time.eq(Moment::from(next.update_time)),
+                    users::version.eq(next.version),
+                ))
+                .execute(conn)
+                .await?;
+            if changed == 0 { Err(Error::Conflict) } else { Ok(next) }
+        })
+    }
+}
+
+/// An account as it is read; never with its password.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = users)]
+#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
+struct UserRow {
+    id: Id,
+    email: String,
+    display_name: String,
+    role: i16,
+    create_time: Moment,
+    update_time: Moment,
+    disable_time: Option<Moment>,
+    version: i64,
+    revision: i64,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = Error;
+
+    fn try_from(row: UserRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            email: Email::parse(&row.email).map_err(corrupt("email"))?,
+            display_name: DisplayName::parse(&row.display_name).map_err(corrupt("display name"))?,
+            role: Role::from_code(row.role).ok_or_else(|| Error::Internal("a stored role is unknown".into()))?,
+            create_time: row.create_time.try_into()?,
+            update_time: row.update_time.try_into()?,
+            disable_time: row.disable_time.map(TryInto::try_into).transpose()?,
+            version: row.version,
+            revision: row.revision,
+        })
+    }
+}
