@@ -48,13 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(code)?;
 
     // Reflection needs the annotations, which only this method keeps, but not the comments.
-    let descriptor = compiler
-        .include_source_info(false)
-        .encode_file_descriptor_set();
+    let descriptor = compiler.include_source_info(false).encode_file_descriptor_set();
     let out_dir = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
-    fs::write(
-        Path::new(&out_dir).join("taskwire_descriptor.bin"),
-        descriptor,
-    )?;
+    fs::write(Path::new(&out_dir).join("taskwire_descriptor.bin"), descriptor)?;
     Ok(())
 }

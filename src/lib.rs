@@ -1,3 +1,30 @@
-//! Taskwire.
+//! Taskwire: tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
+//!
+//! A house with four floors and one rule: arrows point inward.
+//!
+//! ```text
+//!         server ── api ──┐
+//!            │       │    ▼
+//!            └─ auth ┴─► domain ◄── storage
+//! ```
+//!
+//! | floor | what it does | what it must not do |
+//! |---|---|---|
+//! | [`domain`] | the rules: values that cannot be wrong, what a change does | I/O; name tonic, prost or diesel |
+//! | [`storage`] | repositories over two engines | name tonic or the generated code |
+//! | [`auth`] | tokens, passwords, sessions, who may call what | decide what a change does |
+//! | [`api`] | messages to values and back, errors to statuses | SQL |
+//! | [`server`] | everything between the socket and a handler | business rules |
+//!
+//! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it.
+
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod domain;
+pub mod pb;
+pub mod server;
 pub mod storage;
+pub mod telemetry;

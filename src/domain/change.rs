@@ -59,8 +59,14 @@ pub enum TaskField {
 
 impl TaskField {
     /// Every field, in the order of the API.
-    pub const ALL: [Self; 6] =
-        [Self::Title, Self::Description, Self::Completed, Self::Priority, Self::DueTime, Self::Labels];
+    pub const ALL: [Self; 6] = [
+        Self::Title,
+        Self::Description,
+        Self::Completed,
+        Self::Priority,
+        Self::DueTime,
+        Self::Labels,
+    ];
 
     /// The name in the API.
     pub const fn name(self) -> &'static str {
@@ -108,6 +114,8 @@ impl TaskFields {
 
     /// The fields in the set, in the order of the API.
     pub fn iter(self) -> impl Iterator<Item = TaskField> {
-        TaskField::ALL.into_iter().filter(move |field| self.0 & field.bit() != 0)
+        TaskField::ALL
+            .into_iter()
+            .filter(move |field| self.0 & field.bit() != 0)
     }
 }

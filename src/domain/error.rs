@@ -49,12 +49,18 @@ impl Rule {
 
     /// A broken rule of the given kind.
     pub fn of(reason: InvalidReason, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, text: text.into() }
+        Self {
+            reason,
+            text: text.into(),
+        }
     }
 
     /// The rule together with the path of the field that breaks it.
     pub fn at(self, field: impl Into<Cow<'static, str>>) -> Violation {
-        Violation { field: field.into(), rule: self }
+        Violation {
+            field: field.into(),
+            rule: self,
+        }
     }
 }
 
@@ -86,7 +92,11 @@ impl Violations {
 
     /// Fails with everything noted so far; `Ok` when nothing was.
     pub fn finish(self) -> Result<()> {
-        if self.found.is_empty() { Ok(()) } else { Err(Error::Invalid(self.found)) }
+        if self.found.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.found))
+        }
     }
 
     /// The value, when it was parsed and nothing else was violated either.
@@ -209,6 +219,10 @@ impl Error {
 
     /// A time that does not fit the calendar of the service.
     pub fn corrupt_time(at: i64) -> Self {
-        Self::Internal(format!("a stored time is out of range: {at} µs; from {} to {} is allowed", Timestamp::MIN.as_micros(), Timestamp::MAX.as_micros()))
+        Self::Internal(format!(
+            "a stored time is out of range: {at} µs; from {} to {} is allowed",
+            Timestamp::MIN.as_micros(),
+            Timestamp::MAX.as_micros()
+        ))
     }
 }

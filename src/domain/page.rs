@@ -18,7 +18,9 @@ impl PageSize {
     /// The rule, for a negative one.
     pub fn parse(size: i32) -> Result<Self, Rule> {
         match size {
-            ..0 => Err(Rule::field("must not be negative; 0 stands for the default of 50")),
+            ..0 => Err(Rule::field(
+                "must not be negative; 0 stands for the default of 50",
+            )),
             0 => Ok(Self(Self::DEFAULT)),
             size => Ok(Self(u16::try_from(size).unwrap_or(Self::MAX).min(Self::MAX))),
         }
@@ -61,7 +63,10 @@ pub struct TaskOrder(Vec<OrderKey>);
 impl TaskOrder {
     /// Newest first.
     pub fn newest_first() -> Self {
-        Self(vec![OrderKey { field: OrderField::CreateTime, descending: true }])
+        Self(vec![OrderKey {
+            field: OrderField::CreateTime,
+            descending: true,
+        }])
     }
 
     /// An order by these keys.
@@ -69,9 +74,15 @@ impl TaskOrder {
     /// # Errors
     /// The rule, when there are none or a field stands twice.
     pub fn by(keys: Vec<OrderKey>) -> Result<Self, Rule> {
-        let doubled = keys.iter().enumerate().any(|(at, key)| keys[..at].iter().any(|other| other.field == key.field));
+        let doubled = keys
+            .iter()
+            .enumerate()
+            .any(|(at, key)| keys[..at].iter().any(|other| other.field == key.field));
         if keys.is_empty() || doubled {
-            return Err(Rule::of(super::InvalidReason::OrderBy, "must name each field at most once"));
+            return Err(Rule::of(
+                super::InvalidReason::OrderBy,
+                "must name each field at most once",
+            ));
         }
         Ok(Self(keys))
     }
@@ -95,7 +106,10 @@ impl TaskOrder {
             OrderField::Priority => SortValue::Priority(task.priority),
             OrderField::Title => SortValue::Text(super::text::fold(task.title.as_str())),
         };
-        Cursor { values: self.0.iter().map(value).collect(), id: task.id }
+        Cursor {
+            values: self.0.iter().map(value).collect(),
+            id: task.id,
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    ChangeType, Error, Etag, NewTask, Resource, Result, Task, TaskFields, TaskId, TaskPatch, Timestamp, UserId,
+    ChangeType, Error, Etag, NewTask, Resource, Result, Task, TaskFields, TaskId, TaskPatch, Timestamp,
+    UserId,
 };
 
 /// A change that a caller asks for.
@@ -86,7 +87,9 @@ impl TaskWrite {
                 None => Ok(store(Task::create(new, owner, rules.now), ChangeType::Created, 1)),
             },
             Self::Update { patch, etag, .. } => update(existing(current)?, patch, etag.as_ref(), rules),
-            Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
+            Self::Delete {
+                etag, allow_missing, ..
+            } => delete(current, etag.as_ref(), allow_missing, rules),
             Self::Undelete { .. } => undelete(existing(current)?, rules),
         }
     }
@@ -98,13 +101,20 @@ fn existing(current: Option<Task>) -> Result<Task> {
 
 fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> {
     match expected {
-        Some(expected) if *expected != current.etag() => Err(Error::EtagMismatch { current: current.etag() }),
+        Some(expected) if *expected != current.etag() => Err(Error::EtagMismatch {
+            current: current.etag(),
+        }),
         _ => Ok(()),
     }
 }
 
 fn store(task: Task, change: ChangeType, live: i64) -> Decision {
-    Decision::Store { task, change, fields: TaskFields::default(), live }
+    Decision::Store {
+        task,
+        change,
+        fields: TaskFields::default(),
+        live,
+    }
 }
 
 fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRules) -> Result<Decision> {
@@ -117,10 +127,20 @@ fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRule
         return Ok(Decision::Keep(Some(current)));
     }
     task.update_time = rules.now.max(current.update_time);
-    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0 })
+    Ok(Decision::Store {
+        task,
+        change: ChangeType::Updated,
+        fields,
+        live: 0,
+    })
 }
 
-fn delete(current: Option<Task>, etag: Option<&Etag>, allow_missing: bool, rules: WriteRules) -> Result<Decision> {
+fn delete(
+    current: Option<Task>,
+    etag: Option<&Etag>,
+    allow_missing: bool,
+    rules: WriteRules,
+) -> Result<Decision> {
     let current = match current {
         Some(current) if !current.is_deleted() => current,
         missing if allow_missing => return Ok(Decision::Keep(missing)),
@@ -142,6 +162,11 @@ fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
         return Err(Error::TaskNotDeleted);
     }
     let update_time = rules.now.max(current.update_time);
-    let task = Task { update_time, delete_time: None, purge_time: None, ..current };
+    let task = Task {
+        update_time,
+        delete_time: None,
+        purge_time: None,
+        ..current
+    };
     Ok(store(task, ChangeType::Undeleted, 1))
 }

@@ -22,13 +22,18 @@ impl Email {
     pub fn parse(raw: &str) -> Result<Self, Rule> {
         text::no_controls(raw, &[])?;
         text::at_most(raw, Self::MAX_CODE_POINTS)?;
-        let parts = raw.split_once('@').filter(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        });
+        let parts = raw
+            .split_once('@')
+            .filter(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
         if parts.is_none() || raw.chars().any(char::is_whitespace) {
-            return Err(Rule::field("must be an email address of the form name@domain, without spaces"));
+            return Err(Rule::field(
+                "must be an email address of the form name@domain, without spaces",
+            ));
         }
-        Ok(Self { given: raw.to_owned(), key: text::fold(raw) })
+        Ok(Self {
+            given: raw.to_owned(),
+            key: text::fold(raw),
+        })
     }
 
     /// The address as it was given.
@@ -100,7 +105,9 @@ impl Role {
 
     /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Admin].into_iter().find(|role| role.name() == name)
+        [Self::User, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
     }
 }
 
@@ -165,7 +172,9 @@ impl UserPatch {
     /// `EtagMismatch` when another etag was expected.
     pub fn apply(self, current: &User, now: Timestamp) -> super::Result<Option<User>> {
         if self.etag.is_some_and(|expected| expected != current.etag()) {
-            return Err(super::Error::EtagMismatch { current: current.etag() });
+            return Err(super::Error::EtagMismatch {
+                current: current.etag(),
+            });
         }
         let mut next = current.clone();
         next.email = self.email.unwrap_or(next.email);

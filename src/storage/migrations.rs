@@ -43,9 +43,16 @@ impl SchemaState {
     /// `SchemaBehind` or `SchemaAhead`.
     pub fn check(&self) -> Result<(), OpenError> {
         if let Some(version) = self.unknown.last() {
-            return Err(OpenError::SchemaAhead { version: version.clone() });
+            return Err(OpenError::SchemaAhead {
+                version: version.clone(),
+            });
         }
-        match self.migrations.iter().filter(|migration| !migration.applied).count() {
+        match self
+            .migrations
+            .iter()
+            .filter(|migration| !migration.applied)
+            .count()
+        {
             0 => Ok(()),
             pending => Err(OpenError::SchemaBehind { pending }),
         }
@@ -85,8 +92,12 @@ impl Storage {
         if let Connection::Postgres(conn) = &mut connection {
             // Waiting for the other replica and rewriting a large table may both take longer than a statement may.
             // The lock goes with the connection.
-            let lock = format!("set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})");
-            conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))?;
+            let lock = format!(
+                "set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})"
+            );
+            conn.batch_execute(&lock)
+                .await
+                .map_err(|error| OpenError::Migration(error.to_string()))?;
         }
         let state = schema_state(&mut connection).await?;
         match state.check() {
@@ -116,10 +127,14 @@ impl Storage {
                 }
             }
             Target::Sqlite(target) => {
-                let refused = |error: &dyn std::fmt::Display| OpenError::Refused(format!("{}: {error}", target.path().display()));
+                let refused = |error: &dyn std::fmt::Display| {
+                    OpenError::Refused(format!("{}: {error}", target.path().display()))
+                };
                 target.prepare().map_err(|error| refused(&error))?;
                 let connection = target.connect(sqlite::Role::Writer, self.pool.limits).await;
-                connection.map(Connection::Sqlite).map_err(|error| refused(&error))
+                connection
+                    .map(Connection::Sqlite)
+                    .map_err(|error| refused(&error))
             }
         }
     }
@@ -131,22 +146,41 @@ async fn schema_state(connection: &mut Connection) -> Result<SchemaState, OpenEr
         Connection::Postgres(_) => names::<Pg>(&POSTGRES),
         Connection::Sqlite(_) => names::<Sqlite>(&SQLITE),
     }?;
-    let unknown = applied.iter().filter(|version| !ours.iter().any(|(known, _)| known == *version)).cloned().collect();
+    let unknown = applied
+        .iter()
+        .filter(|version| !ours.iter().any(|(known, _)| known == *version))
+        .cloned()
+        .collect();
     let migrations = ours
         .into_iter()
-        .map(|(version, name)| AppliedMigration { name, applied: applied.contains(&version) })
+        .map(|(version, name)| AppliedMigration {
+            name,
+            applied: applied.contains(&version),
+        })
         .collect();
     Ok(SchemaState { migrations, unknown })
 }
 
 /// Version and name of each embedded migration, oldest first.
-fn names<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Result<Vec<(String, String)>, OpenError>
+fn names<DB: diesel::backend::Backend>(
+    source: &EmbeddedMigrations,
+) -> Result<Vec<(String, String)>, OpenError>
 where
     EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
 {
-    let mut all: Vec<Box<dyn Migration<DB>>> = source.migrations().map_err(|error| OpenError::Migration(error.to_string()))?;
+    let mut all: Vec<Box<dyn Migration<DB>>> = source
+        .migrations()
+        .map_err(|error| OpenError::Migration(error.to_string()))?;
     all.sort_by_key(|migration| migration.name().version().as_owned());
-    Ok(all.iter().map(|migration| (migration.name().version().to_string(), migration.name().to_string())).collect())
+    Ok(all
+        .iter()
+        .map(|migration| {
+            (
+                migration.name().version().to_string(),
+                migration.name().to_string(),
+            )
+        })
+        .collect())
 }
 
 /// The versions that the database has, oldest first; none when it was never migrated.

@@ -42,13 +42,17 @@ pub enum OpenError {
     #[error("the database refuses: {0}")]
     Refused(String),
     /// The schema is older than the program.
-    #[error("the database schema is older than this program ({pending} migration(s) to apply): run `taskwire migrate up`, or start with --migrate")]
+    #[error(
+        "the database schema is older than this program ({pending} migration(s) to apply): run `taskwire migrate up`, or start with --migrate"
+    )]
     SchemaBehind {
         /// How many migrations are missing.
         pending: usize,
     },
     /// The schema is newer than the program.
-    #[error("the database schema is newer than this program (it holds {version}, which this program does not know): run a newer taskwire")]
+    #[error(
+        "the database schema is newer than this program (it holds {version}, which this program does not know): run a newer taskwire"
+    )]
     SchemaAhead {
         /// The newest version that is not known.
         version: String,
@@ -88,11 +92,17 @@ impl Storage {
         if url.starts_with("sqlite:") {
             let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
             let pool = Pool::sqlite(&target, limits);
-            Ok(Self { target: Target::Sqlite(target), pool })
+            Ok(Self {
+                target: Target::Sqlite(target),
+                pool,
+            })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let pool = Pool::postgres(&target, limits);
-            Ok(Self { target: Target::Postgres(target), pool })
+            Ok(Self {
+                target: Target::Postgres(target),
+                pool,
+            })
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }

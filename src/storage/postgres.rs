@@ -67,7 +67,11 @@ impl Target {
             parsed.port().map(|port| format!(":{port}")).unwrap_or_default(),
             config.get_dbname().unwrap_or_default(),
         );
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls.client_config()?), shown })
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls.client_config()?),
+            shown,
+        })
     }
 
     /// Host and database, for people; never the user or the password.
@@ -77,8 +81,11 @@ impl Target {
 
     /// Makes one connection.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
-        let (client, connection) =
-            self.config.connect(self.tls.clone()).await.map_err(|error| classify(&error))?;
+        let (client, connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|error| classify(&error))?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
             .map_err(|error| ConnectFailure::Away(error.to_string()))?;
@@ -114,14 +121,15 @@ pub(super) fn manager_config(target: &Target, limits: Limits) -> ManagerConfig<A
     });
     // As `Fast`, no query at checkout; but a connection whose socket is known to be closed is not handed out,
     // so that a restart of the database costs nobody an error.
-    config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection: &mut AsyncPgConnection| {
-        let alive = if connection.is_broken() {
-            Err(diesel::result::Error::BrokenTransactionManager)
-        } else {
-            Ok(())
-        };
-        std::future::ready(alive).boxed()
-    }));
+    config.recycling_method =
+        RecyclingMethod::CustomFunction(Box::new(|connection: &mut AsyncPgConnection| {
+            let alive = if connection.is_broken() {
+                Err(diesel::result::Error::BrokenTransactionManager)
+            } else {
+                Ok(())
+            };
+            std::future::ready(alive).boxed()
+        }));
     config
 }
 
@@ -172,7 +180,11 @@ struct TlsSettings {
 
 impl TlsSettings {
     fn take_from(url: &mut url::Url) -> Result<Self, String> {
-        let mut settings = Self { mode: SslMode::Prefer, verify: false, root_certificate: None };
+        let mut settings = Self {
+            mode: SslMode::Prefer,
+            verify: false,
+            root_certificate: None,
+        };
         let mut rest = Vec::new();
         for (key, value) in url.query_pairs() {
             match &*key {
@@ -184,7 +196,10 @@ impl TlsSettings {
         url.set_query(None);
         if !rest.is_empty() {
             // `+` for a space is a rule of HTML forms that the driver does not follow.
-            let query: Vec<String> = rest.iter().map(|(key, value)| format!("{key}={}", percent_encode(value))).collect();
+            let query: Vec<String> = rest
+                .iter()
+                .map(|(key, value)| format!("{key}={}", percent_encode(value)))
+                .collect();
             url.set_query(Some(&query.join("&")));
         }
         Ok(settings)
@@ -198,7 +213,10 @@ impl TlsSettings {
         if !self.verify {
             // As in libpq, `prefer` and `require` protect against listening, not against a false server.
             let verifier = Arc::new(AnyCertificate(provider));
-            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+            return Ok(builder
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+                .with_no_client_auth());
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
             .build()
@@ -220,7 +238,10 @@ impl TlsSettings {
             }
         }
         if roots.is_empty() {
-            return Err("asks for sslmode=verify-full, but no root certificate was found; name one with sslrootcert".into());
+            return Err(
+                "asks for sslmode=verify-full, but no root certificate was found; name one with sslrootcert"
+                    .into(),
+            );
         }
         Ok(roots)
     }
@@ -240,7 +261,9 @@ fn percent_encode(value: &str) -> String {
     value
         .bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
             byte => format!("%{byte:02X}"),
         })
         .collect()

@@ -23,9 +23,19 @@ impl<'a> Secrets<'a> {
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn find_or_create(&self, name: &'static str, candidate: Vec<u8>, now: Timestamp) -> Result<Vec<u8>> {
+    pub async fn find_or_create(
+        &self,
+        name: &'static str,
+        candidate: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Vec<u8>> {
         let existing = with_conn!(self.pool, |conn| {
-            service_secrets::table.find(name).select(service_secrets::value).first::<Vec<u8>>(conn).await.optional()
+            service_secrets::table
+                .find(name)
+                .select(service_secrets::value)
+                .first::<Vec<u8>>(conn)
+                .await
+                .optional()
         })?;
         if let Some(existing) = existing {
             return Ok(existing);
@@ -40,7 +50,11 @@ impl<'a> Secrets<'a> {
                 .on_conflict_do_nothing()
                 .execute(conn)
                 .await?;
-            Ok(service_secrets::table.find(name).select(service_secrets::value).first::<Vec<u8>>(conn).await?)
+            Ok(service_secrets::table
+                .find(name)
+                .select(service_secrets::value)
+                .first::<Vec<u8>>(conn)
+                .await?)
         })
     }
 }

@@ -1,13 +1,18 @@
 //! Sessions: opened at login, moved on by each refresh, ended once.
 
-use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _};
+use diesel::{
+    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Queryable, Selectable,
+    SelectableHelper as _,
+};
 use diesel_async::RunQueryDsl as _;
 
 use super::error::corrupt;
 use super::pool::{Pool, with_conn, with_write};
 use super::schema::sessions;
 use super::types::{Id, Moment};
-use crate::domain::{Device, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp, UserId};
+use crate::domain::{
+    Device, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp, UserId,
+};
 
 /// The sessions.
 #[derive(Debug)]
@@ -136,9 +141,13 @@ impl<'a> Sessions<'a> {
     /// Those of the storage.
     pub async fn revoke(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<()> {
         with_write!(self.pool, async move |conn| {
-            let live =
-                sessions::table.find((Id::from(user), Id::from(id))).filter(sessions::revoke_time.is_null());
-            diesel::update(live).set(sessions::revoke_time.eq(Some(Moment::from(now)))).execute(conn).await?;
+            let live = sessions::table
+                .find((Id::from(user), Id::from(id)))
+                .filter(sessions::revoke_time.is_null());
+            diesel::update(live)
+                .set(sessions::revoke_time.eq(Some(Moment::from(now))))
+                .execute(conn)
+                .await?;
             Ok::<(), Error>(())
         })
     }

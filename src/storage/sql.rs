@@ -3,6 +3,7 @@
 //! Values are always bound, never spliced in. A statement made of pieces is prepared once per connection and
 //! kept, unless it says that its shape comes from a caller: those are without number and would fill the cache.
 
+use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
@@ -10,7 +11,6 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Bool, SmallInt, Text, Untyped};
 use diesel::sqlite::Sqlite;
-use diesel::QueryResult;
 
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
 
@@ -28,7 +28,10 @@ pub(super) enum Value {
 enum Piece {
     Sql(&'static str),
     /// Where the engines spell a thing differently.
-    Each { postgres: &'static str, sqlite: &'static str },
+    Each {
+        postgres: &'static str,
+        sqlite: &'static str,
+    },
     Bind(Value),
 }
 
@@ -42,7 +45,10 @@ pub(super) struct Fragment {
 
 impl Fragment {
     pub(super) const fn new() -> Self {
-        Self { pieces: Vec::new(), few_shapes: true }
+        Self {
+            pieces: Vec::new(),
+            few_shapes: true,
+        }
     }
 
     pub(super) fn sql(&mut self, sql: &'static str) -> &mut Self {
@@ -156,7 +162,6 @@ impl Query for LockCounters {
     type SqlType = (BigInt, BigInt);
 }
 
-
 /// Asks the engine how it would run a statement.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(super) struct Explain<Q>(pub(super) Q);
@@ -168,7 +173,11 @@ where
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.unsafe_to_cache_prepared();
-        out.push_sql(if DB::POSTGRES { "explain (costs off) " } else { "explain query plan " });
+        out.push_sql(if DB::POSTGRES {
+            "explain (costs off) "
+        } else {
+            "explain query plan "
+        });
         self.0.walk_ast(out.reborrow())
     }
 }
@@ -176,4 +185,3 @@ where
 impl<Q> Query for Explain<Q> {
     type SqlType = Untyped;
 }
-

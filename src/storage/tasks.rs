@@ -1,6 +1,9 @@
 //! The tasks of one owner. Every method takes an `Owner`, and every statement names the owner's id.
 
-use diesel::{AsChangeset, ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable, QueryableByName, Selectable, SelectableHelper as _};
+use diesel::{
+    AsChangeset, ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable,
+    QueryableByName, Selectable, SelectableHelper as _,
+};
 use diesel_async::RunQueryDsl as _;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +14,8 @@ use super::sql::{Explain, LockCounters};
 use super::types::{Id, Moment, TextList};
 use super::{error::corrupt, found};
 use crate::domain::{
-    Decision, Description, Error, Labels, Owner, Priority, Resource, Result, Task, TaskId, TaskPage, TaskQuery,
-    TaskWrite, Title, WriteRules, text,
+    Decision, Description, Error, Labels, Owner, Priority, Resource, Result, Task, TaskId, TaskPage,
+    TaskQuery, TaskWrite, Title, WriteRules, text,
 };
 
 /// The tasks.
@@ -63,7 +66,10 @@ impl<'a> Tasks<'a> {
         let more = rows.len() > page_size;
         rows.truncate(page_size);
         let tasks = rows.into_iter().map(Task::try_from).collect::<Result<Vec<_>>>()?;
-        let next = tasks.last().filter(|_| more).map(|last| query.order.cursor_at(last));
+        let next = tasks
+            .last()
+            .filter(|_| more)
+            .map(|last| query.order.cursor_at(last));
         Ok(TaskPage { tasks, next })
     }
 
@@ -72,8 +78,8 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn explain_list(&self, owner: Owner, query: &TaskQuery) -> Result<String> {
-        use diesel::sql_types::{Integer, Text};
         use super::pool::Engine;
+        use diesel::sql_types::{Integer, Text};
         macro_rules! statement {
             () => {
                 Explain(
@@ -108,7 +114,10 @@ impl<'a> Tasks<'a> {
             Engine::Sqlite { readers, .. } => {
                 let mut conn = super::pool::checkout(readers).await?;
                 let steps: Vec<SqliteStep> = statement!().load(&mut *conn).await?;
-                steps.into_iter().map(|step| format!("{}{}", if step.parent > 0 { "  " } else { "" }, step.detail)).collect()
+                steps
+                    .into_iter()
+                    .map(|step| format!("{}{}", if step.parent > 0 { "  " } else { "" }, step.detail))
+                    .collect()
             }
         };
         Ok(steps.join("\n"))
@@ -121,7 +130,13 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of `TaskWrite::decide`, `QuotaExceeded` above `quota` live tasks, `SessionRevoked` when the owner
     /// is gone, or those of the storage.
-    pub async fn write(&self, owner: Owner, write: TaskWrite, rules: WriteRules, quota: i64) -> Result<Option<Task>> {
+    pub async fn write(
+        &self,
+        owner: Owner,
+        write: TaskWrite,
+        rules: WriteRules,
+        quota: i64,
+    ) -> Result<Option<Task>> {
         let user = Id::from(owner.user());
         with_write!(self.pool, async move |conn| {
             let counters: Option<(i64, i64)> = LockCounters { user }.get_result(conn).await.optional()?;
@@ -139,7 +154,12 @@ impl<'a> Tasks<'a> {
 
             let (mut task, change, fields, live) = match write.decide(owner.user(), current, rules)? {
                 Decision::Keep(task) => return Ok(task),
-                Decision::Store { task, change, fields, live } => (task, change, fields, live),
+                Decision::Store {
+                    task,
+                    change,
+                    fields,
+                    live,
+                } => (task, change, fields, live),
             };
             if live > 0 && live_tasks >= quota {
                 return Err(Error::QuotaExceeded { limit: quota });
@@ -147,14 +167,23 @@ impl<'a> Tasks<'a> {
             task.revision = revision + 1;
 
             diesel::update(users::table.find(user))
-                .set((users::revision.eq(task.revision), users::live_tasks.eq(live_tasks + live)))
+                .set((
+                    users::revision.eq(task.revision),
+                    users::live_tasks.eq(live_tasks + live),
+                ))
                 .execute(conn)
                 .await?;
             let stored = StoredTask::from(&task);
             if is_new {
-                diesel::insert_into(tasks::table).values(&stored).execute(conn).await?;
+                diesel::insert_into(tasks::table)
+                    .values(&stored)
+                    .execute(conn)
+                    .await?;
             } else {
-                diesel::update(tasks::table.find((user, stored.task_id))).set(&stored).execute(conn).await?;
+                diesel::update(tasks::table.find((user, stored.task_id)))
+                    .set(&stored)
+                    .execute(conn)
+                    .await?;
             }
             diesel::insert_into(task_changes::table)
                 .values((
@@ -307,6 +336,7 @@ impl TaskState<'_> {
             delete_time: task.delete_time.map(micros),
             purge_time: task.purge_time.map(micros),
         };
-        serde_json::to_string(&state).map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
+        serde_json::to_string(&state)
+            .map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
     }
 }

@@ -123,7 +123,11 @@ impl ToSql<DbTimestamp, Pg> for Moment {
 impl FromSql<DbTimestamp, Pg> for Moment {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<BigInt, Pg>>::from_sql(value)?;
-        Ok(Self(micros.checked_add(Self::POSTGRES_EPOCH).ok_or("the time is infinite")?))
+        Ok(Self(
+            micros
+                .checked_add(Self::POSTGRES_EPOCH)
+                .ok_or("the time is infinite")?,
+        ))
     }
 }
 

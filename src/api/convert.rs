@@ -1,0 +1,180 @@
+//! Tasks: from messages to domain values and back. What a field may hold is the domain's to say.
+
+use prost_types::Timestamp as PbTimestamp;
+
+use super::field_mask::{Mask, Writable};
+use super::fields::Fields;
+use super::{filter, names, order_by};
+use crate::auth::Principal;
+use crate::domain::{
+    Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskId, TaskPatch,
+    TaskQuery, TaskWrite, Timestamp, Title,
+};
+use crate::pb;
+
+const WRITABLE: Writable = Writable {
+    fields: &[
+        "title",
+        "description",
+        "completed",
+        "priority",
+        "due_time",
+        "labels",
+    ],
+    ignored: &[
+        "name",
+        "create_time",
+        "update_time",
+        "complete_time",
+        "delete_time",
+        "purge_time",
+        "revision",
+        "etag",
+    ],
+};
+
+fn required<T>(value: Option<T>) -> Result<T, Rule> {
+    value.ok_or_else(|| Rule::field("is required"))
+}
+
+fn priority(number: i32) -> Result<Priority, Rule> {
+    match pb::Priority::try_from(number) {
+        Ok(pb::Priority::Unspecified) => Ok(Priority::default()),
+        Ok(pb::Priority::Low) => Ok(Priority::Low),
+        Ok(pb::Priority::Medium) => Ok(Priority::Medium),
+        Ok(pb::Priority::High) => Ok(Priority::High),
+        Err(_) => Err(Rule::field(
+            "must be PRIORITY_LOW, PRIORITY_MEDIUM, PRIORITY_HIGH or unspecified",
+        )),
+    }
+}
+
+fn time(value: Option<PbTimestamp>) -> Result<Option<Timestamp>, Rule> {
+    value
+        .map(|value| Timestamp::from_parts(value.seconds, value.nanos))
+        .transpose()
+}
+
+fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
+    value.map(|value| Description::parse(&value)).transpose()
+}
+
+/// A task to be made, and below whom.
+pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Result<(Owner, NewTask)> {
+    let mut fields = Fields::new(caller);
+    let owner = fields.owner("parent", names::parse_user(&request.parent))?;
+    let id = match request.task_id.as_str() {
+        "" => Some(TaskId::generate()),
+        given => fields.check("task_id", TaskId::parse(given)),
+    };
+    let task = fields.check("task", required(request.task));
+    let new = task.and_then(|task| {
+        let title = fields.check("task.title", Title::parse(&task.title));
+        let description = fields.check("task.description", description(task.description));
+        let priority = fields.check("task.priority", priority(task.priority));
+        let due_time = fields.check("task.due_time", time(task.due_time));
+        let labels = fields.check("task.labels", Labels::parse(task.labels));
+        Some(NewTask {
+            id: id?,
+            title: title?,
+            description: description?,
+            completed: task.completed,
+            priority: priority?,
+            due_time: due_time?,
+            labels: labels?,
+        })
+    });
+    fields.finish(owner.zip(new))
+}
+
+/// A change of a task.
+pub(super) fn task_update(caller: &Principal, request: pb::UpdateTaskRequest) -> Result<(Owner, TaskWrite)> {
+    let mut fields = Fields::new(caller);
+    let Some(task) = fields.check("task", required(request.task)) else {
+        return fields.finish(None);
+    };
+    let target = fields.task("task.name", names::parse_task(&task.name))?;
+    let mask = fields.check("update_mask", Mask::parse(request.update_mask, &WRITABLE));
+    let etag = Etag::given(task.etag.clone());
+    let patch = mask.map(|mask| patch(&mut fields, &mask, task));
+    let write = target
+        .zip(patch)
+        .map(|((owner, id), patch)| (owner, TaskWrite::Update { id, patch, etag }));
+    fields.finish(write)
+}
+
+/// The fields that the mask covers; the others are not even looked at.
+fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
+    let covers = |field, populated| mask.covers(field, populated).then_some(());
+    TaskPatch {
+        title: covers("title", !task.title.is_empty())
+            .and_then(|()| fields.check("task.title", Title::parse(&task.title))),
+        description: covers("description", task.description.is_some())
+            .and_then(|()| fields.check("task.description", description(task.description))),
+        completed: covers("completed", task.completed).map(|()| task.completed),
+        priority: covers("priority", task.priority != 0)
+            .and_then(|()| fields.check("task.priority", priority(task.priority))),
+        due_time: covers("due_time", task.due_time.is_some())
+            .and_then(|()| fields.check("task.due_time", time(task.due_time))),
+        labels: covers("labels", !task.labels.is_empty())
+            .and_then(|()| fields.check("task.labels", Labels::parse(task.labels))),
+    }
+}
+
+/// A task by its name.
+pub(super) fn task_name(caller: &Principal, name: &str) -> Result<(Owner, TaskId)> {
+    let mut fields = Fields::new(caller);
+    let target = fields.task("name", names::parse_task(name))?;
+    fields.finish(target)
+}
+
+/// A list to be read; where it goes on from a page token is for the caller of this to fill in.
+pub(super) fn task_query(caller: &Principal, request: &pb::ListTasksRequest) -> Result<(Owner, TaskQuery)> {
+    let mut fields = Fields::new(caller);
+    let owner = fields.owner("parent", names::parse_user(&request.parent))?;
+    let page_size = fields.check("page_size", PageSize::parse(request.page_size));
+    let filter = fields.check("filter", filter::parse(&request.filter));
+    let order = fields.check("order_by", order_by::parse(&request.order_by));
+    let query = filter
+        .zip(order)
+        .zip(page_size)
+        .map(|((filter, order), page_size)| TaskQuery {
+            filter,
+            order,
+            show_deleted: request.show_deleted,
+            after: None,
+            page_size,
+        });
+    fields.finish(owner.zip(query))
+}
+
+/// A time as it is answered.
+pub(super) fn time_to_pb(time: Timestamp) -> PbTimestamp {
+    let (seconds, nanos) = time.to_parts();
+    PbTimestamp { seconds, nanos }
+}
+
+/// A task as it is answered.
+pub(super) fn task_to_pb(task: Task) -> pb::Task {
+    let priority = match task.priority {
+        Priority::Low => pb::Priority::Low,
+        Priority::Medium => pb::Priority::Medium,
+        Priority::High => pb::Priority::High,
+    };
+    pb::Task {
+        name: names::task(&task),
+        etag: task.etag().as_str().to_owned(),
+        title: task.title.as_str().to_owned(),
+        description: task.description.map(|text| text.as_str().to_owned()),
+        completed: task.completed,
+        priority: priority.into(),
+        due_time: task.due_time.map(time_to_pb),
+        labels: task.labels.into_vec(),
+        create_time: Some(time_to_pb(task.create_time)),
+        update_time: Some(time_to_pb(task.update_time)),
+        complete_time: task.complete_time.map(time_to_pb),
+        delete_time: task.delete_time.map(time_to_pb),
+        purge_time: task.purge_time.map(time_to_pb),
+        revision: task.revision,
+    }
+}

@@ -1,0 +1,116 @@
+//! Resource names (AIP-122): `users/{user}` and `users/{user}/tasks/{task}`.
+
+use crate::domain::{Rule, SessionId, Task, TaskId, UserId};
+
+/// The user in a name: the caller themself, or an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UserRef {
+    /// `me`
+    Me,
+    /// A UUID.
+    Id(UserId),
+}
+
+impl UserRef {
+    /// The id, given who is calling.
+    pub(super) fn resolve(self, caller: UserId) -> UserId {
+        match self {
+            Self::Me => caller,
+            Self::Id(id) => id,
+        }
+    }
+
+    fn parse(segment: &str) -> Result<Self, Rule> {
+        if segment == "me" {
+            Ok(Self::Me)
+        } else {
+            UserId::parse(segment).map(Self::Id)
+        }
+    }
+}
+
+/// Reads `users/{user}`.
+pub(super) fn parse_user(name: &str) -> Result<UserRef, Rule> {
+    let form = || Rule::field("must have the form users/{user}, where {user} is a UUID or `me`");
+    let user = name.strip_prefix("users/").ok_or_else(form)?;
+    UserRef::parse(user).map_err(|_| form())
+}
+
+/// Reads `users/{user}/tasks/{task}`.
+pub(super) fn parse_task(name: &str) -> Result<(UserRef, TaskId), Rule> {
+    let form = || {
+        Rule::field(
+            "must have the form users/{user}/tasks/{task}, where {user} is a UUID or `me` and {task} a UUID",
+        )
+    };
+    let (user, task) = name
+        .strip_prefix("users/")
+        .and_then(|rest| rest.split_once("/tasks/"))
+        .ok_or_else(form)?;
+    Ok((
+        UserRef::parse(user).map_err(|_| form())?,
+        TaskId::parse(task).map_err(|_| form())?,
+    ))
+}
+
+/// The name of a user.
+pub(super) fn user(id: UserId) -> String {
+    format!("users/{id}")
+}
+
+/// The name of a task.
+pub(super) fn task(task: &Task) -> String {
+    format!("users/{}/tasks/{}", task.owner, task.id)
+}
+
+/// The name of a session.
+pub(super) fn session(user: UserId, id: SessionId) -> String {
+    format!("users/{user}/sessions/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UserRef, parse_task, parse_user};
+
+    #[test]
+    fn names_have_one_form_only() {
+        let id = "0198c0de-0000-7000-8000-00000000000a";
+        assert_eq!(parse_user("users/me").unwrap(), UserRef::Me);
+        assert!(parse_user(&format!("users/{}", id.to_uppercase())).is_ok());
+        assert!(parse_task(&format!("users/me/tasks/{id}")).is_ok());
+        for wrong in [
+            "",
+            "users",
+            "users/",
+            "users/ME",
+            "users/-",
+            "users/me/",
+            "/users/me",
+            "users//me",
+            "users/me/tasks",
+            "users/{0198c0de-0000-7000-8000-00000000000a}",
+            "users/urn:uuid:0198c0de-0000-7000-8000-00000000000a",
+            "users/0198c0de00007000800000000000000a",
+            "users/0198c0de-0000-7000-8000-00000000000",
+            "tasks/../users/me",
+            "users/%2e%2e",
+            "users/me\0",
+        ] {
+            assert!(parse_user(wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in [
+            "users/me/tasks/",
+            "users/me/tasks/me",
+            "users/me/tasks/-",
+            "users/me/tasks/*",
+            "users/me/task/x",
+            "users/me/tasks/0198c0de-0000-7000-8000-00000000000a/",
+            "users/me/tasks/a/b",
+            "users/me/tasks/../tasks/x",
+            "users//tasks/0198c0de-0000-7000-8000-00000000000a",
+            "users/me/tasks%2f0198c0de-0000-7000-8000-00000000000a",
+        ] {
+            assert!(parse_task(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

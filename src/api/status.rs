@@ -1,0 +1,297 @@
+//! The one table from errors to gRPC statuses (AIP-193): code, stable reason, public text, details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt as _};
+
+use super::request_id;
+use crate::domain::{Error, InvalidReason, Resource, Violation};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "taskwire";
+
+/// Most violations that one error names. Details travel in a trailer, and trailers are short.
+const VIOLATIONS_MAX: usize = 20;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $code:ident;)*) => {
+        /// The stable reasons, each with its code. `docs/ERRORS.md` documents them; a test holds the two together.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name in `ErrorInfo.reason`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The code that it comes with.
+            pub const fn code(self) -> Code {
+                match self { $(Self::$variant => Code::$code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field breaks its rule.
+    FieldInvalid = "FIELD_INVALID", InvalidArgument;
+    /// An update mask names something that is no field.
+    FieldMaskInvalid = "FIELD_MASK_INVALID", InvalidArgument;
+    /// A filter cannot be read.
+    FilterInvalid = "FILTER_INVALID", InvalidArgument;
+    /// An order cannot be read.
+    OrderByInvalid = "ORDER_BY_INVALID", InvalidArgument;
+    /// A page token was not made here, or was altered.
+    PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
+    /// A page token belongs to another caller or list.
+    PageTokenMismatch = "PAGE_TOKEN_MISMATCH", InvalidArgument;
+    /// A password is too short.
+    PasswordTooShort = "PASSWORD_TOO_SHORT", InvalidArgument;
+    /// A password is one that everybody tries first.
+    PasswordCommon = "PASSWORD_COMMON", InvalidArgument;
+    /// The message is no protobuf of the expected type.
+    MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument;
+    /// There is no such task.
+    TaskNotFound = "TASK_NOT_FOUND", NotFound;
+    /// There is no such user.
+    UserNotFound = "USER_NOT_FOUND", NotFound;
+    /// There is no such session.
+    SessionNotFound = "SESSION_NOT_FOUND", NotFound;
+    /// The task exists already.
+    TaskAlreadyExists = "TASK_ALREADY_EXISTS", AlreadyExists;
+    /// The email is taken.
+    UserAlreadyExists = "USER_ALREADY_EXISTS", AlreadyExists;
+    /// The task is not deleted.
+    TaskNotDeleted = "TASK_NOT_DELETED", AlreadyExists;
+    /// The parent is somebody else's.
+    ParentAccessDenied = "PARENT_ACCESS_DENIED", PermissionDenied;
+    /// Administrators only.
+    AdminRequired = "ADMIN_REQUIRED", PermissionDenied;
+    /// Registration is closed.
+    RegistrationClosed = "REGISTRATION_CLOSED", PermissionDenied;
+    /// The account is disabled.
+    UserDisabled = "USER_DISABLED", PermissionDenied;
+    /// No bearer token.
+    TokenMissing = "TOKEN_MISSING", Unauthenticated;
+    /// Not a token of ours.
+    TokenInvalid = "TOKEN_INVALID", Unauthenticated;
+    /// The token has expired.
+    TokenExpired = "TOKEN_EXPIRED", Unauthenticated;
+    /// The session has ended.
+    SessionRevoked = "SESSION_REVOKED", Unauthenticated;
+    /// Email or password is wrong.
+    CredentialsInvalid = "CREDENTIALS_INVALID", Unauthenticated;
+    /// Not a refresh token of ours, or expired.
+    RefreshTokenInvalid = "REFRESH_TOKEN_INVALID", Unauthenticated;
+    /// A refresh token was used twice.
+    RefreshTokenReused = "REFRESH_TOKEN_REUSED", Unauthenticated;
+    /// The etag is not the current one.
+    EtagMismatch = "ETAG_MISMATCH", Aborted;
+    /// A concurrent change got in the way.
+    Conflict = "CONFLICT", Aborted;
+    /// The task is deleted.
+    TaskDeleted = "TASK_DELETED", FailedPrecondition;
+    /// The user has as many tasks as are allowed.
+    QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
+    /// The message is too large.
+    MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
+    /// The disk is full.
+    StorageFull = "STORAGE_FULL", ResourceExhausted;
+    /// The service is busy.
+    Overloaded = "OVERLOADED", Unavailable;
+    /// The database does not answer.
+    StorageUnavailable = "STORAGE_UNAVAILABLE", Unavailable;
+    /// It took too long.
+    DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded;
+    /// There is no such method.
+    MethodUnknown = "METHOD_UNKNOWN", Unimplemented;
+    /// A bug.
+    Internal = "INTERNAL", Internal;
+}
+
+impl From<InvalidReason> for Reason {
+    fn from(reason: InvalidReason) -> Self {
+        match reason {
+            InvalidReason::Field => Self::FieldInvalid,
+            InvalidReason::FieldMask => Self::FieldMaskInvalid,
+            InvalidReason::Filter => Self::FilterInvalid,
+            InvalidReason::OrderBy => Self::OrderByInvalid,
+            InvalidReason::PageToken => Self::PageTokenInvalid,
+            InvalidReason::PageTokenMismatch => Self::PageTokenMismatch,
+            InvalidReason::PasswordTooShort => Self::PasswordTooShort,
+            InvalidReason::PasswordCommon => Self::PasswordCommon,
+            InvalidReason::Malformed => Self::MessageMalformed,
+        }
+    }
+}
+
+/// The reason under which an error is answered.
+pub fn reason(error: &Error) -> Reason {
+    match error {
+        Error::Invalid(violations) => common_reason(violations),
+        Error::NotFound(Resource::Task) => Reason::TaskNotFound,
+        Error::NotFound(Resource::User) => Reason::UserNotFound,
+        Error::NotFound(Resource::Session) => Reason::SessionNotFound,
+        Error::TaskAlreadyExists => Reason::TaskAlreadyExists,
+        Error::UserAlreadyExists => Reason::UserAlreadyExists,
+        Error::TaskNotDeleted => Reason::TaskNotDeleted,
+        Error::TaskDeleted => Reason::TaskDeleted,
+        Error::EtagMismatch { .. } => Reason::EtagMismatch,
+        Error::Conflict => Reason::Conflict,
+        Error::QuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::ParentAccessDenied => Reason::ParentAccessDenied,
+        Error::AdminRequired => Reason::AdminRequired,
+        Error::RegistrationClosed => Reason::RegistrationClosed,
+        Error::UserDisabled => Reason::UserDisabled,
+        Error::TokenMissing => Reason::TokenMissing,
+        Error::TokenInvalid => Reason::TokenInvalid,
+        Error::TokenExpired => Reason::TokenExpired,
+        Error::SessionRevoked => Reason::SessionRevoked,
+        Error::CredentialsInvalid => Reason::CredentialsInvalid,
+        Error::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
+        Error::RefreshTokenReused => Reason::RefreshTokenReused,
+        Error::MethodUnknown => Reason::MethodUnknown,
+        Error::Overloaded => Reason::Overloaded,
+        Error::StorageUnavailable(_) => Reason::StorageUnavailable,
+        Error::StorageFull => Reason::StorageFull,
+        Error::DeadlineExceeded => Reason::DeadlineExceeded,
+        Error::Internal(_) => Reason::Internal,
+    }
+}
+
+/// The reason that all violations share; the general one when they differ.
+fn common_reason(violations: &[Violation]) -> Reason {
+    let mut reasons = violations
+        .iter()
+        .map(|violation| Reason::from(violation.rule.reason));
+    let first = reasons.next().unwrap_or(Reason::FieldInvalid);
+    if reasons.all(|reason| reason == first) {
+        first
+    } else {
+        Reason::FieldInvalid
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        log_cause(&error);
+        let reason = reason(&error);
+        let mut metadata = HashMap::new();
+        if let Error::EtagMismatch { current } = &error {
+            metadata.insert("current_etag".to_owned(), current.as_str().to_owned());
+        }
+        status(reason, public_text(&error), metadata, |details| {
+            add_details(details, &error)
+        })
+    }
+}
+
+/// A status for what goes wrong outside of any handler.
+pub fn refusal(reason: Reason, text: &str) -> Status {
+    status(reason, text.to_owned(), HashMap::new(), |_| {})
+}
+
+/// An error as a whole HTTP response, for layers that answer instead of a handler.
+pub fn response<Body: Default>(error: Error) -> http::Response<Body> {
+    Status::from(error).into_http()
+}
+
+fn status(
+    reason: Reason,
+    text: String,
+    mut metadata: HashMap<String, String>,
+    add: impl FnOnce(&mut ErrorDetails),
+) -> Status {
+    if reason == Reason::Internal
+        && let Some(id) = request_id::current()
+    {
+        metadata.insert("request_id".to_owned(), id.as_ref().to_owned());
+    }
+    let mut details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
+    if let Some(delay) = retry_delay(reason) {
+        details.set_retry_info(Some(delay));
+    }
+    add(&mut details);
+    Status::with_error_details(reason.code(), text, details)
+}
+
+/// How long a caller should wait before trying again, where trying again can help.
+const fn retry_delay(reason: Reason) -> Option<Duration> {
+    match reason {
+        Reason::Overloaded | Reason::StorageUnavailable => Some(Duration::from_secs(1)),
+        Reason::Conflict => Some(Duration::from_millis(100)),
+        _ => None,
+    }
+}
+
+fn add_details(details: &mut ErrorDetails, error: &Error) {
+    match error {
+        Error::Invalid(violations) => {
+            let shown: Vec<FieldViolation> = violations
+                .iter()
+                .take(VIOLATIONS_MAX)
+                .map(field_violation)
+                .collect();
+            details.set_bad_request(shown);
+        }
+        Error::QuotaExceeded { limit } => {
+            let text = format!("a user has at most {limit} tasks that are not deleted");
+            details.set_quota_failure(vec![QuotaViolation::new("tasks", text)]);
+        }
+        Error::NotFound(Resource::Task)
+        | Error::TaskAlreadyExists
+        | Error::TaskNotDeleted
+        | Error::TaskDeleted => {
+            details.set_resource_info("taskwire/Task", "", "", error.to_string());
+        }
+        Error::NotFound(Resource::User) | Error::UserAlreadyExists => {
+            details.set_resource_info("taskwire/User", "", "", error.to_string());
+        }
+        _ => {}
+    }
+}
+
+fn field_violation(violation: &Violation) -> FieldViolation {
+    let mut shown = FieldViolation::new(violation.field.as_ref(), violation.rule.text.as_ref());
+    shown.reason = Reason::from(violation.rule.reason).name().to_owned();
+    shown
+}
+
+/// What a caller may read. Texts of the storage and of bugs stay inside.
+fn public_text(error: &Error) -> String {
+    match error {
+        Error::Invalid(violations) => {
+            let first = violations
+                .first()
+                .map(|first| format!("{}: {}", first.field, first.rule.text));
+            let more = match violations.len().saturating_sub(1) {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            first.unwrap_or_default() + &more
+        }
+        Error::StorageUnavailable(_) => "the storage is unavailable; try again".to_owned(),
+        Error::Internal(_) => "internal error".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// Notes what the caller is not told.
+fn log_cause(error: &Error) {
+    match error {
+        Error::Internal(cause) => tracing::error!(%cause, "a request failed by a fault of the service"),
+        Error::StorageUnavailable(cause) => {
+            tracing::warn!(%cause, "a request failed because the storage is away")
+        }
+        Error::StorageFull => tracing::error!("a request failed because the storage is full"),
+        _ => {}
+    }
+}

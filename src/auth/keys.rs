@@ -1,0 +1,151 @@
+//! Signing keys: Ed25519, kept as PKCS#8 in PEM files that only the owner may read.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+
+/// Why a key cannot be used. Never holds key material.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Everybody on the machine can read the file.
+    #[error("{path}: other users of this machine can access it; run `chmod 600 {path}`")]
+    TooOpen {
+        /// The file.
+        path: String,
+    },
+    /// The text is no Ed25519 key in PKCS#8 PEM form.
+    #[error("{path}: is not an Ed25519 private key in PKCS#8 PEM form; `taskwire keys generate` makes one")]
+    Malformed {
+        /// The file.
+        path: String,
+    },
+    /// The system gave no random numbers.
+    #[error("no random numbers could be had")]
+    Random,
+}
+
+/// A key pair that signs access tokens.
+pub struct SigningKey {
+    pub(super) encoding: EncodingKey,
+    pub(super) decoding: DecodingKey,
+    id: String,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// The `kid`: the key's JWK thumbprint (RFC 7638).
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A new private key as PKCS#8 PEM text.
+    ///
+    /// # Errors
+    /// `Random` when the system gives no random numbers.
+    pub fn generate_pem() -> Result<String, KeyError> {
+        let document =
+            Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
+        let body = STANDARD.encode(document.as_ref());
+        Ok(format!(
+            "-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+        ))
+    }
+
+    /// Reads a key from PEM text; `path` is where it came from, for the error.
+    ///
+    /// # Errors
+    /// `Malformed` for anything but an Ed25519 private key.
+    pub fn from_pem(pem: &[u8], path: &str) -> Result<Self, KeyError> {
+        let malformed = || KeyError::Malformed {
+            path: path.to_owned(),
+        };
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| malformed())?;
+        let pair = Ed25519KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| malformed())?;
+        let public = pair.public_key().as_ref();
+        let jwk = format!(
+            r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
+            URL_SAFE_NO_PAD.encode(public)
+        );
+        Ok(Self {
+            encoding: EncodingKey::from_ed_der(der.secret_pkcs8_der()),
+            decoding: DecodingKey::from_ed_der(public),
+            id: URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.as_bytes())),
+        })
+    }
+
+    /// Reads a key file, which other users must not be able to access.
+    ///
+    /// # Errors
+    /// `File`, `TooOpen` or `Malformed`.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let shown = path.display().to_string();
+        let failed = |source| KeyError::File {
+            path: shown.clone(),
+            source,
+        };
+        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+        if mode & 0o007 != 0 {
+            return Err(KeyError::TooOpen { path: shown });
+        }
+        let pem = std::fs::read(path).map_err(failed)?;
+        Self::from_pem(&pem, &shown)
+    }
+
+    /// Writes a new key to a file that must not exist yet, for its owner alone (0600).
+    ///
+    /// # Errors
+    /// `File`, also when it exists, or `Random`.
+    pub fn create(path: &Path) -> Result<(), KeyError> {
+        let failed = |source| KeyError::File {
+            path: path.display().to_string(),
+            source,
+        };
+        let pem = Self::generate_pem()?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        file.write_all(pem.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed)
+    }
+
+    /// Reads a key file, and makes it first when there is none.
+    ///
+    /// # Errors
+    /// As `load` and `create`.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        match Self::create(path) {
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            created => created?,
+        }
+        Self::load(path)
+    }
+}

@@ -1,0 +1,184 @@
+//! Passwords: what is accepted, and how they are hashed without stopping anything else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::{Email, Error, InvalidReason, Result, Rule, text};
+
+/// A password as typed, normalised to NFC. Never shown.
+#[derive(Debug, Clone)]
+pub struct Password(SecretString);
+
+/// Which new passwords are accepted (NIST SP 800-63B-4).
+#[derive(Debug, Clone, Copy)]
+pub struct PasswordPolicy {
+    /// Fewest code points after normalisation.
+    pub code_points_min: usize,
+}
+
+impl PasswordPolicy {
+    /// Most code points after normalisation.
+    pub const CODE_POINTS_MAX: usize = 128;
+
+    /// Reads a new password for the account with this email. Nothing is trimmed, nothing cut off.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(&self, raw: &str, email: Option<&Email>) -> Result<Password, Rule> {
+        let password = text::nfc(raw);
+        if password.chars().any(char::is_control) {
+            return Err(Rule::field("must not contain control characters"));
+        }
+        let code_points = password.chars().count();
+        if code_points > Self::CODE_POINTS_MAX {
+            return Err(Rule::field(format!(
+                "must have at most {} characters",
+                Self::CODE_POINTS_MAX
+            )));
+        }
+        if code_points < self.code_points_min {
+            let text = format!("must have at least {} characters", self.code_points_min);
+            return Err(Rule::of(InvalidReason::PasswordTooShort, text));
+        }
+        if email.is_some_and(|email| email.key() == text::fold(&password)) {
+            return Err(Rule::of(
+                InvalidReason::PasswordCommon,
+                "must not be the email address",
+            ));
+        }
+        Ok(Password(password.into()))
+    }
+}
+
+impl Password {
+    /// Takes a password to be compared with a stored one. `None` when it is longer than any that was ever accepted.
+    pub fn to_compare(raw: &str) -> Option<Self> {
+        // Four bytes a code point, twice: normalisation may have shortened it.
+        if raw.len() > PasswordPolicy::CODE_POINTS_MAX * 8 {
+            return None;
+        }
+        Some(Self(text::nfc(raw).into()))
+    }
+}
+
+/// Hashes and verifies passwords with argon2id, off the async threads, a bounded number at a time.
+#[derive(Clone)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    /// A hash of no password, with the same cost: what an unknown account is compared with.
+    nobody: Arc<str>,
+    permits: Arc<Semaphore>,
+    /// Bounds who waits: beyond it there is no use in waiting.
+    places: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passwords")
+            .field("free", &self.permits.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Passwords {
+    /// Longest wait for a free place.
+    const WAIT_MAX: Duration = Duration::from_secs(1);
+    /// Highest cost read from a stored hash that is paid: a planted hash must not eat the memory.
+    const MEMORY_KIB_MAX: u32 = 256 * 1024;
+    const ITERATIONS_MAX: u32 = 16;
+
+    /// With OWASP's parameters (19 MiB, two passes, one lane) and this many at a time.
+    pub fn new(parallel_max: usize) -> Self {
+        Self::with_params(parallel_max, Params::default())
+    }
+
+    /// With other parameters; for tests that hash a lot.
+    pub fn with_params(parallel_max: usize, params: Params) -> Self {
+        let nobody = format!(
+            "$argon2id$v=19$m={},t={},p={}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            params.m_cost(),
+            params.t_cost(),
+            params.p_cost(),
+        );
+        Self {
+            argon2: Argon2::from(params),
+            nobody: nobody.into(),
+            permits: Arc::new(Semaphore::new(parallel_max)),
+            places: Arc::new(Semaphore::new(parallel_max * 5)),
+        }
+    }
+
+    /// The hash of a new password, in PHC form.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many others wait.
+    pub async fn hash(&self, password: Password) -> Result<String> {
+        let argon2 = self.argon2.clone();
+        self.run(move || {
+            argon2
+                .hash_password(password.0.expose_secret().as_bytes())
+                .map(|hash| hash.to_string())
+        })
+        .await?
+        .map_err(|error| Error::Internal(format!("a password cannot be hashed: {error}")))
+    }
+
+    /// Whether the password belongs to the hash. Without a hash (no such account) or without a password (too long)
+    /// the answer is no, and takes as long.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many others wait.
+    pub async fn verify(&self, password: Option<Password>, hash: Option<String>) -> Result<bool> {
+        let hash = hash.unwrap_or_else(|| self.nobody.to_string());
+        let argon2 = self.argon2.clone();
+        self.run(move || match (PasswordHash::new(&hash), &password) {
+            (Ok(hash), _) if !Self::is_affordable(&hash) => {
+                tracing::error!("a stored password hash has a cost beyond the ceiling; the login is refused");
+                false
+            }
+            (Ok(hash), password) => {
+                let typed = password
+                    .as_ref()
+                    .map_or("", |password| password.0.expose_secret());
+                argon2.verify_password(typed.as_bytes(), &hash).is_ok() && password.is_some()
+            }
+            (Err(_), _) => {
+                tracing::error!("a stored password hash cannot be read; the login is refused");
+                false
+            }
+        })
+        .await
+    }
+
+    fn is_affordable(hash: &PasswordHash) -> bool {
+        Params::try_from(hash).is_ok_and(|params| {
+            params.m_cost() <= Self::MEMORY_KIB_MAX && params.t_cost() <= Self::ITERATIONS_MAX
+        })
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Error::Overloaded)?;
+        let permit = self.permit().await?;
+        // The permit goes into the work: a caller who leaves does not make room while the work goes on.
+        let task = tokio::task::spawn_blocking(move || {
+            let _held = (place, permit);
+            work()
+        });
+        task.await
+            .map_err(|stopped| Error::Internal(format!("password hashing stopped: {stopped}")))
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        match tokio::time::timeout(Self::WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::Overloaded),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Access tokens: JWTs signed with Ed25519, issued and verified here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Principal, SigningKey};
+use crate::domain::{Clock, Error, Result, Role, SessionId, Timestamp, UserId};
+
+/// Longest token that is looked at, in bytes. Ours have about 400.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// How far the clocks of issuer and verifier may differ.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// The `typ` of an access token (RFC 9068), which tells it from every other JWT.
+const TOKEN_TYPE: &str = "at+jwt";
+
+/// Verified tokens remembered, so that a busy caller pays for the signature once. About 150 bytes each.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What tokens say of the service, and how long they last.
+#[derive(Debug, Clone)]
+pub struct TokenConfig {
+    /// `iss`: who issues.
+    pub issuer: String,
+    /// `aud`: for whom.
+    pub audience: String,
+    /// How long an access token lasts.
+    pub access_ttl: Duration,
+}
+
+/// The claims of an access token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Audience: one, or a list that contains ours.
+    pub aud: Audience,
+    /// The account.
+    pub sub: String,
+    /// The session.
+    pub sid: String,
+    /// The role.
+    pub role: String,
+    /// Issued at, in seconds since 1970.
+    pub iat: f64,
+    /// Ends at, in seconds since 1970; a fraction is allowed.
+    pub exp: f64,
+    /// Not valid before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<f64>,
+    /// The token's own id.
+    pub jti: String,
+}
+
+/// One audience or several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// Issues and verifies access tokens.
+pub struct Tokens {
+    key: SigningKey,
+    config: TokenConfig,
+    validation: Validation,
+    clock: Clock,
+    /// By the SHA-256 of the token, so that no token that works lies in memory.
+    remembered: Cache<[u8; 32], Principal>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("key", &self.key)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// Tokens signed with this key.
+    pub fn new(key: SigningKey, config: TokenConfig, clock: Clock) -> Arc<Self> {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        validation.set_issuer(&[&config.issuer]);
+        validation.set_audience(&[&config.audience]);
+        // Times are compared below with the service's own clock, which tests can move.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Arc::new(Self {
+            key,
+            config,
+            validation,
+            clock,
+            remembered: Cache::new(REMEMBERED_MAX),
+        })
+    }
+
+    /// How long an access token lasts.
+    pub fn access_ttl(&self) -> Duration {
+        self.config.access_ttl
+    }
+
+    /// Signs a token for a session.
+    ///
+    /// # Errors
+    /// `Internal` when the key cannot sign.
+    pub fn issue(&self, user: UserId, session: SessionId, role: Role) -> Result<String> {
+        let now = self.clock.now();
+        let (iat, _) = now.to_parts();
+        let (exp, _) = now.after(self.config.access_ttl).to_parts();
+        // Whole numbers, so that strict readers of NumericDate are content as well.
+        let claims = serde_json::json!({
+            "iss": self.config.issuer,
+            "aud": self.config.audience,
+            "sub": user.to_string(),
+            "sid": session.to_string(),
+            "role": role.name(),
+            "iat": iat,
+            "exp": exp,
+            "jti": Uuid::now_v7().to_string(),
+        });
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TOKEN_TYPE.to_owned());
+        header.kid = Some(self.key.id().to_owned());
+        encode(&header, &claims, &self.key.encoding)
+            .map_err(|error| Error::Internal(format!("a token cannot be signed: {error}")))
+    }
+
+    /// Who the bearer of this token is.
+    ///
+    /// # Errors
+    /// `TokenInvalid`, or `TokenExpired` for a token that was good once.
+    pub fn verify(&self, token: &str) -> Result<Principal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Error::TokenInvalid);
+        }
+        let hash: [u8; 32] = digest(&SHA256, token.as_bytes())
+            .as_ref()
+            .try_into()
+            .map_err(|_| Error::TokenInvalid)?;
+        if let Some(principal) = self.remembered.get(&hash) {
+            return self.unexpired(principal);
+        }
+        let principal = self.unexpired(self.verify_signed(token)?)?;
+        self.remembered.insert(hash, principal);
+        Ok(principal)
+    }
+
+    fn unexpired(&self, principal: Principal) -> Result<Principal> {
+        if self.clock.now() >= principal.expire_time.after(LEEWAY) {
+            return Err(Error::TokenExpired);
+        }
+        Ok(principal)
+    }
+
+    fn verify_signed(&self, token: &str) -> Result<Principal> {
+        let header = decode_header(token).map_err(|_| Error::TokenInvalid)?;
+        self.check_header(&header)?;
+        let claims = decode::<Claims>(token, &self.key.decoding, &self.validation)
+            .map_err(|_| Error::TokenInvalid)?
+            .claims;
+        let not_before = claims.nbf.map(timestamp).transpose()?;
+        if not_before.is_some_and(|time| time > self.clock.now().after(LEEWAY)) {
+            return Err(Error::TokenInvalid);
+        }
+        Ok(Principal {
+            user: UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?,
+            session: SessionId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?,
+            role: Role::from_name(&claims.role).ok_or(Error::TokenInvalid)?,
+            expire_time: timestamp(claims.exp)?,
+        })
+    }
+
+    /// One type, one algorithm, one key, and nothing in the header that could lead elsewhere.
+    fn check_header(&self, header: &Header) -> Result<()> {
+        let ours = header.typ.as_deref() == Some(TOKEN_TYPE)
+            && header.alg == Algorithm::EdDSA
+            && header.kid.as_deref() == Some(self.key.id());
+        let leads_elsewhere = header.jku.is_some()
+            || header.jwk.is_some()
+            || header.x5u.is_some()
+            || header.x5c.is_some()
+            || header.crit.is_some()
+            || header.enc.is_some()
+            || header.zip.is_some()
+            || !header.extras.inner().is_empty();
+        if ours && !leads_elsewhere {
+            Ok(())
+        } else {
+            Err(Error::TokenInvalid)
+        }
+    }
+}
+
+/// A NumericDate of RFC 7519, within the calendar of the service.
+fn timestamp(seconds: f64) -> Result<Timestamp> {
+    let micros = seconds * 1_000_000.0;
+    // Beyond 2^53 µs a float is no longer exact to the microsecond, but the calendar ends long before i64 does.
+    if !micros.is_finite() || micros.abs() > 9.0e17 {
+        return Err(Error::TokenInvalid);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
+    Timestamp::from_micros(micros as i64).ok_or(Error::TokenInvalid)
+}

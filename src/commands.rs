@@ -1,0 +1,293 @@
+//! What each command does, and with which exit status it ends.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::auth::{Accounts, KeyError, Passwords, SigningKey, Tokens};
+use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, UserCommand};
+use crate::config::{Config, Settings};
+use crate::domain::{Clock, DisplayName, Email, Role, Rule};
+use crate::server::{Services, serve};
+use crate::storage::{OpenError, Storage};
+
+/// Wrong usage or configuration (EX_USAGE of sysexits.h).
+pub const USAGE: u8 = 64;
+
+/// Why a command ends without success: the lines to print, and the status.
+#[derive(Debug)]
+pub struct Failure {
+    lines: Vec<String>,
+    status: u8,
+}
+
+impl Failure {
+    fn new(line: impl std::fmt::Display) -> Self {
+        Self {
+            lines: vec![line.to_string()],
+            status: 1,
+        }
+    }
+
+    fn usage(lines: Vec<String>) -> Self {
+        Self { lines, status: USAGE }
+    }
+
+    /// Prints the lines; answers the status.
+    pub fn report(&self) -> ExitCode {
+        for line in &self.lines {
+            say_error(line);
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Does what was asked for. `stopped` ends once the process has been told to stop.
+///
+/// # Errors
+/// Whatever keeps the command from being done.
+pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
+    match cli.command {
+        Command::Serve { settings } => run_serve(checked(*settings)?, stopped).await,
+        Command::Migrate {
+            command: MigrateCommand::Up { settings },
+        } => migrate_up(&checked_storage(*settings)?).await,
+        Command::Migrate {
+            command: MigrateCommand::Status { settings },
+        } => migrate_status(&checked_storage(*settings)?).await,
+        Command::Keys {
+            command: KeysCommand::Generate { out },
+        } => generate_key(out.as_deref()),
+        Command::User {
+            command:
+                UserCommand::Create {
+                    email,
+                    display_name,
+                    admin,
+                    settings,
+                },
+        } => create_user(*settings, &email, &display_name, admin).await,
+        Command::Config {
+            command: ConfigCommand::Check { settings },
+        } => {
+            checked(*settings)?;
+            say("the configuration is valid")
+        }
+        Command::Config {
+            command: ConfigCommand::Print { settings },
+        } => say(checked(*settings)?.print().trim_end()),
+        Command::Health { address, service } => health(address, service).await,
+    }
+}
+
+/// The settings, checked; all problems at once when there are any.
+fn checked(settings: Settings) -> Result<Config, Failure> {
+    settings
+        .validate()
+        .map_err(|problems| Failure::usage(problems.iter().map(ToString::to_string).collect()))
+}
+
+/// For commands that need the database alone: a signing key is not asked for.
+fn checked_storage(mut settings: Settings) -> Result<Storage, Failure> {
+    let placeholder = settings.data_dir.join("signing-key.pem");
+    settings.signing_key_file.get_or_insert(placeholder);
+    Ok(checked(settings)?.storage)
+}
+
+async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
+    crate::telemetry::start(&config.settings.log, config.settings.log_format);
+    let clock = Clock::system();
+    let storage = config.storage.clone();
+    prepare_schema(&storage, config.settings.migrate).await?;
+
+    let key = load_key(&config)?;
+    let tokens = Tokens::new(key, config.settings.tokens(), clock.clone());
+    let hashes_parallel_max = std::thread::available_parallelism().map_or(1, usize::from);
+    let accounts = Accounts::new(
+        storage.clone(),
+        tokens.clone(),
+        Passwords::new(hashes_parallel_max),
+        clock.clone(),
+        config.settings.accounts(),
+    );
+    let services = Services {
+        storage: storage.clone(),
+        clock,
+        tokens,
+        accounts,
+        passwords: config.settings.passwords(),
+        tasks: config.settings.tasks(),
+    };
+
+    let wanted = config.settings.listen;
+    let listener = TcpListener::bind(wanted)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {wanted}: {error}")))?;
+    let address = listener.local_addr().unwrap_or(wanted);
+    tracing::info!(
+        address = %address,
+        storage = storage.describe(),
+        version = env!("CARGO_PKG_VERSION"),
+        "taskwire is listening"
+    );
+    serve(listener, services, config.settings.transport_limits(), stopped)
+        .await
+        .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
+    tracing::info!("taskwire has stopped");
+    Ok(())
+}
+
+/// Brings the schema up to date where that is wanted, and refuses one that does not fit. A database that is away
+/// is no reason not to start: the service is then not ready until it comes.
+async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome {
+    if storage.is_embedded() || migrate {
+        match storage.migrate().await {
+            Ok(applied) if applied.is_empty() => {}
+            Ok(applied) => tracing::info!(versions = applied.join(", "), "applied migrations"),
+            Err(error) => return Err(Failure::new(error)),
+        }
+    }
+    match storage.schema_state().await.and_then(|state| state.check()) {
+        Ok(()) => Ok(()),
+        Err(OpenError::Away(cause)) => {
+            tracing::warn!(%cause, "the database does not answer yet; not ready until it does");
+            Ok(())
+        }
+        Err(error) => Err(Failure::new(error)),
+    }
+}
+
+fn load_key(config: &Config) -> Result<SigningKey, Failure> {
+    let file = &config.signing_key_file;
+    let key = if config.make_signing_key {
+        SigningKey::load_or_create(file)
+    } else {
+        SigningKey::load(file)
+    };
+    key.map_err(|error| match error {
+        KeyError::Random => Failure::new(error),
+        error => Failure::usage(vec![format!(
+            "TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}"
+        )]),
+    })
+}
+
+async fn migrate_up(storage: &Storage) -> Outcome {
+    let applied = storage.migrate().await.map_err(Failure::new)?;
+    if applied.is_empty() {
+        return say("nothing to apply: the schema is up to date");
+    }
+    applied
+        .iter()
+        .try_for_each(|version| say(&format!("applied {version}")))
+}
+
+async fn migrate_status(storage: &Storage) -> Outcome {
+    let state = storage.schema_state().await.map_err(Failure::new)?;
+    for migration in &state.migrations {
+        say(&format!(
+            "{}  {}",
+            if migration.applied { "applied" } else { "missing" },
+            migration.name
+        ))?;
+    }
+    for version in &state.unknown {
+        say(&format!("unknown  {version}"))?;
+    }
+    state.check().map_err(Failure::new)
+}
+
+fn generate_key(out: Option<&Path>) -> Outcome {
+    match out {
+        Some(file) => SigningKey::create(file).map_err(Failure::new),
+        None => say(SigningKey::generate_pem().map_err(Failure::new)?.trim_end()),
+    }
+}
+
+async fn create_user(settings: Settings, email: &str, display_name: &str, admin: bool) -> Outcome {
+    let policy = settings.passwords();
+    let storage = checked_storage(settings)?;
+    let wrong = |flag: &str, rule: Rule| Failure::usage(vec![format!("{flag}: {}", rule.text)]);
+    let email = Email::parse(email).map_err(|rule| wrong("--email", rule))?;
+    let display_name = DisplayName::parse(display_name).map_err(|rule| wrong("--display-name", rule))?;
+    let typed =
+        read_password().map_err(|error| Failure::new(format!("the password cannot be read: {error}")))?;
+    let password = policy
+        .parse(&typed, Some(&email))
+        .map_err(|rule| wrong("password", rule))?;
+
+    prepare_schema(&storage, false).await?;
+    let hash = Passwords::new(1).hash(password).await.map_err(Failure::new)?;
+    let new = crate::domain::NewUser {
+        id: crate::domain::UserId::generate(),
+        email,
+        display_name,
+        role: if admin { Role::Admin } else { Role::User },
+    };
+    let user = storage
+        .users()
+        .create(new, hash, Clock::system().now())
+        .await
+        .map_err(Failure::new)?;
+    say(&format!("users/{}", user.id))
+}
+
+/// Asks on a terminal without showing what is typed; takes the first line elsewhere.
+fn read_password() -> std::io::Result<String> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        return rpassword::prompt_password("Password: ");
+    }
+    let mut line = String::new();
+    input.lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+async fn health(address: SocketAddr, service: String) -> Outcome {
+    let asked = async {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
+        let channel = endpoint.connect().await?;
+        let answer = HealthClient::new(channel)
+            .check(HealthCheckRequest { service })
+            .await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
+    };
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(ServingStatus::Serving)) => say("serving"),
+        Ok(Ok(_)) => Err(Failure::new(format!("{address} answers, but is not serving"))),
+        Ok(Err(error)) => Err(Failure::new(format!(
+            "{address} does not answer: {}",
+            innermost(&*error)
+        ))),
+        Err(_) => Err(Failure::new(format!("{address} does not answer within 5 s"))),
+    }
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}
+
+/// Prints a line of the result. A reader who has gone away is a failure, not a panic.
+fn say(line: &str) -> Outcome {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
+}
+
+/// Prints a line about what went wrong.
+pub fn say_error(line: &str) {
+    // Where even this cannot be written, the exit status alone has to say it.
+    let _ = writeln!(std::io::stderr(), "taskwire: {line}");
+}

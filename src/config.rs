@@ -1,0 +1,546 @@
+//! Settings: flags and environment → a validated `Config`. Every limit stands here with its reason.
+//!
+//! Parsed by clap, then checked as a whole, then used; nothing is opened before everything is right.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::api::TaskRules;
+use crate::auth::{AccountsConfig, PasswordPolicy, TokenConfig};
+use crate::server::TransportLimits;
+use crate::storage::{Limits, OpenError, Storage};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The settings as given. Each flag has an environment variable; the flag wins.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Address to serve gRPC on
+    #[arg(
+        long,
+        env = "TASKWIRE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:50051"
+    )]
+    pub listen: SocketAddr,
+
+    /// Directory for the embedded database and the signing key that goes with it
+    #[arg(
+        long,
+        env = "TASKWIRE_DATA_DIR",
+        value_name = "DIRECTORY",
+        default_value = "taskwire-data"
+    )]
+    pub data_dir: PathBuf,
+
+    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: sqlite:DATA_DIR/taskwire.db]
+    #[arg(
+        long,
+        env = "TASKWIRE_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<SecretString>,
+
+    /// Apply missing migrations at start (SQLite always does)
+    #[arg(long, env = "TASKWIRE_MIGRATE", value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub migrate: bool,
+
+    /// Ed25519 private key (PKCS#8 PEM) that signs access tokens; required with PostgreSQL, made at first start
+    /// with SQLite [default: DATA_DIR/signing-key.pem]
+    #[arg(long, env = "TASKWIRE_SIGNING_KEY_FILE", value_name = "FILE")]
+    pub signing_key_file: Option<PathBuf>,
+
+    /// Issuer (`iss`) of access tokens
+    #[arg(
+        long,
+        env = "TASKWIRE_TOKEN_ISSUER",
+        value_name = "TEXT",
+        default_value = "taskwire"
+    )]
+    pub token_issuer: String,
+
+    /// Audience (`aud`) of access tokens
+    #[arg(
+        long,
+        env = "TASKWIRE_TOKEN_AUDIENCE",
+        value_name = "TEXT",
+        default_value = "taskwire"
+    )]
+    pub token_audience: String,
+
+    /// How long an access token lasts
+    // Short, because a token that leaks works until it ends.
+    #[arg(
+        long,
+        env = "TASKWIRE_ACCESS_TOKEN_SECONDS",
+        value_name = "SECONDS",
+        default_value = "900"
+    )]
+    pub access_token_seconds: NonZeroU32,
+
+    /// How long a session lasts after its last refresh
+    #[arg(
+        long,
+        env = "TASKWIRE_REFRESH_TOKEN_DAYS",
+        value_name = "DAYS",
+        default_value = "30"
+    )]
+    pub refresh_token_days: NonZeroU32,
+
+    /// How long a session lasts at most, however often it is refreshed
+    #[arg(
+        long,
+        env = "TASKWIRE_SESSION_DAYS_MAX",
+        value_name = "DAYS",
+        default_value = "90"
+    )]
+    pub session_days_max: NonZeroU32,
+
+    /// Shortest password that is accepted, in characters; 15 is better where there is no second factor
+    #[arg(
+        long,
+        env = "TASKWIRE_PASSWORD_LENGTH_MIN",
+        value_name = "COUNT",
+        default_value = "8"
+    )]
+    pub password_length_min: u8,
+
+    /// How long a deleted task can be taken back
+    #[arg(
+        long,
+        env = "TASKWIRE_PURGE_AFTER_DAYS",
+        value_name = "DAYS",
+        default_value = "30"
+    )]
+    pub purge_after_days: NonZeroU32,
+
+    /// How many tasks that are not deleted one user may have
+    #[arg(
+        long,
+        env = "TASKWIRE_TASKS_PER_USER_MAX",
+        value_name = "COUNT",
+        default_value = "100000"
+    )]
+    pub tasks_per_user_max: NonZeroU32,
+
+    /// Connections to PostgreSQL
+    #[arg(
+        long,
+        env = "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
+        value_name = "COUNT",
+        default_value = "20"
+    )]
+    pub postgres_connections_max: NonZeroU32,
+
+    /// Reading connections to SQLite, beside the one that writes
+    #[arg(
+        long,
+        env = "TASKWIRE_SQLITE_READERS_MAX",
+        value_name = "COUNT",
+        default_value = "4"
+    )]
+    pub sqlite_readers_max: NonZeroU32,
+
+    /// Longest wait for a new connection to the database
+    #[arg(
+        long,
+        env = "TASKWIRE_CONNECT_TIMEOUT_MS",
+        value_name = "MILLISECONDS",
+        default_value = "5000"
+    )]
+    pub connect_timeout_ms: NonZeroU64,
+
+    /// Longest wait for a free connection; a call that waits longer is answered UNAVAILABLE
+    // Well below the deadline of a call, so that the caller hears of it.
+    #[arg(
+        long,
+        env = "TASKWIRE_CHECKOUT_TIMEOUT_MS",
+        value_name = "MILLISECONDS",
+        default_value = "500"
+    )]
+    pub checkout_timeout_ms: NonZeroU64,
+
+    /// Longest time one statement may take
+    #[arg(
+        long,
+        env = "TASKWIRE_STATEMENT_TIMEOUT_MS",
+        value_name = "MILLISECONDS",
+        default_value = "5000"
+    )]
+    pub statement_timeout_ms: NonZeroU64,
+
+    /// Longest wait of a statement for a lock
+    #[arg(
+        long,
+        env = "TASKWIRE_LOCK_TIMEOUT_MS",
+        value_name = "MILLISECONDS",
+        default_value = "2000"
+    )]
+    pub lock_timeout_ms: NonZeroU64,
+
+    /// Largest message taken in, in bytes
+    #[arg(
+        long,
+        env = "TASKWIRE_MESSAGE_BYTES_MAX",
+        value_name = "BYTES",
+        default_value = "1048576"
+    )]
+    pub message_bytes_max: NonZeroU32,
+
+    /// How long calls under way may go on after a signal to stop
+    #[arg(
+        long,
+        env = "TASKWIRE_DRAIN_TIMEOUT_MS",
+        value_name = "MILLISECONDS",
+        default_value = "10000"
+    )]
+    pub drain_timeout_ms: u64,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,taskwire=debug
+    #[arg(long, env = "TASKWIRE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How log lines look
+    #[arg(
+        long,
+        env = "TASKWIRE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The environment variable; the flag is named after it.
+    pub key: &'static str,
+    /// What is wrong, without the value where that may be secret.
+    pub text: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = self
+            .key
+            .trim_start_matches("TASKWIRE_")
+            .to_lowercase()
+            .replace('_', "-");
+        write!(f, "{} (--{flag}): {}", self.key, self.text)
+    }
+}
+
+/// The settings, checked as a whole.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// As given, with defaults filled in.
+    pub settings: Settings,
+    /// Where everything is kept; nothing is connected yet.
+    pub storage: Storage,
+    /// The signing key's file.
+    pub signing_key_file: PathBuf,
+    /// Whether that file may be made when it is missing.
+    pub make_signing_key: bool,
+}
+
+impl Settings {
+    fn database_url(&self) -> SecretString {
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("taskwire.db").display()).into())
+    }
+
+    /// The limits of the storage.
+    pub fn storage_limits(&self) -> Limits {
+        let milliseconds = |value: NonZeroU64| Duration::from_millis(value.get());
+        Limits {
+            postgres_connections_max: self.postgres_connections_max.get(),
+            sqlite_readers_max: self.sqlite_readers_max.get(),
+            connect_timeout: milliseconds(self.connect_timeout_ms),
+            checkout_timeout: milliseconds(self.checkout_timeout_ms),
+            statement_timeout: milliseconds(self.statement_timeout_ms),
+            lock_timeout: milliseconds(self.lock_timeout_ms),
+        }
+    }
+
+    /// The limits of the transport.
+    pub fn transport_limits(&self) -> TransportLimits {
+        TransportLimits {
+            message_bytes_max: self.message_bytes_max.get() as usize,
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+        }
+    }
+
+    /// What tokens say and how long they last.
+    pub fn tokens(&self) -> TokenConfig {
+        TokenConfig {
+            issuer: self.token_issuer.clone(),
+            audience: self.token_audience.clone(),
+            access_ttl: Duration::from_secs(self.access_token_seconds.get().into()),
+        }
+    }
+
+    /// How long sessions last.
+    pub fn accounts(&self) -> AccountsConfig {
+        AccountsConfig {
+            refresh_ttl: days(self.refresh_token_days),
+            session_ttl_max: days(self.session_days_max),
+            ..AccountsConfig::default()
+        }
+    }
+
+    /// Which passwords are accepted.
+    pub fn passwords(&self) -> PasswordPolicy {
+        PasswordPolicy {
+            code_points_min: self.password_length_min.into(),
+        }
+    }
+
+    /// What is configured about tasks.
+    pub fn tasks(&self) -> TaskRules {
+        TaskRules {
+            purge_after: days(self.purge_after_days),
+            live_tasks_max: self.tasks_per_user_max.get().into(),
+        }
+    }
+
+    /// Checks everything that one setting alone does not show.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn validate(self) -> Result<Config, Vec<ConfigError>> {
+        let mut problems = Vec::new();
+        let mut problem = |key, text: &str| {
+            problems.push(ConfigError {
+                key,
+                text: text.to_owned(),
+            })
+        };
+
+        let storage = Storage::open(self.database_url().expose_secret(), self.storage_limits());
+        if let Err(OpenError::Url(text)) = &storage {
+            problem("TASKWIRE_DATABASE_URL", text);
+        }
+        let embedded = storage.as_ref().is_ok_and(Storage::is_embedded);
+        if !embedded && storage.is_ok() && self.signing_key_file.is_none() {
+            let text = "is required with PostgreSQL, so that all replicas share one key; \
+                        make one with `taskwire keys generate --out signing-key.pem`";
+            problem("TASKWIRE_SIGNING_KEY_FILE", text);
+        }
+        for (key, text) in [
+            ("TASKWIRE_TOKEN_ISSUER", &self.token_issuer),
+            ("TASKWIRE_TOKEN_AUDIENCE", &self.token_audience),
+        ] {
+            if text.trim().is_empty() {
+                problem(key, "must not be empty");
+            }
+        }
+        if !(8..=64).contains(&self.password_length_min) {
+            problem("TASKWIRE_PASSWORD_LENGTH_MIN", "must be between 8 and 64");
+        }
+        for (key, value, max) in self.upper_bounds() {
+            if value > max {
+                problem(key, &format!("must be at most {max}"));
+            }
+        }
+        if self.lock_timeout_ms > self.statement_timeout_ms {
+            problem(
+                "TASKWIRE_LOCK_TIMEOUT_MS",
+                "must not be longer than TASKWIRE_STATEMENT_TIMEOUT_MS",
+            );
+        }
+        if let Err(error) = crate::telemetry::filter(&self.log) {
+            problem("TASKWIRE_LOG", &format!("is not a log filter: {error}"));
+        }
+
+        match storage {
+            Ok(storage) if problems.is_empty() => Ok(Config {
+                signing_key_file: self
+                    .signing_key_file
+                    .clone()
+                    .unwrap_or_else(|| self.data_dir.join("signing-key.pem")),
+                make_signing_key: self.signing_key_file.is_none(),
+                storage,
+                settings: self,
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// Largest values that make sense; beyond them lies a slip of the finger.
+    fn upper_bounds(&self) -> [(&'static str, u64, u64); 12] {
+        const DAY_SECONDS: u64 = 24 * 60 * 60;
+        [
+            (
+                "TASKWIRE_ACCESS_TOKEN_SECONDS",
+                self.access_token_seconds.get().into(),
+                DAY_SECONDS,
+            ),
+            (
+                "TASKWIRE_REFRESH_TOKEN_DAYS",
+                self.refresh_token_days.get().into(),
+                3650,
+            ),
+            (
+                "TASKWIRE_SESSION_DAYS_MAX",
+                self.session_days_max.get().into(),
+                3650,
+            ),
+            (
+                "TASKWIRE_PURGE_AFTER_DAYS",
+                self.purge_after_days.get().into(),
+                3650,
+            ),
+            (
+                "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
+                self.postgres_connections_max.get().into(),
+                1000,
+            ),
+            (
+                "TASKWIRE_SQLITE_READERS_MAX",
+                self.sqlite_readers_max.get().into(),
+                64,
+            ),
+            (
+                "TASKWIRE_CONNECT_TIMEOUT_MS",
+                self.connect_timeout_ms.get(),
+                60_000,
+            ),
+            (
+                "TASKWIRE_CHECKOUT_TIMEOUT_MS",
+                self.checkout_timeout_ms.get(),
+                60_000,
+            ),
+            (
+                "TASKWIRE_STATEMENT_TIMEOUT_MS",
+                self.statement_timeout_ms.get(),
+                600_000,
+            ),
+            ("TASKWIRE_LOCK_TIMEOUT_MS", self.lock_timeout_ms.get(), 600_000),
+            (
+                "TASKWIRE_MESSAGE_BYTES_MAX",
+                self.message_bytes_max.get().into(),
+                64 * 1024 * 1024,
+            ),
+            ("TASKWIRE_DRAIN_TIMEOUT_MS", self.drain_timeout_ms, 3_600_000),
+        ]
+    }
+}
+
+fn days(count: NonZeroU32) -> Duration {
+    Duration::from_secs(u64::from(count.get()) * 24 * 60 * 60)
+}
+
+impl Config {
+    /// Every setting with its value, as `KEY=value` lines; secrets are masked.
+    pub fn print(&self) -> String {
+        let settings = &self.settings;
+        let lines = [
+            ("TASKWIRE_LISTEN", settings.listen.to_string()),
+            ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
+            (
+                "TASKWIRE_DATABASE_URL",
+                mask(settings.database_url().expose_secret()),
+            ),
+            ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
+            (
+                "TASKWIRE_SIGNING_KEY_FILE",
+                self.signing_key_file.display().to_string(),
+            ),
+            ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),
+            ("TASKWIRE_TOKEN_AUDIENCE", settings.token_audience.clone()),
+            (
+                "TASKWIRE_ACCESS_TOKEN_SECONDS",
+                settings.access_token_seconds.to_string(),
+            ),
+            (
+                "TASKWIRE_REFRESH_TOKEN_DAYS",
+                settings.refresh_token_days.to_string(),
+            ),
+            ("TASKWIRE_SESSION_DAYS_MAX", settings.session_days_max.to_string()),
+            (
+                "TASKWIRE_PASSWORD_LENGTH_MIN",
+                settings.password_length_min.to_string(),
+            ),
+            ("TASKWIRE_PURGE_AFTER_DAYS", settings.purge_after_days.to_string()),
+            (
+                "TASKWIRE_TASKS_PER_USER_MAX",
+                settings.tasks_per_user_max.to_string(),
+            ),
+            (
+                "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
+                settings.postgres_connections_max.to_string(),
+            ),
+            (
+                "TASKWIRE_SQLITE_READERS_MAX",
+                settings.sqlite_readers_max.to_string(),
+            ),
+            (
+                "TASKWIRE_CONNECT_TIMEOUT_MS",
+                settings.connect_timeout_ms.to_string(),
+            ),
+            (
+                "TASKWIRE_CHECKOUT_TIMEOUT_MS",
+                settings.checkout_timeout_ms.to_string(),
+            ),
+            (
+                "TASKWIRE_STATEMENT_TIMEOUT_MS",
+                settings.statement_timeout_ms.to_string(),
+            ),
+            ("TASKWIRE_LOCK_TIMEOUT_MS", settings.lock_timeout_ms.to_string()),
+            (
+                "TASKWIRE_MESSAGE_BYTES_MAX",
+                settings.message_bytes_max.to_string(),
+            ),
+            ("TASKWIRE_DRAIN_TIMEOUT_MS", settings.drain_timeout_ms.to_string()),
+            ("TASKWIRE_LOG", settings.log.clone()),
+            (
+                "TASKWIRE_LOG_FORMAT",
+                format!("{:?}", settings.log_format).to_lowercase(),
+            ),
+        ];
+        lines
+            .iter()
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect()
+    }
+}
+
+/// The URL without its password, whether that stands before the host or among the parameters.
+fn mask(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else {
+        return "***".to_owned();
+    };
+    if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+        return "***".to_owned();
+    }
+    let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
+    if pairs.iter().any(|(key, _)| key == "password") {
+        let shown = pairs.iter().map(|(key, value)| match key.as_str() {
+            "password" => (key.as_str(), "***"),
+            _ => (key.as_str(), value.as_str()),
+        });
+        parsed.query_pairs_mut().clear().extend_pairs(shown);
+    }
+    if parsed.scheme() == "sqlite" {
+        url.to_owned()
+    } else {
+        parsed.to_string()
+    }
+}

@@ -1,0 +1,53 @@
+//! The generated code of `proto/`, and the `Debug` of the messages that carry secrets.
+
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+
+use std::fmt;
+
+tonic::include_proto!("taskwire.v1");
+
+/// The descriptor set of the whole contract, with its annotations, as reflection serves it.
+pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("taskwire_descriptor");
+
+const HIDDEN: &str = "…";
+
+impl fmt::Debug for CreateUserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateUserRequest")
+            .field("user", &self.user)
+            .field("password", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRequest")
+            .field("email", &self.email)
+            .field("password", &HIDDEN)
+            .field("device", &self.device)
+            .finish()
+    }
+}
+
+impl fmt::Debug for RefreshSessionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshSessionRequest")
+            .field("refresh_token", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPair")
+            .field("access_token", &HIDDEN)
+            .field("refresh_token", &HIDDEN)
+            .field("token_type", &self.token_type)
+            .field("access_expires_in", &self.access_expires_in)
+            .field("refresh_expires_in", &self.refresh_expires_in)
+            .field("user", &self.user)
+            .field("session", &self.session)
+            .finish()
+    }
+}

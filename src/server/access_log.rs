@@ -1,0 +1,146 @@
+//! One line per call: method, code, time, request id. Never a token, a name or a title.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Buf;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::request_id::RequestId;
+use crate::auth::POLICY;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AccessLogLayer;
+
+impl<Inner> Layer<Inner> for AccessLogLayer {
+    type Service = AccessLog<Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        AccessLog { inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct AccessLog<Inner> {
+    inner: Inner,
+}
+
+impl<Inner, RequestBody, ResponseBody> Service<Request<RequestBody>> for AccessLog<Inner>
+where
+    Inner: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
+    Inner::Future: Send + 'static,
+{
+    type Response = Response<LoggedBody<ResponseBody>>;
+    type Error = Inner::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let mut line = Line::begin(&request);
+        let answer = self.inner.call(request);
+        async move {
+            let response = answer.await?;
+            line.note(response.headers());
+            Ok(response.map(|body| LoggedBody { body, line }))
+        }
+        .boxed()
+    }
+}
+
+/// The line of one call. It is written when the call is over in whichever way: answered, failed, or given up by
+/// its caller.
+#[derive(Debug)]
+struct Line {
+    method: &'static str,
+    request_id: Option<Arc<str>>,
+    begin: Instant,
+    code: Option<Code>,
+}
+
+impl Line {
+    fn begin<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        // Only known names: a path is the caller's to choose.
+        let method = POLICY
+            .iter()
+            .map(|(known, _)| *known)
+            .find(|known| *known == path)
+            .unwrap_or("unknown");
+        let request_id = request
+            .extensions()
+            .get::<RequestId>()
+            .map(|id| Arc::clone(&id.0));
+        Self {
+            method,
+            request_id,
+            begin: Instant::now(),
+            code: None,
+        }
+    }
+
+    fn note(&mut self, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            self.code = Some(status.code());
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let milliseconds = self.begin.elapsed().as_secs_f64() * 1000.0;
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let request_id = self.request_id.as_deref().unwrap_or_default();
+        // Probes come every few seconds and say nothing.
+        if self.method.starts_with("/grpc.health.") {
+            tracing::debug!(method = self.method, ?code, milliseconds, request_id, "call");
+        } else {
+            tracing::info!(method = self.method, ?code, milliseconds, request_id, "call");
+        }
+    }
+}
+
+/// A body that reads the status off its trailers as they pass.
+#[derive(Debug)]
+pub(super) struct LoggedBody<B> {
+    body: B,
+    line: Line,
+}
+
+impl<B: Body + Unpin> Body for LoggedBody<B>
+where
+    B::Data: Buf,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.line.note(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,101 @@
+//! Health per service: serving while the storage answers and its schema fits, not serving otherwise.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthReporter;
+
+use crate::api::{TaskApi, UserApi};
+use crate::pb::task_service_server::TaskServiceServer;
+use crate::pb::user_service_server::UserServiceServer;
+use crate::storage::Storage;
+
+/// How often the storage is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The names that are reported: the process as a whole, and each service.
+const NAMES: [&str; 3] = [
+    "",
+    <TaskServiceServer<TaskApi> as NamedService>::NAME,
+    <UserServiceServer<UserApi> as NamedService>::NAME,
+];
+
+/// What answers health checks.
+pub(super) type HealthService = HealthServer<tonic_health::server::HealthService>;
+
+/// What the health checks say.
+pub(super) struct Health {
+    reporter: HealthReporter,
+    serving: bool,
+}
+
+impl Health {
+    /// Not serving, until the storage has answered.
+    pub(super) async fn new() -> (Self, HealthService) {
+        let reporter = HealthReporter::new();
+        let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
+        let mut health = Self {
+            reporter,
+            serving: true,
+        };
+        health.report(false).await;
+        (health, HealthServer::new(service))
+    }
+
+    async fn report(&mut self, serving: bool) {
+        if serving == self.serving {
+            return;
+        }
+        self.serving = serving;
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in NAMES {
+            self.reporter.set_service_status(name, status).await;
+        }
+    }
+
+    /// Asks the storage until the shutdown, and then says that nothing is served and ends all watches.
+    pub(super) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) {
+        let mut fits = false;
+        loop {
+            let asked = async {
+                // A schema that fits does not stop fitting while the process runs.
+                if !fits {
+                    storage
+                        .schema_state()
+                        .await
+                        .and_then(|state| state.check())
+                        .map_err(|error| error.to_string())?;
+                    fits = true;
+                }
+                storage.ping().await.map_err(|error| error.to_string())
+            };
+            let answered = tokio::select! {
+                answered = asked => answered,
+                () = shutdown.cancelled() => break,
+            };
+            match &answered {
+                Ok(()) if !self.serving => tracing::info!("ready: the storage answers"),
+                Err(cause) if self.serving => {
+                    tracing::warn!(%cause, "not ready: the storage does not answer")
+                }
+                _ => {}
+            }
+            self.report(answered.is_ok()).await;
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.report(false).await;
+        for name in NAMES {
+            self.reporter.clear_service_status(name).await;
+        }
+    }
+}
