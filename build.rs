@@ -35,10 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={}", path.display());
     }
 
+    // The macro that embeds the migrations does not see a new one by itself.
+    println!("cargo:rerun-if-changed=migrations");
+
     // The code needs the comments, but neither annotations nor error messages as Rust types.
     let mut code = compiler.include_source_info(true).file_descriptor_set();
-    code.file
-        .retain(|file| ["taskwire.v1", "google.protobuf"].contains(&file.package()));
+    code.file.retain(|file| ["taskwire.v1", "google.protobuf"].contains(&file.package()));
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)

@@ -61,12 +61,7 @@ pub enum Command {
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {
         /// Address of the service
-        #[arg(
-            long,
-            env = "TASKWIRE_LISTEN",
-            value_name = "ADDRESS",
-            default_value = "127.0.0.1:50051"
-        )]
+        #[arg(long, env = "TASKWIRE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
         address: SocketAddr,
         /// Name of the service to ask for; the whole process when empty
         #[arg(long, value_name = "NAME", default_value = "")]

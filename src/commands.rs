@@ -31,10 +31,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(line: impl std::fmt::Display) -> Self {
-        Self {
-            lines: vec![line.to_string()],
-            status: 1,
-        }
+        Self { lines: vec![line.to_string()], status: 1 }
     }
 
     fn usage(lines: Vec<String>) -> Self {
@@ -59,42 +56,30 @@ type Outcome = Result<(), Failure>;
 pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
     match cli.command {
         Command::Serve { settings } => run_serve(checked(*settings)?, stopped).await,
-        Command::Migrate {
-            command: MigrateCommand::Up { settings },
-        } => migrate_up(&checked_storage(*settings)?).await,
-        Command::Migrate {
-            command: MigrateCommand::Status { settings },
-        } => migrate_status(&checked_storage(*settings)?).await,
-        Command::Keys {
-            command: KeysCommand::Generate { out },
-        } => generate_key(out.as_deref()),
-        Command::User {
-            command:
-                UserCommand::Create {
-                    email,
-                    display_name,
-                    admin,
-                    settings,
-                },
-        } => create_user(*settings, &email, &display_name, admin).await,
-        Command::Config {
-            command: ConfigCommand::Check { settings },
-        } => {
+        Command::Migrate { command: MigrateCommand::Up { settings } } => {
+            migrate_up(&checked_storage(*settings)?).await
+        }
+        Command::Migrate { command: MigrateCommand::Status { settings } } => {
+            migrate_status(&checked_storage(*settings)?).await
+        }
+        Command::Keys { command: KeysCommand::Generate { out } } => generate_key(out.as_deref()),
+        Command::User { command: UserCommand::Create { email, display_name, admin, settings } } => {
+            create_user(*settings, &email, &display_name, admin).await
+        }
+        Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;
             say("the configuration is valid")
         }
-        Command::Config {
-            command: ConfigCommand::Print { settings },
-        } => say(checked(*settings)?.print().trim_end()),
+        Command::Config { command: ConfigCommand::Print { settings } } => {
+            say(checked(*settings)?.print().trim_end())
+        }
         Command::Health { address, service } => health(address, service).await,
     }
 }
 
 /// The settings, checked; all problems at once when there are any.
 fn checked(settings: Settings) -> Result<Config, Failure> {
-    settings
-        .validate()
-        .map_err(|problems| Failure::usage(problems.iter().map(ToString::to_string).collect()))
+    settings.validate().map_err(|problems| Failure::usage(problems.iter().map(ToString::to_string).collect()))
 }
 
 /// For commands that need the database alone: a signing key is not asked for.
@@ -169,16 +154,10 @@ async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome {
 
 fn load_key(config: &Config) -> Result<SigningKey, Failure> {
     let file = &config.signing_key_file;
-    let key = if config.make_signing_key {
-        SigningKey::load_or_create(file)
-    } else {
-        SigningKey::load(file)
-    };
+    let key = if config.make_signing_key { SigningKey::load_or_create(file) } else { SigningKey::load(file) };
     key.map_err(|error| match error {
         KeyError::Random => Failure::new(error),
-        error => Failure::usage(vec![format!(
-            "TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}"
-        )]),
+        error => Failure::usage(vec![format!("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}")]),
     })
 }
 
@@ -187,19 +166,13 @@ async fn migrate_up(storage: &Storage) -> Outcome {
     if applied.is_empty() {
         return say("nothing to apply: the schema is up to date");
     }
-    applied
-        .iter()
-        .try_for_each(|version| say(&format!("applied {version}")))
+    applied.iter().try_for_each(|version| say(&format!("applied {version}")))
 }
 
 async fn migrate_status(storage: &Storage) -> Outcome {
     let state = storage.schema_state().await.map_err(Failure::new)?;
     for migration in &state.migrations {
-        say(&format!(
-            "{}  {}",
-            if migration.applied { "applied" } else { "missing" },
-            migration.name
-        ))?;
+        say(&format!("{}  {}", if migration.applied { "applied" } else { "missing" }, migration.name))?;
     }
     for version in &state.unknown {
         say(&format!("unknown  {version}"))?;
@@ -222,9 +195,7 @@ async fn create_user(settings: Settings, email: &str, display_name: &str, admin:
     let display_name = DisplayName::parse(display_name).map_err(|rule| wrong("--display-name", rule))?;
     let typed =
         read_password().map_err(|error| Failure::new(format!("the password cannot be read: {error}")))?;
-    let password = policy
-        .parse(&typed, Some(&email))
-        .map_err(|rule| wrong("password", rule))?;
+    let password = policy.parse(&typed, Some(&email)).map_err(|rule| wrong("password", rule))?;
 
     prepare_schema(&storage, false).await?;
     let hash = Passwords::new(1).hash(password).await.map_err(Failure::new)?;
@@ -234,11 +205,7 @@ async fn create_user(settings: Settings, email: &str, display_name: &str, admin:
         display_name,
         role: if admin { Role::Admin } else { Role::User },
     };
-    let user = storage
-        .users()
-        .create(new, hash, Clock::system().now())
-        .await
-        .map_err(Failure::new)?;
+    let user = storage.users().create(new, hash, Clock::system().now()).await.map_err(Failure::new)?;
     say(&format!("users/{}", user.id))
 }
 
@@ -257,20 +224,22 @@ async fn health(address: SocketAddr, service: String) -> Outcome {
     let asked = async {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
         let channel = endpoint.connect().await?;
-        let answer = HealthClient::new(channel)
-            .check(HealthCheckRequest { service })
-            .await?;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
     };
     match tokio::time::timeout(Duration::from_secs(5), asked).await {
         Ok(Ok(ServingStatus::Serving)) => say("serving"),
+        Ok(Err(error)) if is_unknown_service(&*error) => {
+            Err(Failure::new(format!("{address} answers, but has no service of that name")))
+        }
         Ok(Ok(_)) => Err(Failure::new(format!("{address} answers, but is not serving"))),
-        Ok(Err(error)) => Err(Failure::new(format!(
-            "{address} does not answer: {}",
-            innermost(&*error)
-        ))),
+        Ok(Err(error)) => Err(Failure::new(format!("{address} does not answer: {}", innermost(&*error)))),
         Err(_) => Err(Failure::new(format!("{address} does not answer within 5 s"))),
     }
+}
+
+fn is_unknown_service(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<tonic::Status>().is_some_and(|status| status.code() == tonic::Code::NotFound)
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {

@@ -4,14 +4,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::api::TaskRules;
+use crate::api::{TaskRules, WatchLimits};
 use crate::auth::{AccountsConfig, PasswordPolicy, TokenConfig};
 use crate::server::TransportLimits;
 use crate::storage::{Limits, OpenError, Storage};
@@ -31,30 +31,15 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Address to serve gRPC on
-    #[arg(
-        long,
-        env = "TASKWIRE_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, env = "TASKWIRE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
 
     /// Directory for the embedded database and the signing key that goes with it
-    #[arg(
-        long,
-        env = "TASKWIRE_DATA_DIR",
-        value_name = "DIRECTORY",
-        default_value = "taskwire-data"
-    )]
+    #[arg(long, env = "TASKWIRE_DATA_DIR", value_name = "DIRECTORY", default_value = "taskwire-data")]
     pub data_dir: PathBuf,
 
     /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: sqlite:DATA_DIR/taskwire.db]
-    #[arg(
-        long,
-        env = "TASKWIRE_DATABASE_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "TASKWIRE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
 
     /// Apply missing migrations at start (SQLite always does)
@@ -67,149 +52,77 @@ pub struct Settings {
     pub signing_key_file: Option<PathBuf>,
 
     /// Issuer (`iss`) of access tokens
-    #[arg(
-        long,
-        env = "TASKWIRE_TOKEN_ISSUER",
-        value_name = "TEXT",
-        default_value = "taskwire"
-    )]
+    #[arg(long, env = "TASKWIRE_TOKEN_ISSUER", value_name = "TEXT", default_value = "taskwire")]
     pub token_issuer: String,
 
     /// Audience (`aud`) of access tokens
-    #[arg(
-        long,
-        env = "TASKWIRE_TOKEN_AUDIENCE",
-        value_name = "TEXT",
-        default_value = "taskwire"
-    )]
+    #[arg(long, env = "TASKWIRE_TOKEN_AUDIENCE", value_name = "TEXT", default_value = "taskwire")]
     pub token_audience: String,
 
     /// How long an access token lasts
     // Short, because a token that leaks works until it ends.
-    #[arg(
-        long,
-        env = "TASKWIRE_ACCESS_TOKEN_SECONDS",
-        value_name = "SECONDS",
-        default_value = "900"
-    )]
+    #[arg(long, env = "TASKWIRE_ACCESS_TOKEN_SECONDS", value_name = "SECONDS", default_value = "900")]
     pub access_token_seconds: NonZeroU32,
 
     /// How long a session lasts after its last refresh
-    #[arg(
-        long,
-        env = "TASKWIRE_REFRESH_TOKEN_DAYS",
-        value_name = "DAYS",
-        default_value = "30"
-    )]
+    #[arg(long, env = "TASKWIRE_REFRESH_TOKEN_DAYS", value_name = "DAYS", default_value = "30")]
     pub refresh_token_days: NonZeroU32,
 
     /// How long a session lasts at most, however often it is refreshed
-    #[arg(
-        long,
-        env = "TASKWIRE_SESSION_DAYS_MAX",
-        value_name = "DAYS",
-        default_value = "90"
-    )]
+    #[arg(long, env = "TASKWIRE_SESSION_DAYS_MAX", value_name = "DAYS", default_value = "90")]
     pub session_days_max: NonZeroU32,
 
     /// Shortest password that is accepted, in characters; 15 is better where there is no second factor
-    #[arg(
-        long,
-        env = "TASKWIRE_PASSWORD_LENGTH_MIN",
-        value_name = "COUNT",
-        default_value = "8"
-    )]
+    #[arg(long, env = "TASKWIRE_PASSWORD_LENGTH_MIN", value_name = "COUNT", default_value = "8")]
     pub password_length_min: u8,
 
     /// How long a deleted task can be taken back
-    #[arg(
-        long,
-        env = "TASKWIRE_PURGE_AFTER_DAYS",
-        value_name = "DAYS",
-        default_value = "30"
-    )]
+    #[arg(long, env = "TASKWIRE_PURGE_AFTER_DAYS", value_name = "DAYS", default_value = "30")]
     pub purge_after_days: NonZeroU32,
 
     /// How many tasks that are not deleted one user may have
-    #[arg(
-        long,
-        env = "TASKWIRE_TASKS_PER_USER_MAX",
-        value_name = "COUNT",
-        default_value = "100000"
-    )]
+    #[arg(long, env = "TASKWIRE_TASKS_PER_USER_MAX", value_name = "COUNT", default_value = "100000")]
     pub tasks_per_user_max: NonZeroU32,
 
+    /// How long the changes of tasks are kept for whoever follows them
+    #[arg(long, env = "TASKWIRE_CHANGES_KEPT_DAYS", value_name = "DAYS", default_value = "30")]
+    pub changes_kept_days: NonZeroU32,
+
+    /// How many watch streams one user may have open
+    #[arg(long, env = "TASKWIRE_STREAMS_PER_USER_MAX", value_name = "COUNT", default_value = "32")]
+    pub streams_per_user_max: NonZeroU16,
+
     /// Connections to PostgreSQL
-    #[arg(
-        long,
-        env = "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
-        value_name = "COUNT",
-        default_value = "20"
-    )]
+    #[arg(long, env = "TASKWIRE_POSTGRES_CONNECTIONS_MAX", value_name = "COUNT", default_value = "20")]
     pub postgres_connections_max: NonZeroU32,
 
     /// Reading connections to SQLite, beside the one that writes
-    #[arg(
-        long,
-        env = "TASKWIRE_SQLITE_READERS_MAX",
-        value_name = "COUNT",
-        default_value = "4"
-    )]
+    #[arg(long, env = "TASKWIRE_SQLITE_READERS_MAX", value_name = "COUNT", default_value = "4")]
     pub sqlite_readers_max: NonZeroU32,
 
     /// Longest wait for a new connection to the database
-    #[arg(
-        long,
-        env = "TASKWIRE_CONNECT_TIMEOUT_MS",
-        value_name = "MILLISECONDS",
-        default_value = "5000"
-    )]
+    #[arg(long, env = "TASKWIRE_CONNECT_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "5000")]
     pub connect_timeout_ms: NonZeroU64,
 
     /// Longest wait for a free connection; a call that waits longer is answered UNAVAILABLE
     // Well below the deadline of a call, so that the caller hears of it.
-    #[arg(
-        long,
-        env = "TASKWIRE_CHECKOUT_TIMEOUT_MS",
-        value_name = "MILLISECONDS",
-        default_value = "500"
-    )]
+    #[arg(long, env = "TASKWIRE_CHECKOUT_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "500")]
     pub checkout_timeout_ms: NonZeroU64,
 
     /// Longest time one statement may take
-    #[arg(
-        long,
-        env = "TASKWIRE_STATEMENT_TIMEOUT_MS",
-        value_name = "MILLISECONDS",
-        default_value = "5000"
-    )]
+    #[arg(long, env = "TASKWIRE_STATEMENT_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "5000")]
     pub statement_timeout_ms: NonZeroU64,
 
     /// Longest wait of a statement for a lock
-    #[arg(
-        long,
-        env = "TASKWIRE_LOCK_TIMEOUT_MS",
-        value_name = "MILLISECONDS",
-        default_value = "2000"
-    )]
+    #[arg(long, env = "TASKWIRE_LOCK_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "2000")]
     pub lock_timeout_ms: NonZeroU64,
 
     /// Largest message taken in, in bytes
-    #[arg(
-        long,
-        env = "TASKWIRE_MESSAGE_BYTES_MAX",
-        value_name = "BYTES",
-        default_value = "1048576"
-    )]
+    #[arg(long, env = "TASKWIRE_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value = "1048576")]
     pub message_bytes_max: NonZeroU32,
 
     /// How long calls under way may go on after a signal to stop
-    #[arg(
-        long,
-        env = "TASKWIRE_DRAIN_TIMEOUT_MS",
-        value_name = "MILLISECONDS",
-        default_value = "10000"
-    )]
+    #[arg(long, env = "TASKWIRE_DRAIN_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "10000")]
     pub drain_timeout_ms: u64,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,taskwire=debug
@@ -217,12 +130,7 @@ pub struct Settings {
     pub log: String,
 
     /// How log lines look
-    #[arg(
-        long,
-        env = "TASKWIRE_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "auto"
-    )]
+    #[arg(long, env = "TASKWIRE_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
 }
 
@@ -237,11 +145,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flag = self
-            .key
-            .trim_start_matches("TASKWIRE_")
-            .to_lowercase()
-            .replace('_', "-");
+        let flag = self.key.trim_start_matches("TASKWIRE_").to_lowercase().replace('_', "-");
         write!(f, "{} (--{flag}): {}", self.key, self.text)
     }
 }
@@ -307,9 +211,7 @@ impl Settings {
 
     /// Which passwords are accepted.
     pub fn passwords(&self) -> PasswordPolicy {
-        PasswordPolicy {
-            code_points_min: self.password_length_min.into(),
-        }
+        PasswordPolicy { code_points_min: self.password_length_min.into() }
     }
 
     /// What is configured about tasks.
@@ -317,6 +219,11 @@ impl Settings {
         TaskRules {
             purge_after: days(self.purge_after_days),
             live_tasks_max: self.tasks_per_user_max.get().into(),
+            changes_kept: days(self.changes_kept_days),
+            watch: WatchLimits {
+                streams_per_user_max: self.streams_per_user_max.get().into(),
+                ..WatchLimits::default()
+            },
         }
     }
 
@@ -326,12 +233,7 @@ impl Settings {
     /// All problems at once.
     pub fn validate(self) -> Result<Config, Vec<ConfigError>> {
         let mut problems = Vec::new();
-        let mut problem = |key, text: &str| {
-            problems.push(ConfigError {
-                key,
-                text: text.to_owned(),
-            })
-        };
+        let mut problem = |key, text: &str| problems.push(ConfigError { key, text: text.to_owned() });
 
         let storage = Storage::open(self.database_url().expose_secret(), self.storage_limits());
         if let Err(OpenError::Url(text)) = &storage {
@@ -343,10 +245,9 @@ impl Settings {
                         make one with `taskwire keys generate --out signing-key.pem`";
             problem("TASKWIRE_SIGNING_KEY_FILE", text);
         }
-        for (key, text) in [
-            ("TASKWIRE_TOKEN_ISSUER", &self.token_issuer),
-            ("TASKWIRE_TOKEN_AUDIENCE", &self.token_audience),
-        ] {
+        for (key, text) in
+            [("TASKWIRE_TOKEN_ISSUER", &self.token_issuer), ("TASKWIRE_TOKEN_AUDIENCE", &self.token_audience)]
+        {
             if text.trim().is_empty() {
                 problem(key, "must not be empty");
             }
@@ -360,10 +261,7 @@ impl Settings {
             }
         }
         if self.lock_timeout_ms > self.statement_timeout_ms {
-            problem(
-                "TASKWIRE_LOCK_TIMEOUT_MS",
-                "must not be longer than TASKWIRE_STATEMENT_TIMEOUT_MS",
-            );
+            problem("TASKWIRE_LOCK_TIMEOUT_MS", "must not be longer than TASKWIRE_STATEMENT_TIMEOUT_MS");
         }
         if let Err(error) = crate::telemetry::filter(&self.log) {
             problem("TASKWIRE_LOG", &format!("is not a log filter: {error}"));
@@ -384,60 +282,21 @@ impl Settings {
     }
 
     /// Largest values that make sense; beyond them lies a slip of the finger.
-    fn upper_bounds(&self) -> [(&'static str, u64, u64); 12] {
+    fn upper_bounds(&self) -> [(&'static str, u64, u64); 13] {
         const DAY_SECONDS: u64 = 24 * 60 * 60;
         [
-            (
-                "TASKWIRE_ACCESS_TOKEN_SECONDS",
-                self.access_token_seconds.get().into(),
-                DAY_SECONDS,
-            ),
-            (
-                "TASKWIRE_REFRESH_TOKEN_DAYS",
-                self.refresh_token_days.get().into(),
-                3650,
-            ),
-            (
-                "TASKWIRE_SESSION_DAYS_MAX",
-                self.session_days_max.get().into(),
-                3650,
-            ),
-            (
-                "TASKWIRE_PURGE_AFTER_DAYS",
-                self.purge_after_days.get().into(),
-                3650,
-            ),
-            (
-                "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
-                self.postgres_connections_max.get().into(),
-                1000,
-            ),
-            (
-                "TASKWIRE_SQLITE_READERS_MAX",
-                self.sqlite_readers_max.get().into(),
-                64,
-            ),
-            (
-                "TASKWIRE_CONNECT_TIMEOUT_MS",
-                self.connect_timeout_ms.get(),
-                60_000,
-            ),
-            (
-                "TASKWIRE_CHECKOUT_TIMEOUT_MS",
-                self.checkout_timeout_ms.get(),
-                60_000,
-            ),
-            (
-                "TASKWIRE_STATEMENT_TIMEOUT_MS",
-                self.statement_timeout_ms.get(),
-                600_000,
-            ),
+            ("TASKWIRE_ACCESS_TOKEN_SECONDS", self.access_token_seconds.get().into(), DAY_SECONDS),
+            ("TASKWIRE_REFRESH_TOKEN_DAYS", self.refresh_token_days.get().into(), 3650),
+            ("TASKWIRE_SESSION_DAYS_MAX", self.session_days_max.get().into(), 3650),
+            ("TASKWIRE_PURGE_AFTER_DAYS", self.purge_after_days.get().into(), 3650),
+            ("TASKWIRE_CHANGES_KEPT_DAYS", self.changes_kept_days.get().into(), 3650),
+            ("TASKWIRE_POSTGRES_CONNECTIONS_MAX", self.postgres_connections_max.get().into(), 1000),
+            ("TASKWIRE_SQLITE_READERS_MAX", self.sqlite_readers_max.get().into(), 64),
+            ("TASKWIRE_CONNECT_TIMEOUT_MS", self.connect_timeout_ms.get(), 60_000),
+            ("TASKWIRE_CHECKOUT_TIMEOUT_MS", self.checkout_timeout_ms.get(), 60_000),
+            ("TASKWIRE_STATEMENT_TIMEOUT_MS", self.statement_timeout_ms.get(), 600_000),
             ("TASKWIRE_LOCK_TIMEOUT_MS", self.lock_timeout_ms.get(), 600_000),
-            (
-                "TASKWIRE_MESSAGE_BYTES_MAX",
-                self.message_bytes_max.get().into(),
-                64 * 1024 * 1024,
-            ),
+            ("TASKWIRE_MESSAGE_BYTES_MAX", self.message_bytes_max.get().into(), 64 * 1024 * 1024),
             ("TASKWIRE_DRAIN_TIMEOUT_MS", self.drain_timeout_ms, 3_600_000),
         ]
     }
@@ -454,71 +313,31 @@ impl Config {
         let lines = [
             ("TASKWIRE_LISTEN", settings.listen.to_string()),
             ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
-            (
-                "TASKWIRE_DATABASE_URL",
-                mask(settings.database_url().expose_secret()),
-            ),
+            ("TASKWIRE_DATABASE_URL", mask(settings.database_url().expose_secret())),
             ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
-            (
-                "TASKWIRE_SIGNING_KEY_FILE",
-                self.signing_key_file.display().to_string(),
-            ),
+            ("TASKWIRE_SIGNING_KEY_FILE", self.signing_key_file.display().to_string()),
             ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),
             ("TASKWIRE_TOKEN_AUDIENCE", settings.token_audience.clone()),
-            (
-                "TASKWIRE_ACCESS_TOKEN_SECONDS",
-                settings.access_token_seconds.to_string(),
-            ),
-            (
-                "TASKWIRE_REFRESH_TOKEN_DAYS",
-                settings.refresh_token_days.to_string(),
-            ),
+            ("TASKWIRE_ACCESS_TOKEN_SECONDS", settings.access_token_seconds.to_string()),
+            ("TASKWIRE_REFRESH_TOKEN_DAYS", settings.refresh_token_days.to_string()),
             ("TASKWIRE_SESSION_DAYS_MAX", settings.session_days_max.to_string()),
-            (
-                "TASKWIRE_PASSWORD_LENGTH_MIN",
-                settings.password_length_min.to_string(),
-            ),
+            ("TASKWIRE_PASSWORD_LENGTH_MIN", settings.password_length_min.to_string()),
             ("TASKWIRE_PURGE_AFTER_DAYS", settings.purge_after_days.to_string()),
-            (
-                "TASKWIRE_TASKS_PER_USER_MAX",
-                settings.tasks_per_user_max.to_string(),
-            ),
-            (
-                "TASKWIRE_POSTGRES_CONNECTIONS_MAX",
-                settings.postgres_connections_max.to_string(),
-            ),
-            (
-                "TASKWIRE_SQLITE_READERS_MAX",
-                settings.sqlite_readers_max.to_string(),
-            ),
-            (
-                "TASKWIRE_CONNECT_TIMEOUT_MS",
-                settings.connect_timeout_ms.to_string(),
-            ),
-            (
-                "TASKWIRE_CHECKOUT_TIMEOUT_MS",
-                settings.checkout_timeout_ms.to_string(),
-            ),
-            (
-                "TASKWIRE_STATEMENT_TIMEOUT_MS",
-                settings.statement_timeout_ms.to_string(),
-            ),
+            ("TASKWIRE_TASKS_PER_USER_MAX", settings.tasks_per_user_max.to_string()),
+            ("TASKWIRE_CHANGES_KEPT_DAYS", settings.changes_kept_days.to_string()),
+            ("TASKWIRE_STREAMS_PER_USER_MAX", settings.streams_per_user_max.to_string()),
+            ("TASKWIRE_POSTGRES_CONNECTIONS_MAX", settings.postgres_connections_max.to_string()),
+            ("TASKWIRE_SQLITE_READERS_MAX", settings.sqlite_readers_max.to_string()),
+            ("TASKWIRE_CONNECT_TIMEOUT_MS", settings.connect_timeout_ms.to_string()),
+            ("TASKWIRE_CHECKOUT_TIMEOUT_MS", settings.checkout_timeout_ms.to_string()),
+            ("TASKWIRE_STATEMENT_TIMEOUT_MS", settings.statement_timeout_ms.to_string()),
             ("TASKWIRE_LOCK_TIMEOUT_MS", settings.lock_timeout_ms.to_string()),
-            (
-                "TASKWIRE_MESSAGE_BYTES_MAX",
-                settings.message_bytes_max.to_string(),
-            ),
+            ("TASKWIRE_MESSAGE_BYTES_MAX", settings.message_bytes_max.to_string()),
             ("TASKWIRE_DRAIN_TIMEOUT_MS", settings.drain_timeout_ms.to_string()),
             ("TASKWIRE_LOG", settings.log.clone()),
-            (
-                "TASKWIRE_LOG_FORMAT",
-                format!("{:?}", settings.log_format).to_lowercase(),
-            ),
+            ("TASKWIRE_LOG_FORMAT", format!("{:?}", settings.log_format).to_lowercase()),
         ];
-        lines
-            .iter()
-            .map(|(key, value)| format!("{key}={value}\n"))
-            .collect()
+        lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
     }
 }
 
@@ -538,9 +357,5 @@ fn mask(url: &str) -> String {
         });
         parsed.query_pairs_mut().clear().extend_pairs(shown);
     }
-    if parsed.scheme() == "sqlite" {
-        url.to_owned()
-    } else {
-        parsed.to_string()
-    }
+    if parsed.scheme() == "sqlite" { url.to_owned() } else { parsed.to_string() }
 }

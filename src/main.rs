@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use taskwire::cli::Cli;
+use taskwire::cli::{Cli, Command};
 use taskwire::commands::{self, say_error};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let stopped = CancellationToken::new();
-        tokio::spawn(watch_signals(stopped.clone()));
+        // Every other command may be interrupted as any program may.
+        if matches!(cli.command, Command::Serve { .. }) {
+            tokio::spawn(watch_signals(stopped.clone()));
+        }
         commands::run(cli, stopped).await
     });
     // Work that nobody waits for any more must not hold up the exit.
@@ -49,15 +52,10 @@ fn report_usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
-        && let Some(flag) = argument
-            .split_whitespace()
-            .next()
-            .and_then(|flag| flag.strip_prefix("--"))
+        && let Some(flag) = argument.split_whitespace().next().and_then(|flag| flag.strip_prefix("--"))
     {
         let key = flag.to_uppercase().replace('-', "_");
-        say_error(&format!(
-            "--{flag} can also come from the environment variable TASKWIRE_{key}"
-        ));
+        say_error(&format!("--{flag} can also come from the environment variable TASKWIRE_{key}"));
     }
     ExitCode::from(commands::USAGE)
 }

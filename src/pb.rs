@@ -13,10 +13,7 @@ const HIDDEN: &str = "…";
 
 impl fmt::Debug for CreateUserRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CreateUserRequest")
-            .field("user", &self.user)
-            .field("password", &HIDDEN)
-            .finish()
+        f.debug_struct("CreateUserRequest").field("user", &self.user).field("password", &HIDDEN).finish()
     }
 }
 
@@ -32,9 +29,7 @@ impl fmt::Debug for LoginRequest {
 
 impl fmt::Debug for RefreshSessionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefreshSessionRequest")
-            .field("refresh_token", &HIDDEN)
-            .finish()
+        f.debug_struct("RefreshSessionRequest").field("refresh_token", &HIDDEN).finish()
     }
 }
 

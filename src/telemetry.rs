@@ -34,18 +34,10 @@ pub fn start(log: &str, format: LogFormat) {
         LogFormat::Json => true,
     };
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
-        .with_ansi(terminal);
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(terminal);
     let started = if json {
         registry
-            .with(
-                layer
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .with_span_list(false),
-            )
+            .with(layer.json().flatten_event(true).with_current_span(false).with_span_list(false))
             .try_init()
     } else {
         registry.with(layer.with_target(false)).try_init()

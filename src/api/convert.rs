@@ -1,10 +1,10 @@
 //! Tasks: from messages to domain values and back. What a field may hold is the domain's to say.
 
-use prost_types::Timestamp as PbTimestamp;
+use prost_types::{FieldMask, Timestamp as PbTimestamp};
 
 use super::field_mask::{Mask, Writable};
 use super::fields::Fields;
-use super::{filter, names, order_by};
+use super::{filter, names, order_by, replay};
 use crate::auth::Principal;
 use crate::domain::{
     Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskId, TaskPatch,
@@ -13,14 +13,7 @@ use crate::domain::{
 use crate::pb;
 
 const WRITABLE: Writable = Writable {
-    fields: &[
-        "title",
-        "description",
-        "completed",
-        "priority",
-        "due_time",
-        "labels",
-    ],
+    fields: &["title", "description", "completed", "priority", "due_time", "labels"],
     ignored: &[
         "name",
         "create_time",
@@ -33,7 +26,7 @@ const WRITABLE: Writable = Writable {
     ],
 };
 
-fn required<T>(value: Option<T>) -> Result<T, Rule> {
+pub(super) fn required<T>(value: Option<T>) -> Result<T, Rule> {
     value.ok_or_else(|| Rule::field("is required"))
 }
 
@@ -43,16 +36,12 @@ fn priority(number: i32) -> Result<Priority, Rule> {
         Ok(pb::Priority::Low) => Ok(Priority::Low),
         Ok(pb::Priority::Medium) => Ok(Priority::Medium),
         Ok(pb::Priority::High) => Ok(Priority::High),
-        Err(_) => Err(Rule::field(
-            "must be PRIORITY_LOW, PRIORITY_MEDIUM, PRIORITY_HIGH or unspecified",
-        )),
+        Err(_) => Err(Rule::field("must be PRIORITY_LOW, PRIORITY_MEDIUM, PRIORITY_HIGH or unspecified")),
     }
 }
 
 fn time(value: Option<PbTimestamp>) -> Result<Option<Timestamp>, Rule> {
-    value
-        .map(|value| Timestamp::from_parts(value.seconds, value.nanos))
-        .transpose()
+    value.map(|value| Timestamp::from_parts(value.seconds, value.nanos)).transpose()
 }
 
 fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
@@ -60,31 +49,35 @@ fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
 }
 
 /// A task to be made, and below whom.
-pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Result<(Owner, NewTask)> {
+pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Result<(Owner, TaskWrite)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
-    let id = match request.task_id.as_str() {
+    fields.check("request_id", replay::parse(&request.request_id));
+    let write = create(&mut fields, request.task_id, request.task);
+    fields.finish(owner.zip(write))
+}
+
+/// The creation itself, alone or as an item of a batch.
+pub(super) fn create(fields: &mut Fields<'_>, task_id: String, task: Option<pb::Task>) -> Option<TaskWrite> {
+    let id = match task_id.as_str() {
         "" => Some(TaskId::generate()),
         given => fields.check("task_id", TaskId::parse(given)),
     };
-    let task = fields.check("task", required(request.task));
-    let new = task.and_then(|task| {
-        let title = fields.check("task.title", Title::parse(&task.title));
-        let description = fields.check("task.description", description(task.description));
-        let priority = fields.check("task.priority", priority(task.priority));
-        let due_time = fields.check("task.due_time", time(task.due_time));
-        let labels = fields.check("task.labels", Labels::parse(task.labels));
-        Some(NewTask {
-            id: id?,
-            title: title?,
-            description: description?,
-            completed: task.completed,
-            priority: priority?,
-            due_time: due_time?,
-            labels: labels?,
-        })
-    });
-    fields.finish(owner.zip(new))
+    let task = fields.check("task", required(task))?;
+    let title = fields.check("task.title", Title::parse(&task.title));
+    let description = fields.check("task.description", description(task.description));
+    let priority = fields.check("task.priority", priority(task.priority));
+    let due_time = fields.check("task.due_time", time(task.due_time));
+    let labels = fields.check("task.labels", Labels::parse(task.labels));
+    Some(TaskWrite::Create(NewTask {
+        id: id?,
+        title: title?,
+        description: description?,
+        completed: task.completed,
+        priority: priority?,
+        due_time: due_time?,
+        labels: labels?,
+    }))
 }
 
 /// A change of a task.
@@ -94,13 +87,22 @@ pub(super) fn task_update(caller: &Principal, request: pb::UpdateTaskRequest) ->
         return fields.finish(None);
     };
     let target = fields.task("task.name", names::parse_task(&task.name))?;
-    let mask = fields.check("update_mask", Mask::parse(request.update_mask, &WRITABLE));
+    fields.check("request_id", replay::parse(&request.request_id));
+    let write = update(&mut fields, target.map(|(_, id)| id), task, request.update_mask);
+    fields.finish(target.map(|(owner, _)| owner).zip(write))
+}
+
+/// The change itself, alone or as an item of a batch.
+pub(super) fn update(
+    fields: &mut Fields<'_>,
+    id: Option<TaskId>,
+    task: pb::Task,
+    update_mask: Option<FieldMask>,
+) -> Option<TaskWrite> {
+    let mask = fields.check("update_mask", Mask::parse(update_mask, &WRITABLE));
     let etag = Etag::given(task.etag.clone());
-    let patch = mask.map(|mask| patch(&mut fields, &mask, task));
-    let write = target
-        .zip(patch)
-        .map(|((owner, id), patch)| (owner, TaskWrite::Update { id, patch, etag }));
-    fields.finish(write)
+    let patch = mask.map(|mask| patch(fields, &mask, task));
+    Some(TaskWrite::Update { id: id?, patch: patch?, etag })
 }
 
 /// The fields that the mask covers; the others are not even looked at.
@@ -121,10 +123,11 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
     }
 }
 
-/// A task by its name.
-pub(super) fn task_name(caller: &Principal, name: &str) -> Result<(Owner, TaskId)> {
+/// A task by its name, and the request id of what is done to it.
+pub(super) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
     let mut fields = Fields::new(caller);
     let target = fields.task("name", names::parse_task(name))?;
+    fields.check("request_id", replay::parse(request_id));
     fields.finish(target)
 }
 
@@ -135,17 +138,25 @@ pub(super) fn task_query(caller: &Principal, request: &pb::ListTasksRequest) -> 
     let page_size = fields.check("page_size", PageSize::parse(request.page_size));
     let filter = fields.check("filter", filter::parse(&request.filter));
     let order = fields.check("order_by", order_by::parse(&request.order_by));
-    let query = filter
-        .zip(order)
-        .zip(page_size)
-        .map(|((filter, order), page_size)| TaskQuery {
-            filter,
-            order,
-            show_deleted: request.show_deleted,
-            after: None,
-            page_size,
-        });
+    let query = filter.zip(order).zip(page_size).map(|((filter, order), page_size)| TaskQuery {
+        filter,
+        order,
+        show_deleted: request.show_deleted,
+        after: None,
+        page_size,
+    });
     fields.finish(owner.zip(query))
+}
+
+/// What is to be counted, as a list without order or pages.
+pub(super) fn task_count(caller: &Principal, request: &pb::CountTasksRequest) -> Result<(Owner, TaskQuery)> {
+    let list = pb::ListTasksRequest {
+        parent: request.parent.clone(),
+        filter: request.filter.clone(),
+        show_deleted: request.show_deleted,
+        ..pb::ListTasksRequest::default()
+    };
+    task_query(caller, &list)
 }
 
 /// A time as it is answered.

@@ -15,15 +15,7 @@ use crate::pb;
 
 const WRITABLE: Writable = Writable {
     fields: &["email", "display_name"],
-    ignored: &[
-        "name",
-        "role",
-        "create_time",
-        "update_time",
-        "disabled",
-        "revision",
-        "etag",
-    ],
+    ignored: &["name", "role", "create_time", "update_time", "disabled", "revision", "etag"],
 };
 
 /// An account to be made.
@@ -36,20 +28,14 @@ pub(super) struct Registration {
 /// Reads an account to be made.
 pub(super) fn registration(request: &pb::CreateUserRequest, policy: PasswordPolicy) -> Result<Registration> {
     let mut violations = Violations::default();
-    let user = violations.check(
-        "user",
-        request.user.as_ref().ok_or_else(|| Rule::field("is required")),
-    );
+    let user = violations.check("user", request.user.as_ref().ok_or_else(|| Rule::field("is required")));
     let email = user.and_then(|user| violations.check("user.email", Email::parse(&user.email)));
     let display_name =
         user.and_then(|user| violations.check("user.display_name", DisplayName::parse(&user.display_name)));
     let password = violations.check("password", policy.parse(&request.password, email.as_ref()));
     let parts = email.zip(display_name).zip(password);
-    let registration = parts.map(|((email, display_name), password)| Registration {
-        email,
-        display_name,
-        password,
-    });
+    let registration =
+        parts.map(|((email, display_name), password)| Registration { email, display_name, password });
     violations.finish_with(registration)
 }
 

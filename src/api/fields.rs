@@ -1,5 +1,7 @@
 //! Collects what a request gets wrong, and checks whose data it is about as soon as that is known.
 
+use std::borrow::Cow;
+
 use super::names::UserRef;
 use crate::auth::Principal;
 use crate::domain::{Owner, Result, Rule, TaskId, UserId, Violations};
@@ -9,14 +11,13 @@ use crate::domain::{Owner, Result, Rule, TaskId, UserId, Violations};
 pub(super) struct Fields<'a> {
     caller: &'a Principal,
     violations: Violations,
+    /// What stands before the name of a field: the item of a batch that it belongs to.
+    prefix: String,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn new(caller: &'a Principal) -> Self {
-        Self {
-            caller,
-            violations: Violations::default(),
-        }
+        Self { caller, violations: Violations::default(), prefix: String::new() }
     }
 
     /// The right to the tasks below a parent. Somebody else's parent is refused before anything else is said.
@@ -26,9 +27,7 @@ impl<'a> Fields<'a> {
         parent: Result<UserRef, Rule>,
     ) -> Result<Option<Owner>> {
         let parent = self.check(field, parent);
-        parent
-            .map(|user| self.caller.owner_of(user.resolve(self.caller.user)))
-            .transpose()
+        parent.map(|user| self.caller.owner_of(user.resolve(self.caller.user))).transpose()
     }
 
     /// The right to one task. As `owner`.
@@ -38,8 +37,7 @@ impl<'a> Fields<'a> {
         name: Result<(UserRef, TaskId), Rule>,
     ) -> Result<Option<(Owner, TaskId)>> {
         let name = self.check(field, name);
-        name.map(|(user, task)| Ok((self.caller.owner_of(user.resolve(self.caller.user))?, task)))
-            .transpose()
+        name.map(|(user, task)| Ok((self.caller.owner_of(user.resolve(self.caller.user))?, task))).transpose()
     }
 
     /// A user whose account the caller may see and change. As `owner`.
@@ -50,13 +48,34 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<UserId>> {
         let name = self.check(field, name);
         let user = name.map(|user| user.resolve(self.caller.user));
-        user.map(|user| self.caller.may_manage(user).map(|()| user))
-            .transpose()
+        user.map(|user| self.caller.may_manage(user).map(|()| user)).transpose()
     }
 
     /// Takes the value of a parsed field, or notes what is wrong with it.
     pub(super) fn check<T>(&mut self, field: &'static str, parsed: Result<T, Rule>) -> Option<T> {
-        self.violations.check(field, parsed)
+        let path: Cow<'static, str> =
+            if self.prefix.is_empty() { field.into() } else { format!("{}{field}", self.prefix).into() };
+        parsed.map_err(|rule| self.violations.add(rule.at(path))).ok()
+    }
+
+    /// From here on fields belong to this item of a batch.
+    pub(super) fn enter_item(&mut self, at: usize) {
+        self.prefix = format!("requests[{at}].");
+    }
+
+    /// From here on fields belong to the request itself again.
+    pub(super) fn leave_item(&mut self) {
+        self.prefix.clear();
+    }
+
+    /// Notes what is wrong with a field whose path is made up on the way.
+    pub(super) fn refuse(&mut self, path: String, rule: Rule) {
+        self.violations.add(rule.at(path));
+    }
+
+    /// Who is calling.
+    pub(super) const fn caller(&self) -> UserId {
+        self.caller.user
     }
 
     /// The value, when nothing was violated; else everything that was.

@@ -20,10 +20,11 @@ const MAX_BYTES: usize = 1000;
 const MAX_TERMS: usize = 20;
 const MAX_DEPTH: usize = 10;
 
-const NO_CONDITION: &str = "expected a condition: field, operator and value, or a text, or (";
-const NO_VALUE: &str = "expected a value: a word without an operator in it, or a text in double quotes";
-const KEYWORD: &str = "expected a condition or a value; as texts, AND, OR and NOT stand in double quotes";
-const UNKNOWN_FIELD: &str = "unknown field; the fields are completed, priority, title, description, labels, \
+const CONDITION: &str = "expected a condition: field, operator and value, or a text, or (";
+const VALUE: &str = "expected a value: a word without an operator in it, or a text in double quotes";
+const QUOTE: &str = r#"expected a closing double quote; before it, a backslash stands only in \" and \\"#;
+const TIME: &str = "expected an RFC 3339 time such as \"2026-03-01T09:00:00Z\"";
+const FIELD: &str = "unknown field; the fields are completed, priority, title, description, labels, \
     due_time, create_time, update_time, complete_time; a text with an operator in it stands in double quotes";
 
 type Input<'text> = Stateful<LocatingSlice<&'text str>, Counts>;
@@ -64,6 +65,19 @@ fn refused<T>(at: usize, what: impl Into<Cow<'static, str>>) -> Parsed<T> {
     Err(Refusal::Final(at, what.into()))
 }
 
+/// Reads what alone may stand here.
+fn expected<'text, T>(
+    what: &'static str,
+    mut part: impl Parser<Input<'text>, T, Refusal>,
+    input: &mut Input<'text>,
+) -> Parsed<T> {
+    let at = input.current_token_start();
+    part.parse_next(input).map_err(|refusal| match refusal {
+        Refusal::NotHere => Refusal::Final(at, what.into()),
+        refusal => refusal,
+    })
+}
+
 /// Reads a filter; the empty one lets every task pass.
 pub(super) fn parse(text: &str) -> Result<Filter, Rule> {
     let rule = |text: String| Rule::of(InvalidReason::Filter, text);
@@ -73,7 +87,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, Rule> {
     read(text).map_err(|refusal| {
         let (at, what) = match refusal {
             Refusal::Final(at, what) => (at, what),
-            Refusal::NotHere => (text.len(), NO_CONDITION.into()),
+            Refusal::NotHere => (text.len(), CONDITION.into()),
         };
         let position = text.char_indices().take_while(|(start, _)| *start < at).count() + 1;
         rule(format!("at character {position}: {what}"))
@@ -82,49 +96,32 @@ pub(super) fn parse(text: &str) -> Result<Filter, Rule> {
 
 fn read(text: &str) -> Parsed<Filter> {
     if let Some(at) = text.find(char::is_control) {
-        return refused(
-            at,
-            "must not contain control characters, not even tabs or line feeds",
-        );
+        return refused(at, "must not contain control characters such as tabs");
     }
-    let mut input = Stateful {
-        input: LocatingSlice::new(text),
-        state: Counts::default(),
-    };
+    let mut input = Stateful { input: LocatingSlice::new(text), state: Counts::default() };
     spaces(&mut input)?;
     if input.is_empty() {
         return Ok(Filter::everything());
     }
     let filter = expression(&mut input)?;
-    if input.is_empty() {
-        Ok(filter)
-    } else {
-        refused(start(&input), "unexpected ), as no ( is open")
-    }
-}
-
-fn start(input: &Input<'_>) -> usize {
-    input.current_token_start()
+    expected("unexpected ), as no ( is open", eof, &mut input)?;
+    Ok(filter)
 }
 
 fn expression(input: &mut Input<'_>) -> Parsed<Filter> {
-    separated(1.., sequence, keyword("AND"))
-        .map(|parts| joined(Filter::All, parts))
-        .parse_next(input)
+    let parts = separated(1.., sequence, keyword("AND")).parse_next(input)?;
+    Ok(joined(Filter::All, parts))
 }
 
 fn sequence(input: &mut Input<'_>) -> Parsed<Filter> {
     let end = alt((eof.void(), ')'.void(), keyword("AND").void()));
-    let factors = repeat_till(1.., factor, peek(end));
-    factors
-        .map(|(parts, ())| joined(Filter::All, parts))
-        .parse_next(input)
+    let (parts, ()) = repeat_till(1.., factor, peek(end)).parse_next(input)?;
+    Ok(joined(Filter::All, parts))
 }
 
 fn factor(input: &mut Input<'_>) -> Parsed<Filter> {
-    separated(1.., term, keyword("OR"))
-        .map(|parts| joined(Filter::Any, parts))
-        .parse_next(input)
+    let parts = separated(1.., term, keyword("OR")).parse_next(input)?;
+    Ok(joined(Filter::Any, parts))
 }
 
 /// The parts under one `wrap`: one alone is not wrapped, and what is wrapped alike is taken apart.
@@ -137,39 +134,29 @@ fn joined(wrap: fn(Vec<Filter>) -> Filter, parts: Vec<Filter>) -> Filter {
         }
     }
     if flat.len() == 1 {
-        flat.remove(0)
-    } else {
-        wrap(flat)
+        return flat.remove(0);
     }
+    wrap(flat)
 }
 
 fn term(input: &mut Input<'_>) -> Parsed<Filter> {
-    let at = start(input);
+    let at = input.current_token_start();
+    // What is negated follows a dash at once: in `milk - fresh` the dash is hardly meant to exclude.
+    let negation = alt((keyword("NOT"), "-"));
     if opt(negation).parse_next(input)?.is_none() {
         return simple(input);
-    }
-    if opt(negation).parse_next(input)?.is_some() {
-        return refused(at, "expected at most one NOT or - before a condition or a (");
     }
     nested(at, simple, input).map(|inner| Filter::Not(Box::new(inner)))
 }
 
-fn negation(input: &mut Input<'_>) -> Parsed<()> {
-    alt((keyword("NOT").void(), '-'.void())).parse_next(input)
-}
-
 fn simple(input: &mut Input<'_>) -> Parsed<Filter> {
-    let at = start(input);
+    let at = input.current_token_start();
     if opt(token("(")).parse_next(input)?.is_none() {
         return condition(input);
     }
     let inner = nested(at, expression, input)?;
-    let closed = opt(token(")")).parse_next(input)?.is_some();
-    if closed {
-        Ok(inner)
-    } else {
-        refused(at, "expected a ) that closes this (")
-    }
+    expected("expected another condition or )", token(")"), input)?;
+    Ok(inner)
 }
 
 type Part = fn(&mut Input<'_>) -> Parsed<Filter>;
@@ -177,10 +164,8 @@ type Part = fn(&mut Input<'_>) -> Parsed<Filter>;
 /// What `part` reads, one level deeper. The check comes first, so that no text makes the stack grow.
 fn nested(at: usize, part: Part, input: &mut Input<'_>) -> Parsed<Filter> {
     if input.state.depth == MAX_DEPTH {
-        return refused(
-            at,
-            format!("must nest at most {MAX_DEPTH} parentheses and negations"),
-        );
+        let what = format!("must nest at most {MAX_DEPTH} parentheses and negations");
+        return refused(at, what);
     }
     input.state.depth += 1;
     let filter = part(input)?;
@@ -190,73 +175,54 @@ fn nested(at: usize, part: Part, input: &mut Input<'_>) -> Parsed<Filter> {
 
 /// One term: a comparison, or a text alone.
 fn condition(input: &mut Input<'_>) -> Parsed<Filter> {
-    let at = start(input);
-    let Some(left) = opt(|input: &mut _| text(":", input)).parse_next(input)? else {
-        return refused(at, NO_CONDITION);
-    };
+    let at = input.current_token_start();
+    let left = expected(CONDITION, preceded(not('-'), text(":")), input)?;
     input.state.terms += 1;
     if input.state.terms > MAX_TERMS {
         return refused(at, format!("must have at most {MAX_TERMS} terms"));
     }
-    let operator_at = start(input);
+    let negated = opt(peek("!=")).parse_next(input)?.is_some();
     let Some(operator) = opt(operator).parse_next(input)? else {
         return Ok(Filter::Is(Condition::Word(fold(left.not_empty()?))));
     };
     if left.quoted {
-        return refused(
-            at,
-            "expected a field before the operator; it stands without quotes",
-        );
+        return refused(at, "expected a field, which stands without quotes");
     }
-    let Some(field) = FIELDS.iter().find(|(name, _, _)| *name == left.chars) else {
-        return refused(at, UNKNOWN_FIELD);
+    let Some((field, operators)) = FIELDS.iter().find(|(name, _)| *name == left.chars) else {
+        return refused(at, FIELD);
     };
-    let value_at = start(input);
     // A colon ends no value, so that a time can stand without quotes.
-    let Some(value) = opt(|input: &mut _| text("", input)).parse_next(input)? else {
-        return refused(value_at, NO_VALUE);
+    let value = expected(VALUE, text(""), input)?;
+    let Some(condition) = comparison(field, operator, &value)? else {
+        return refused(at, format!("{field} takes {operators}"));
     };
-    comparison(field, operator_at, operator, &value)
+    let filter = Filter::Is(condition);
+    Ok(if negated { Filter::Not(filter.into()) } else { filter })
 }
 
-/// A field as callers write it: its name, what it is, and the operators that it takes.
-type Field = (&'static str, Kind, &'static str);
-
-enum Kind {
-    Completed,
-    Priority,
-    Title,
-    Description,
-    Labels,
-    Time(TimeField),
-}
-
-const FIELDS: [Field; 9] = [
-    ("completed", Kind::Completed, "= and !="),
-    ("priority", Kind::Priority, "= != < <= > >="),
-    ("title", Kind::Title, "= != and :"),
-    ("description", Kind::Description, ":* alone"),
-    ("labels", Kind::Labels, ": alone"),
-    ("due_time", Kind::Time(TimeField::Due), "= != < <= > >= and :*"),
-    ("create_time", Kind::Time(TimeField::Create), "= != < <= > >="),
-    ("update_time", Kind::Time(TimeField::Update), "= != < <= > >="),
-    (
-        "complete_time",
-        Kind::Time(TimeField::Complete),
-        "= != < <= > >= and :*",
-    ),
+/// The fields and the operators that they take.
+const FIELDS: [(&str, &str); 9] = [
+    ("completed", "= and !="),
+    ("priority", "= != < <= > >="),
+    ("title", "= != and :"),
+    ("description", ":* alone"),
+    ("labels", ": alone"),
+    ("due_time", "= != < <= > >= and :*"),
+    ("create_time", "= != < <= > >="),
+    ("update_time", "= != < <= > >="),
+    ("complete_time", "= != < <= > >= and :*"),
 ];
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Operator {
     Has,
+    /// Also for `!=`, as the opposite of `=`.
     Is(Comparison),
-    IsNot,
 }
 
 fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
     alt((
-        token("!=").value(Operator::IsNot),
+        token("!=").value(Operator::Is(Comparison::Equal)),
         token("<=").value(Operator::Is(Comparison::LessOrEqual)),
         token("<").value(Operator::Is(Comparison::Less)),
         token(">=").value(Operator::Is(Comparison::GreaterOrEqual)),
@@ -267,25 +233,25 @@ fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
     .parse_next(input)
 }
 
-fn comparison((name, kind, takes): &Field, at: usize, operator: Operator, value: &Text) -> Parsed<Filter> {
-    use Operator::{Has, Is, IsNot};
-    if operator == IsNot {
-        let equal = comparison(&(name, *kind, takes), at, Is(Comparison::Equal), value)?;
-        return Ok(Filter::Not(Box::new(equal)));
-    }
+/// What `operator` says of `field`; nothing when the field does not take it.
+fn comparison(field: &str, operator: Operator, value: &Text) -> Parsed<Option<Condition>> {
+    use Operator::{Has, Is};
     let anything = value.chars == "*" && !value.quoted;
-    Ok(Filter::Is(match (kind, operator) {
-        (Kind::Completed, Is(Comparison::Equal)) => Condition::Completed(value.truth()?),
-        (Kind::Priority, Is(comparison)) => Condition::Priority(comparison, value.priority()?),
-        (Kind::Title, Is(Comparison::Equal)) => Condition::TitleIs(value.chars.clone()),
-        (Kind::Title, Has) => Condition::TitleContains(fold(value.not_empty()?)),
-        (Kind::Description, Has) if anything => Condition::Present(PresentField::Description),
-        (Kind::Labels, Has) if anything => Condition::Present(PresentField::Labels),
-        (Kind::Labels, Has) => Condition::HasLabel(value.not_empty()?.to_owned()),
-        (Kind::Time(TimeField::Due), Has) if anything => Condition::Present(PresentField::DueTime),
-        (Kind::Time(TimeField::Complete), Has) if anything => Condition::Present(PresentField::CompleteTime),
-        (Kind::Time(time), Is(comparison)) => Condition::Time(*time, comparison, value.time()?),
-        _ => return refused(at, format!("{name} takes {takes}")),
+    Ok(Some(match (field, operator) {
+        ("completed", Is(Comparison::Equal)) => Condition::Completed(value.truth()?),
+        ("priority", Is(comparison)) => Condition::Priority(comparison, value.priority()?),
+        ("title", Is(Comparison::Equal)) => Condition::TitleIs(value.chars.clone()),
+        ("title", Has) => Condition::TitleContains(fold(value.not_empty()?)),
+        ("description", Has) if anything => Condition::Present(PresentField::Description),
+        ("labels", Has) if anything => Condition::Present(PresentField::Labels),
+        ("labels", Has) => Condition::HasLabel(value.not_empty()?.to_owned()),
+        ("due_time", Has) if anything => Condition::Present(PresentField::DueTime),
+        ("complete_time", Has) if anything => Condition::Present(PresentField::CompleteTime),
+        ("due_time", Is(comparison)) => Condition::Time(TimeField::Due, comparison, value.time()?),
+        ("create_time", Is(comparison)) => Condition::Time(TimeField::Create, comparison, value.time()?),
+        ("update_time", Is(comparison)) => Condition::Time(TimeField::Update, comparison, value.time()?),
+        ("complete_time", Is(comparison)) => Condition::Time(TimeField::Complete, comparison, value.time()?),
+        _ => return Ok(None),
     }))
 }
 
@@ -298,19 +264,15 @@ struct Text {
 
 impl Text {
     fn not_empty(&self) -> Parsed<&str> {
-        if self.chars.is_empty() {
-            refused(self.at, "the text must not be empty")
-        } else {
-            Ok(&self.chars)
+        match self.chars.as_str() {
+            "" => refused(self.at, "the text must not be empty"),
+            chars => Ok(chars),
         }
     }
 
     fn truth(&self) -> Parsed<bool> {
-        match self.chars.as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => refused(self.at, "expected true or false"),
-        }
+        let truth = self.chars.parse();
+        truth.or_else(|_| refused(self.at, "expected true or false"))
     }
 
     fn priority(&self) -> Parsed<Priority> {
@@ -325,24 +287,14 @@ impl Text {
     /// A time as RFC 3339 spells it in upper case. Digits below the microsecond are cut off.
     fn time(&self) -> Parsed<Timestamp> {
         let shape = self.chars.replace(|digit: char| digit.is_ascii_digit(), "0");
-        let zone = shape
-            .strip_prefix("0000-00-00T00:00:00")
-            .map(|rest| match rest.strip_prefix(".0") {
-                Some(more) => more.trim_start_matches('0'),
-                None => rest,
-            });
-        if !matches!(zone, Some("Z" | "+00:00" | "-00:00")) {
-            return refused(
-                self.at,
-                "expected an RFC 3339 time such as \"2026-03-01T09:00:00Z\"",
-            );
+        let rest = shape.strip_prefix("0000-00-00T00:00:00").unwrap_or_default();
+        let zone = rest.strip_prefix(".0").map_or(rest, |more| more.trim_start_matches('0'));
+        if !matches!(zone, "Z" | "+00:00" | "-00:00") {
+            return refused(self.at, TIME);
         }
         // The clock of the service knows no leap seconds; to take one would be to guess what is meant.
         if self.chars.get(17..19) == Some("60") {
-            return refused(
-                self.at,
-                "expected no leap second, but the second before or after it",
-            );
+            return refused(self.at, "expected no leap second, as none is known here");
         }
         // prost reads more spellings than RFC 3339 has; the shape leaves it the calendar and the offset.
         let Ok(time) = self.chars.parse::<prost_types::Timestamp>() else {
@@ -354,47 +306,27 @@ impl Text {
 }
 
 /// A string, or a word that runs up to white space, a quote, a parenthesis, an operator or one of `also`.
-fn text(also: &'static str, input: &mut Input<'_>) -> Parsed<Text> {
-    let at = start(input);
-    if let Some(chars) = opt(string).parse_next(input)? {
-        return Ok(Text {
-            at,
-            chars,
-            quoted: true,
-        });
-    }
-    let chars = word(also).parse_next(input)?;
-    if matches!(chars, "AND" | "OR" | "NOT") {
-        return refused(at, KEYWORD);
-    }
-    Ok(Text {
-        at,
-        chars: chars.to_owned(),
-        quoted: false,
-    })
+fn text<'text>(also: &'static str) -> impl Parser<Input<'text>, Text, Refusal> {
+    let no_keyword = |chars: &str| !matches!(chars, "AND" | "OR" | "NOT");
+    let word = word(also).verify(no_keyword).map(str::to_owned);
+    let quoted = string.map(|chars| (chars, true));
+    let text = alt((quoted, word.map(|chars| (chars, false)))).with_span();
+    text.map(|((chars, quoted), span)| Text { at: span.start, chars, quoted })
 }
 
 fn string(input: &mut Input<'_>) -> Parsed<String> {
-    let at = start(input);
     let escaped = preceded('\\', one_of(['"', '\\']).take());
     let pieces = repeat(0.., alt((take_till(1.., ['"', '\\']), escaped)));
     let chars = preceded('"', pieces).parse_next(input)?;
-    if input.is_empty() {
-        return refused(at, "expected a double quote that closes this one");
-    }
-    if opt(token("\"")).parse_next(input)?.is_none() {
-        return refused(start(input), r#"expected \" or \\, as there is no other escape"#);
-    }
+    expected(QUOTE, token("\""), input)?;
     Ok(chars)
 }
 
 fn word<'text>(also: &'static str) -> impl Parser<Input<'text>, &'text str, Refusal> {
     let ends = move |char: char| char.is_whitespace() || "\"()=<>!".contains(char) || also.contains(char);
+    let plain = take_while(1.., move |char| !ends(char)).void();
     // An exclamation mark ends a word only where != begins.
-    let piece = alt((
-        take_while(1.., move |char| !ends(char)).void(),
-        ('!', not('=')).void(),
-    ));
+    let piece = alt((plain, ('!', not('=')).void()));
     terminated(repeat::<_, _, (), _, _>(1.., piece).take(), spaces)
 }
 
@@ -408,4 +340,145 @@ fn token<'text>(name: &'static str) -> impl Parser<Input<'text>, &'text str, Ref
 
 fn spaces(input: &mut Input<'_>) -> Parsed<()> {
     take_while(0.., char::is_whitespace).void().parse_next(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `!` for not, `&` for all, `|` for any, a bare text as it is, every other condition as `Debug` has it.
+    fn shape(filter: &Filter) -> String {
+        let join = |parts: &[Filter], with| parts.iter().map(shape).collect::<Vec<_>>().join(with);
+        match filter {
+            Filter::All(parts) => format!("({})", join(parts, " & ")),
+            Filter::Any(parts) => format!("({})", join(parts, " | ")),
+            Filter::Not(inner) => format!("!{}", shape(inner)),
+            Filter::Is(Condition::Word(text)) => text.clone(),
+            Filter::Is(other) => format!("{other:?}"),
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        let rule = parse(text).expect_err(text);
+        assert_eq!(rule.reason, InvalidReason::Filter, "{text}");
+        rule.text.into_owned()
+    }
+
+    const ACCEPTED: &str = r#"
+        a b OR c ⇒ (a & (b | c)) ¦ a AND b OR c AND d ⇒ (a & (b | c) & d) ¦ a OR b c ⇒ ((a | b) & c)
+        a b AND c ⇒ (a & b & c) ¦ (a AND b) (c AND d) ⇒ (a & b & c & d) ¦ ((a OR b)) OR c ⇒ (a | b | c)
+        (a AND b) OR c ⇒ ((a & b) | c) ¦ ( ( a ) ) ⇒ a ¦ (a)(b) ⇒ (a & b) ¦ "a"b"c" ⇒ (a & b & c)
+        NOT a b ⇒ (!a & b) ¦ -a OR b ⇒ (!a | b) ¦ NOT (a b) ⇒ !(a & b) ¦ -(a OR b) ⇒ !(a | b)
+        NOT(NOT(a)) ⇒ !!a ¦ e-mail ⇒ e-mail ¦ -"-A" ⇒ !-a ¦ and or not ⇒ (and & or & not) ¦ "OR" ⇒ or
+        x' OR '1';DROP ⇒ (x' | '1';drop) ¦ "x' OR '1'='1'; --" ⇒ x' or '1'='1'; -- ¦ %_*\ ⇒ %_*\ ¦ ANDY ⇒ andy
+        hm!wow! ⇒ hm!wow! ¦ "1) OR (1=1" ⇒ 1) or (1=1 ¦ "\\" ⇒ \ ¦ title:"É\"" ⇒ TitleContains("é\"")
+        "a \"b\" \\ c" ⇒ a "b" \ c ¦ Straße ⇒ strasse ¦ 日本 🎉 ⇒ (日本 & 🎉) ¦ due_time ⇒ due_time
+        completed!=false ⇒ !Completed(false) ¦ completed = "true" ⇒ Completed(true)
+        -completed=true ⇒ !Completed(true) ¦ priority=LOW ⇒ Priority(Equal, Low)
+        priority < MEDIUM ⇒ Priority(Less, Medium) ¦ priority<= HIGH ⇒ Priority(LessOrEqual, High)
+        priority >PRIORITY_LOW ⇒ Priority(Greater, Low) ¦ priority>=LOW ⇒ Priority(GreaterOrEqual, Low)
+        priority != PRIORITY_HIGH ⇒ !Priority(Equal, High) ¦ title = "A b" ⇒ TitleIs("A b")
+        title != A ⇒ !TitleIs("A") ¦ title=-5 ⇒ TitleIs("-5") ¦ title:"STRASSE 1" ⇒ TitleContains("strasse 1")
+        title : a:b+c ⇒ TitleContains("a:b+c") ¦ title = "" ⇒ TitleIs("") ¦ title:* ⇒ TitleContains("*")
+        -title:* ⇒ !TitleContains("*") ¦ description:* ⇒ Present(Description) ¦ labels : * ⇒ Present(Labels)
+        labels:"*" ⇒ HasLabel("*") ¦ labels:"Ab" OR labels:c ⇒ (HasLabel("Ab") | HasLabel("c"))
+        milk -labels:"x" ⇒ (milk & !HasLabel("x")) ¦ NOT due_time:* ⇒ !Present(DueTime)
+        complete_time:* ⇒ Present(CompleteTime)
+        due_time = "1970-01-01T00:00:00Z" ⇒ Time(Due, Equal, Timestamp(0))
+        create_time>=1969-12-31T23:59:59.9999999+00:00 ⇒ Time(Create, GreaterOrEqual, Timestamp(-1))
+        update_time<1970-01-01T05:30:00.00000199999999999+05:30 ⇒ Time(Update, Less, Timestamp(1))
+        complete_time != "1969-12-31T00:01:00-23:59" ⇒ !Time(Complete, Equal, Timestamp(0))
+        due_time > 2000-02-29T23:59:59Z ⇒ Time(Due, Greater, Timestamp(951868799000000))
+        due_time <= 0000-12-31T23:00:00-01:00 ⇒ Time(Due, LessOrEqual, Timestamp(-62135596800000000))
+        due_time > 9999-12-31T23:59:59.9999999-00:00 ⇒ Time(Due, Greater, Timestamp(253402300799999999))"#;
+
+    #[test]
+    fn accepted() {
+        let done = Filter::Is(Condition::Completed(true));
+        let high = Filter::Is(Condition::Priority(Comparison::Equal, Priority::High));
+        assert_eq!(parse(" completed=true ").unwrap(), done);
+        let both = parse("completed = true AND priority = HIGH").unwrap();
+        assert_eq!(both, Filter::All(vec![done, high]));
+        assert_eq!(parse("").unwrap(), Filter::everything());
+        assert_eq!(parse(" \u{3000}\u{a0} ").unwrap(), Filter::everything());
+        for case in ACCEPTED.trim().split(['\n', '¦']) {
+            let (text, expected) = case.trim().split_once(" ⇒ ").unwrap();
+            let actual = parse(text).map(|filter| shape(&filter));
+            assert_eq!(actual.as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    /// `@` stands for `10 due_time=`, `␀` for NUL, `␉` for a tab, `␡` for U+009F.
+    const REFUSED: &str = r#"
+        expected a condition: field, ⇒ 6 a AND ¦ 1 OR a ¦ 7 a AND OR b ¦ 5 a OR ¦ 4 NOT ¦ 2 () ¦ 1 = 1 ¦ 2 -
+        expected a condition: field, ⇒ 1 ) ¦ 7 milk - soy ¦ 2 --a ¦ 5 NOT NOT a ¦ 5 NOT -b ¦ 11 title = b = c
+        expected a value ⇒ 8 title = ¦ 9 title = AND ¦ 9 title : (a) ¦ 9 title !== a ¦ 12 completed =)
+        expected another condition or ) ⇒ 3 (a ¦ 9 é ((a) b ¦ 5 ((a)
+        unexpected ) ⇒ 2 a) ¦ 4 (a)) ¦ 5 (é) )
+        expected a closing double quote ⇒ 3 "a ¦ 5 b "a ¦ 2 " ¦ 2 "\ ¦ 3 "é\n" ¦ 10 title : "\u0041"
+        unknown field ⇒ 1 foo = 1 ¦ 3 a Title = 1 ¦ 1 http://x ¦ 1 a.b = 1 ¦ 2 (id:*) ¦ 1 !x < 1
+        unknown field ⇒ 3 é select = 1
+        expected a field, which ⇒ 1 "title" = a ¦ 3 é "labels":b
+        the text must not be empty ⇒ 1 "" ¦ 3 a "" ¦ 7 title:"" ¦ 8 labels:""
+        completed takes = and != ⇒ 1 completed:true ¦ 1 completed > false ¦ 1 completed:*
+        priority takes = != < <= > >= ⇒ 1 priority:HIGH ¦ 1 priority:*
+        title takes = != and : ⇒ 1 title < a ¦ 3 b title >= a
+        description takes :* alone ⇒ 1 description:a ¦ 1 description = * ¦ 1 description:"*"
+        description takes :* alone ⇒ 1 description != a
+        labels takes : alone ⇒ 1 labels = a ¦ 1 labels != a ¦ 1 labels > *
+        due_time takes = != < <= > >= and :* ⇒ 1 due_time:"*" ¦ 1 due_time:2026-03-01T09:00:00Z
+        create_time takes = != < <= > >= ⇒ 1 create_time:*
+        must not contain control characters ⇒ 1 ␀ ¦ 2 a␉b ¦ 3 "é␉" ¦ 2 a␡b ¦ 7 title:␀
+        expected true or false ⇒ 13 completed = TRUE ¦ 13 completed!= 1 ¦ 11 completed=* ¦ 11 completed=""
+        expected LOW, MEDIUM or HIGH ⇒ 10 priority=high ¦ 10 priority=3 ¦ 10 priority=PRIORITY_UNSPECIFIED
+        expected an RFC 3339 ⇒ @2026-03-01 ¦ @20260301T090000Z ¦ @now ¦ @2026-03-01T09:00:00,5Z ¦ @* ¦ @""
+        expected an RFC 3339 ⇒ @2026-03-01T09:00Z ¦ @2026-03-01t09:00:00z ¦ @"2026-03-01 09:00:00Z"
+        expected an RFC 3339 ⇒ @2026-03-01T09:00:00 ¦ @2026-03-01T09:00:00+01 ¦ @2026-03-01T09:00:00.Z
+        expected an RFC 3339 ⇒ @10000-01-01T00:00:00Z ¦ @+2026-03-01T09:00:00Z ¦ @٢026-03-01T09:00:00Z
+        expected no leap second ⇒ @2016-12-31T23:59:60Z ¦ @2016-12-31T23:59:60.5+00:00
+        expected a date ⇒ @2026-02-29T00:00:00Z ¦ @1900-02-29T00:00:00Z ¦ @2026-04-31T00:00:00Z
+        expected a date ⇒ @2026-00-01T00:00:00Z ¦ @2026-13-01T00:00:00Z ¦ @2026-03-00T00:00:00Z
+        expected a date ⇒ @2026-03-01T24:00:00Z ¦ @2026-03-01T09:60:00Z ¦ @2026-03-01T09:00:61Z
+        expected a date ⇒ @2026-03-01T09:00:00+24:00 ¦ @2026-03-01T09:00:00-00:60
+        expected a time between ⇒ @0000-12-31T23:59:59Z ¦ @0001-01-01T00:00:00+00:01
+        expected a time between ⇒ @"9999-12-31T23:59:59-00:01""#;
+
+    #[test]
+    fn refused_with_what_was_expected_and_where() {
+        let table = REFUSED.replace('@', "10 due_time=").replace('␀', "\0");
+        let table = table.replace('␉', "\t").replace('␡', "\u{9f}");
+        for (what, cases) in table.trim().lines().map(|line| line.split_once(" ⇒ ").unwrap()) {
+            for (position, text) in cases.split('¦').map(|case| case.trim().split_once(' ').unwrap()) {
+                let expected = format!("at character {position}: {}", what.trim());
+                assert!(refusal(text).starts_with(&expected), "{text}: {}", refusal(text));
+            }
+        }
+    }
+
+    #[test]
+    fn limits_hold_to_the_last_unit() {
+        let nested = |open: &str, depth: usize| open.repeat(depth) + "a" + &")".repeat(depth);
+        let bytes = "must have at most 1000 bytes";
+        let terms = "at character 41: must have at most 20 terms";
+        let depth = "at character 11: must nest at most 10 parentheses and negations";
+        for (within, above, what) in [
+            ("é".repeat(500), "é".repeat(500) + "a", bytes),
+            ("a ".repeat(20), "a ".repeat(21), terms),
+            (nested("(", 10), nested("(", 11), depth),
+            (nested("-(", 5), nested("-(", 6), depth),
+            ("(a) -(b) ".repeat(10), "(".repeat(1000), depth),
+            (String::new(), nested("(", 100_000), bytes),
+        ] {
+            assert!(parse(&within).is_ok(), "{within}");
+            assert!(refusal(&above).starts_with(what), "{}", refusal(&above));
+        }
+    }
+
+    #[test]
+    fn no_beginning_of_a_filter_panics_or_comes_back_in_the_refusal() {
+        let whole = r#"-(secret:"x\"\\" OR title != "é🎉") due_time <= 2026-03-01T09:00:00.5+01:00 NOT (a)"#;
+        for (end, _) in whole.char_indices() {
+            assert!(parse(&whole[..end]).map_or_else(|rule| !rule.text.contains("secret"), |_| true));
+        }
+    }
 }

@@ -21,11 +21,7 @@ impl UserRef {
     }
 
     fn parse(segment: &str) -> Result<Self, Rule> {
-        if segment == "me" {
-            Ok(Self::Me)
-        } else {
-            UserId::parse(segment).map(Self::Id)
-        }
+        if segment == "me" { Ok(Self::Me) } else { UserId::parse(segment).map(Self::Id) }
     }
 }
 
@@ -43,14 +39,9 @@ pub(super) fn parse_task(name: &str) -> Result<(UserRef, TaskId), Rule> {
             "must have the form users/{user}/tasks/{task}, where {user} is a UUID or `me` and {task} a UUID",
         )
     };
-    let (user, task) = name
-        .strip_prefix("users/")
-        .and_then(|rest| rest.split_once("/tasks/"))
-        .ok_or_else(form)?;
-    Ok((
-        UserRef::parse(user).map_err(|_| form())?,
-        TaskId::parse(task).map_err(|_| form())?,
-    ))
+    let (user, task) =
+        name.strip_prefix("users/").and_then(|rest| rest.split_once("/tasks/")).ok_or_else(form)?;
+    Ok((UserRef::parse(user).map_err(|_| form())?, TaskId::parse(task).map_err(|_| form())?))
 }
 
 /// The name of a user.
@@ -60,7 +51,12 @@ pub(super) fn user(id: UserId) -> String {
 
 /// The name of a task.
 pub(super) fn task(task: &Task) -> String {
-    format!("users/{}/tasks/{}", task.owner, task.id)
+    task_of(task.owner, task.id)
+}
+
+/// The name of a user's task.
+pub(super) fn task_of(user: UserId, id: TaskId) -> String {
+    format!("users/{user}/tasks/{id}")
 }
 
 /// The name of a session.

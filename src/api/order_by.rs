@@ -28,7 +28,7 @@ fn key((entry, place): (&str, usize)) -> Result<OrderKey, Rule> {
         (Some("desc"), None) => true,
         _ => {
             return Err(refusal(format!(
-                "entry {place}: expected nothing but desc or asc after the field; a comma separates the fields"
+                "entry {place}: expected only desc or asc after the field; a comma separates the fields"
             )));
         }
     };
@@ -75,36 +75,20 @@ mod tests {
             ("create_time", vec![(CreateTime, false)]),
             ("update_time asc", vec![(UpdateTime, false)]),
             ("due_time desc", vec![(DueTime, true)]),
-            (
-                "priority desc, due_time",
-                vec![(Priority, true), (DueTime, false)],
-            ),
-            (
-                "  priority   desc  ,due_time  ",
-                vec![(Priority, true), (DueTime, false)],
-            ),
+            ("priority desc, due_time", vec![(Priority, true), (DueTime, false)]),
+            ("  priority   desc  ,due_time  ", vec![(Priority, true), (DueTime, false)]),
             ("title asc,priority desc", vec![(Title, false), (Priority, true)]),
-            (
-                all,
-                [CreateTime, UpdateTime, DueTime, Priority, Title]
-                    .map(|field| (field, false))
-                    .to_vec(),
-            ),
+            (all, [CreateTime, UpdateTime, DueTime, Priority, Title].map(|field| (field, false)).to_vec()),
         ] {
-            let keys = expected
-                .into_iter()
-                .map(|(field, descending)| OrderKey { field, descending })
-                .collect();
+            let keys =
+                expected.into_iter().map(|(field, descending)| OrderKey { field, descending }).collect();
             assert_eq!(parse(text).unwrap(), TaskOrder::by(keys).unwrap(), "{text:?}");
         }
     }
 
     #[test]
     fn everything_else_is_refused() {
-        let (fields, direction) = (
-            "expected one of the fields create_time",
-            "expected nothing but desc or asc",
-        );
+        let (fields, direction) = ("expected one of the fields create_time", "expected only desc or asc");
         for (text, entry, part) in [
             ("name", "entry 1: ", fields),
             ("Title", "entry 1: ", fields),
@@ -122,20 +106,12 @@ mod tests {
             ("title priority", "entry 1: ", direction),
             ("title desc asc", "entry 1: ", direction),
             ("priority, title desc desc", "entry 2: ", direction),
-            (
-                "title,priority,title desc",
-                "",
-                "must name each field at most once",
-            ),
+            ("title,priority,title desc", "", "must name each field at most once"),
             ("title desc,title desc", "", "must name each field at most once"),
         ] {
             let rule = parse(text).unwrap_err();
             assert_eq!(rule.reason, InvalidReason::OrderBy, "{text:?}");
-            assert!(
-                rule.text.starts_with(&format!("{entry}{part}")),
-                "{text:?}: {}",
-                rule.text
-            );
+            assert!(rule.text.starts_with(&format!("{entry}{part}")), "{text:?}: {}", rule.text);
         }
     }
 
@@ -143,10 +119,7 @@ mod tests {
     fn the_length_is_bounded() {
         let padded = |spaces| format!("title{}", " ".repeat(spaces));
         assert!(parse(&padded(MAX_BYTES - 5)).is_ok());
-        assert_eq!(
-            parse(&padded(MAX_BYTES - 4)).unwrap_err().text,
-            "must have at most 1000 bytes"
-        );
+        assert_eq!(parse(&padded(MAX_BYTES - 4)).unwrap_err().text, "must have at most 1000 bytes");
         assert!(parse(&",".repeat(1000)).is_err());
         assert!(parse(&"title,".repeat(200_000)).is_err());
     }

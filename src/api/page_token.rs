@@ -36,11 +36,7 @@ pub struct PageTokens {
 impl PageTokens {
     /// Tokens whose key lies in this storage; it is fetched when it is first needed.
     pub fn new(storage: Storage, clock: Clock) -> Self {
-        Self {
-            storage,
-            clock,
-            key: OnceCell::new(),
-        }
+        Self { storage, clock, key: OnceCell::new() }
     }
 
     async fn key(&self) -> Result<&hmac::Key> {
@@ -49,11 +45,8 @@ impl PageTokens {
                 let mut candidate = vec![0; 32];
                 aws_lc_rs::rand::fill(&mut candidate)
                     .map_err(|_| Error::Internal("no random numbers could be had".into()))?;
-                let key = self
-                    .storage
-                    .secrets()
-                    .find_or_create("page_token", candidate, self.clock.now())
-                    .await?;
+                let key =
+                    self.storage.secrets().find_or_create("page_token", candidate, self.clock.now()).await?;
                 Ok(hmac::Key::new(hmac::HMAC_SHA256, &key))
             })
             .await
@@ -90,18 +83,11 @@ impl PageTokens {
             return Ok(None);
         }
         let refused = |reason, text| Error::invalid(Rule::of(reason, text).at("page_token"));
-        let invalid = || {
-            refused(
-                InvalidReason::PageToken,
-                "must be a token as it was answered, unaltered",
-            )
-        };
+        let invalid = || refused(InvalidReason::PageToken, "must be a token as it was answered, unaltered");
         if request.page_token.len() > TOKEN_CHARACTERS_MAX {
             return Err(invalid());
         }
-        let bytes = URL_SAFE_NO_PAD
-            .decode(&request.page_token)
-            .map_err(|_| invalid())?;
+        let bytes = URL_SAFE_NO_PAD.decode(&request.page_token).map_err(|_| invalid())?;
         let (signed, tag) = bytes.split_last_chunk::<TAG_BYTES>().ok_or_else(invalid)?;
         let expected = hmac::sign(self.key().await?, signed);
         verify_slices_are_equal(&expected.as_ref()[..TAG_BYTES], tag).map_err(|_| invalid())?;
@@ -163,10 +149,7 @@ fn decode(bytes: &[u8], order: &TaskOrder) -> Option<Cursor> {
         values.push(value);
         rest = after;
     }
-    rest.is_empty().then(|| Cursor {
-        values,
-        id: TaskId::from_bytes(*id),
-    })
+    rest.is_empty().then(|| Cursor { values, id: TaskId::from_bytes(*id) })
 }
 
 fn decode_value(bytes: &[u8]) -> Option<(SortValue, &[u8])> {
@@ -175,17 +158,11 @@ fn decode_value(bytes: &[u8]) -> Option<(SortValue, &[u8])> {
         0 => Some((SortValue::Time(None), rest)),
         1 => {
             let (micros, rest) = rest.split_first_chunk::<8>()?;
-            Some((
-                SortValue::Time(Some(Timestamp::from_micros(i64::from_be_bytes(*micros))?)),
-                rest,
-            ))
+            Some((SortValue::Time(Some(Timestamp::from_micros(i64::from_be_bytes(*micros))?)), rest))
         }
         2 => {
             let (code, rest) = rest.split_first_chunk::<2>()?;
-            Some((
-                SortValue::Priority(Priority::from_code(i16::from_be_bytes(*code))?),
-                rest,
-            ))
+            Some((SortValue::Priority(Priority::from_code(i16::from_be_bytes(*code))?), rest))
         }
         3 => {
             let (length, rest) = rest.split_first_chunk::<8>()?;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt as _};
 
-use super::request_id;
-use crate::domain::{Error, InvalidReason, Resource, Violation};
+use super::{convert, request_id};
+use crate::domain::{Error, InvalidReason, Resource, Task, Violation};
 
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "taskwire";
@@ -57,6 +58,10 @@ reasons! {
     PasswordTooShort = "PASSWORD_TOO_SHORT", InvalidArgument;
     /// A password is one that everybody tries first.
     PasswordCommon = "PASSWORD_COMMON", InvalidArgument;
+    /// A request id came again with another message.
+    RequestIdReused = "REQUEST_ID_REUSED", InvalidArgument;
+    /// A batch has too many items.
+    BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
     /// The message is no protobuf of the expected type.
     MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument;
     /// There is no such task.
@@ -95,12 +100,22 @@ reasons! {
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", Unauthenticated;
     /// The etag is not the current one.
     EtagMismatch = "ETAG_MISMATCH", Aborted;
+    /// The same call is under way.
+    RequestInProgress = "REQUEST_IN_PROGRESS", Aborted;
     /// A concurrent change got in the way.
     Conflict = "CONFLICT", Aborted;
     /// The task is deleted.
     TaskDeleted = "TASK_DELETED", FailedPrecondition;
+    /// The changes after a revision are no longer kept.
+    RevisionCompacted = "REVISION_COMPACTED", OutOfRange;
+    /// A revision has not come yet.
+    RevisionInFuture = "REVISION_IN_FUTURE", OutOfRange;
+    /// Too much at once.
+    RateLimited = "RATE_LIMITED", ResourceExhausted;
     /// The user has as many tasks as are allowed.
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
+    /// The reader of a stream cannot keep up.
+    StreamTooSlow = "STREAM_TOO_SLOW", ResourceExhausted;
     /// The message is too large.
     MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
     /// The disk is full.
@@ -109,6 +124,8 @@ reasons! {
     Overloaded = "OVERLOADED", Unavailable;
     /// The database does not answer.
     StorageUnavailable = "STORAGE_UNAVAILABLE", Unavailable;
+    /// The service is shutting down.
+    Draining = "DRAINING", Unavailable;
     /// It took too long.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded;
     /// There is no such method.
@@ -128,6 +145,7 @@ impl From<InvalidReason> for Reason {
             InvalidReason::PageTokenMismatch => Self::PageTokenMismatch,
             InvalidReason::PasswordTooShort => Self::PasswordTooShort,
             InvalidReason::PasswordCommon => Self::PasswordCommon,
+            InvalidReason::BatchTooLarge => Self::BatchTooLarge,
             InvalidReason::Malformed => Self::MessageMalformed,
         }
     }
@@ -146,6 +164,14 @@ pub fn reason(error: &Error) -> Reason {
         Error::TaskDeleted => Reason::TaskDeleted,
         Error::EtagMismatch { .. } => Reason::EtagMismatch,
         Error::Conflict => Reason::Conflict,
+        Error::RequestIdReused => Reason::RequestIdReused,
+        Error::RequestInProgress => Reason::RequestInProgress,
+        Error::InItem { error, .. } => reason(error),
+        Error::RevisionCompacted { .. } => Reason::RevisionCompacted,
+        Error::RevisionInFuture { .. } => Reason::RevisionInFuture,
+        Error::RateLimited { .. } => Reason::RateLimited,
+        Error::StreamTooSlow => Reason::StreamTooSlow,
+        Error::Draining => Reason::Draining,
         Error::QuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::ParentAccessDenied => Reason::ParentAccessDenied,
         Error::AdminRequired => Reason::AdminRequired,
@@ -169,29 +195,57 @@ pub fn reason(error: &Error) -> Reason {
 
 /// The reason that all violations share; the general one when they differ.
 fn common_reason(violations: &[Violation]) -> Reason {
-    let mut reasons = violations
-        .iter()
-        .map(|violation| Reason::from(violation.rule.reason));
+    let mut reasons = violations.iter().map(|violation| Reason::from(violation.rule.reason));
     let first = reasons.next().unwrap_or(Reason::FieldInvalid);
-    if reasons.all(|reason| reason == first) {
-        first
-    } else {
-        Reason::FieldInvalid
-    }
+    if reasons.all(|reason| reason == first) { first } else { Reason::FieldInvalid }
 }
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         log_cause(&error);
-        let reason = reason(&error);
         let mut metadata = HashMap::new();
-        if let Error::EtagMismatch { current } = &error {
+        let cause = add_metadata(&mut metadata, &error);
+        let status =
+            status(reason(&error), public_text(&error), metadata, |details| add_details(details, cause));
+        match cause {
+            Error::EtagMismatch { task: Some(task), .. } => with_task(status, task),
+            _ => status,
+        }
+    }
+}
+
+/// Fills in what `ErrorInfo` says besides the reason; answers the error that it is about in the end.
+fn add_metadata<'a>(metadata: &mut HashMap<String, String>, error: &'a Error) -> &'a Error {
+    match error {
+        Error::InItem { path, error } => {
+            metadata.insert("path".to_owned(), path.clone());
+            return add_metadata(metadata, error);
+        }
+        Error::EtagMismatch { current, .. } => {
             metadata.insert("current_etag".to_owned(), current.as_str().to_owned());
         }
-        status(reason, public_text(&error), metadata, |details| {
-            add_details(details, &error)
-        })
+        Error::RevisionCompacted { earliest } => {
+            metadata.insert("earliest_revision".to_owned(), earliest.to_string());
+        }
+        Error::RevisionInFuture { current } => {
+            metadata.insert("current_revision".to_owned(), current.to_string());
+        }
+        _ => {}
     }
+    error
+}
+
+/// Adds the task as it stands to the details, so that a conflict carries what is needed to mend it.
+fn with_task(status: Status, task: &Task) -> Status {
+    let Ok(mut details) = tonic_types::pb::Status::decode(status.details()) else {
+        return status;
+    };
+    let task = convert::task_to_pb(task.clone());
+    details.details.push(prost_types::Any {
+        type_url: "type.googleapis.com/taskwire.v1.Task".to_owned(),
+        value: task.encode_to_vec(),
+    });
+    Status::with_details(status.code(), status.message(), details.encode_to_vec().into())
 }
 
 /// A status for what goes wrong outside of any handler.
@@ -226,8 +280,10 @@ fn status(
 /// How long a caller should wait before trying again, where trying again can help.
 const fn retry_delay(reason: Reason) -> Option<Duration> {
     match reason {
-        Reason::Overloaded | Reason::StorageUnavailable => Some(Duration::from_secs(1)),
-        Reason::Conflict => Some(Duration::from_millis(100)),
+        Reason::Overloaded | Reason::StorageUnavailable | Reason::Draining | Reason::RateLimited => {
+            Some(Duration::from_secs(1))
+        }
+        Reason::Conflict | Reason::RequestInProgress => Some(Duration::from_millis(100)),
         _ => None,
     }
 }
@@ -235,11 +291,8 @@ const fn retry_delay(reason: Reason) -> Option<Duration> {
 fn add_details(details: &mut ErrorDetails, error: &Error) {
     match error {
         Error::Invalid(violations) => {
-            let shown: Vec<FieldViolation> = violations
-                .iter()
-                .take(VIOLATIONS_MAX)
-                .map(field_violation)
-                .collect();
+            let shown: Vec<FieldViolation> =
+                violations.iter().take(VIOLATIONS_MAX).map(field_violation).collect();
             details.set_bad_request(shown);
         }
         Error::QuotaExceeded { limit } => {
@@ -269,15 +322,14 @@ fn field_violation(violation: &Violation) -> FieldViolation {
 fn public_text(error: &Error) -> String {
     match error {
         Error::Invalid(violations) => {
-            let first = violations
-                .first()
-                .map(|first| format!("{}: {}", first.field, first.rule.text));
+            let first = violations.first().map(|first| format!("{}: {}", first.field, first.rule.text));
             let more = match violations.len().saturating_sub(1) {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),
             };
             first.unwrap_or_default() + &more
         }
+        Error::InItem { path, error } => format!("{path}: {}", public_text(error)),
         Error::StorageUnavailable(_) => "the storage is unavailable; try again".to_owned(),
         Error::Internal(_) => "internal error".to_owned(),
         error => error.to_string(),
@@ -287,6 +339,7 @@ fn public_text(error: &Error) -> String {
 /// Notes what the caller is not told.
 fn log_cause(error: &Error) {
     match error {
+        Error::InItem { error, .. } => log_cause(error),
         Error::Internal(cause) => tracing::error!(%cause, "a request failed by a fault of the service"),
         Error::StorageUnavailable(cause) => {
             tracing::warn!(%cause, "a request failed because the storage is away")

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use prost::Message;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{PageTokens, caller, convert};
-use crate::domain::{Clock, Etag, TaskWrite, WriteRules};
+use super::replay::Key;
+use super::watch::{WatchLimits, WatchStream, Watches};
+use super::{PageTokens, batch, caller, changes, convert};
+use crate::domain::{Clock, Error, Etag, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
-use crate::storage::Storage;
+use crate::storage::{Done, Failed, Operation, Request as Remembered, Storage};
 
 /// What is configured about tasks.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +21,10 @@ pub struct TaskRules {
     pub purge_after: Duration,
     /// How many tasks that are not deleted one user may have.
     pub live_tasks_max: i64,
+    /// How long changes are kept in the log.
+    pub changes_kept: Duration,
+    /// Limits of streams.
+    pub watch: WatchLimits,
 }
 
 /// The implementation of `TaskService`.
@@ -24,55 +32,119 @@ pub struct TaskRules {
 pub struct TaskApi {
     storage: Storage,
     page_tokens: PageTokens,
+    watches: Watches,
     clock: Clock,
     rules: TaskRules,
 }
 
+/// An answer with one task.
+fn one(written: &[Written]) -> pb::Task {
+    // A task that never existed is answered as an empty one; only `allow_missing` leads there.
+    written.first().and_then(|written| written.task.clone()).map(convert::task_to_pb).unwrap_or_default()
+}
+
+/// The tasks of an answer with many.
+fn many(written: &[Written]) -> Vec<pb::Task> {
+    written.iter().map(|written| written.task.clone().map(convert::task_to_pb).unwrap_or_default()).collect()
+}
+
 impl TaskApi {
-    /// Serves the tasks in this storage.
-    pub fn new(storage: Storage, clock: Clock, rules: TaskRules) -> Self {
+    /// Serves the tasks in this storage; streams end with `shutdown`.
+    pub fn new(storage: Storage, clock: Clock, rules: TaskRules, shutdown: CancellationToken) -> Self {
         let page_tokens = PageTokens::new(storage.clone(), clock.clone());
-        Self {
-            storage,
-            page_tokens,
-            clock,
-            rules,
+        let watches = Watches::new(storage.clone(), clock.clone(), rules.watch, shutdown);
+        Self { storage, page_tokens, watches, clock, rules }
+    }
+
+    /// Carries out one call's writes, or answers as before when the call was carried out before.
+    async fn carry_out<M: Message + Default>(
+        &self,
+        owner: Owner,
+        writes: Vec<TaskWrite>,
+        key: Option<Key>,
+        dry_run: bool,
+        answer: impl Fn(&[Written]) -> M + Clone + Send + Sync + 'static,
+    ) -> Result<M, Failed> {
+        let in_progress = key.is_some();
+        let remember = answer.clone();
+        let request = key.map(|key| Remembered {
+            id: key.id,
+            fingerprint: key.fingerprint,
+            answer: Box::new(move |written| remember(written).encode_to_vec()),
+        });
+        let operation = Operation {
+            owner,
+            writes,
+            rules: WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after },
+            live_tasks_max: self.rules.live_tasks_max,
+            request,
+            dry_run,
+        };
+        let results = self.storage.tasks().carry_out(vec![operation]).await.map_err(|error| match error {
+            // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
+            Error::Conflict if in_progress => Error::RequestInProgress,
+            error => error,
+        })?;
+        match results.into_iter().next() {
+            Some(Ok(Done::Written(written))) => Ok(answer(&written)),
+            Some(Ok(Done::Replayed(bytes))) => M::decode(bytes.as_slice()).map_err(|error| {
+                Error::Internal(format!("a remembered answer cannot be read: {error}")).into()
+            }),
+            Some(Err(failed)) => Err(failed),
+            None => Err(Error::Internal("an operation was not answered".into()).into()),
         }
     }
 
+    /// A call with a single write.
     async fn write(
         &self,
-        owner: crate::domain::Owner,
+        owner: Owner,
         write: TaskWrite,
+        key: Option<Key>,
     ) -> Result<Response<pb::Task>, Status> {
-        let rules = WriteRules {
-            now: self.clock.now(),
-            purge_after: self.rules.purge_after,
-        };
-        let task = self
-            .storage
-            .tasks()
-            .write(owner, write, rules, self.rules.live_tasks_max)
-            .await?;
-        // A task that never existed is answered as an empty one; only `allow_missing` leads there.
-        Ok(Response::new(task.map(convert::task_to_pb).unwrap_or_default()))
+        let task =
+            self.carry_out(owner, vec![write], key, false, one).await.map_err(|failed| failed.error)?;
+        Ok(Response::new(task))
+    }
+
+    /// A call with many writes; a failure names its item.
+    async fn write_all<M: Message + Default + 'static>(
+        &self,
+        owner: Owner,
+        writes: Vec<TaskWrite>,
+        key: Option<Key>,
+        answer: fn(Vec<pb::Task>) -> M,
+    ) -> Result<Response<M>, Status> {
+        let answered = self.carry_out(owner, writes, key, false, move |written| answer(many(written))).await;
+        Ok(Response::new(answered.map_err(|failed| in_item("requests", failed))?))
+    }
+}
+
+/// The error together with the item that it concerns.
+fn in_item(field: &str, failed: Failed) -> Error {
+    match failed.at {
+        Some(at) => Error::InItem { path: format!("{field}[{at}]"), error: Box::new(failed.error) },
+        None => failed.error,
     }
 }
 
 #[tonic::async_trait]
 impl TaskService for TaskApi {
+    type WatchTasksStream = WatchStream;
+
     async fn create_task(
         &self,
         request: Request<pb::CreateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, new) = convert::new_task(&caller, request)?;
-        self.write(owner, TaskWrite::Create(new)).await
+        let key = Key::of("CreateTask", &request.request_id, &request);
+        let (owner, write) = convert::new_task(&caller, request)?;
+        self.write(owner, write, key).await
     }
 
     async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, id) = convert::task_name(&caller, &request.name)?;
+        let (owner, id) = convert::task_name(&caller, &request.name, "")?;
         let task = self.storage.tasks().find(owner, id).await?;
         Ok(Response::new(convert::task_to_pb(task)))
     }
@@ -83,20 +155,14 @@ impl TaskService for TaskApi {
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
         let (owner, mut query) = convert::task_query(&caller, &request)?;
-        query.after = self
-            .page_tokens
-            .read(&caller, owner, &request, &query.order)
-            .await?;
+        query.after = self.page_tokens.read(&caller, owner, &request, &query.order).await?;
         let page = self.storage.tasks().list(owner, &query).await?;
         let next_page_token = match &page.next {
             Some(cursor) => self.page_tokens.make(&caller, owner, &request, cursor).await?,
             None => String::new(),
         };
         let tasks = page.tasks.into_iter().map(convert::task_to_pb).collect();
-        Ok(Response::new(pb::ListTasksResponse {
-            tasks,
-            next_page_token,
-        }))
+        Ok(Response::new(pb::ListTasksResponse { tasks, next_page_token }))
     }
 
     async fn update_task(
@@ -104,8 +170,9 @@ impl TaskService for TaskApi {
         request: Request<pb::UpdateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
+        let key = Key::of("UpdateTask", &request.request_id, &request);
         let (owner, write) = convert::task_update(&caller, request)?;
-        self.write(owner, write).await
+        self.write(owner, write, key).await
     }
 
     async fn delete_task(
@@ -113,17 +180,10 @@ impl TaskService for TaskApi {
         request: Request<pb::DeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, id) = convert::task_name(&caller, &request.name)?;
+        let key = Key::of("DeleteTask", &request.request_id, &request);
+        let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         let etag = Etag::given(request.etag);
-        self.write(
-            owner,
-            TaskWrite::Delete {
-                id,
-                etag,
-                allow_missing: request.allow_missing,
-            },
-        )
-        .await
+        self.write(owner, TaskWrite::Delete { id, etag, allow_missing: request.allow_missing }, key).await
     }
 
     async fn undelete_task(
@@ -131,7 +191,123 @@ impl TaskService for TaskApi {
         request: Request<pb::UndeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, id) = convert::task_name(&caller, &request.name)?;
-        self.write(owner, TaskWrite::Undelete { id }).await
+        let key = Key::of("UndeleteTask", &request.request_id, &request);
+        let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
+        self.write(owner, TaskWrite::Undelete { id }, key).await
+    }
+
+    async fn batch_get_tasks(
+        &self,
+        request: Request<pb::BatchGetTasksRequest>,
+    ) -> Result<Response<pb::BatchGetTasksResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let (owner, ids) = batch::get(&caller, request)?;
+        let found = self.storage.tasks().find_many(owner, &ids).await?;
+        let mut tasks = Vec::with_capacity(found.len());
+        for (at, task) in found.into_iter().enumerate() {
+            let missing = || Failed { at: Some(at), error: Error::NotFound(Resource::Task) };
+            tasks.push(convert::task_to_pb(task.ok_or_else(|| in_item("names", missing()))?));
+        }
+        Ok(Response::new(pb::BatchGetTasksResponse { tasks }))
+    }
+
+    async fn batch_create_tasks(
+        &self,
+        request: Request<pb::BatchCreateTasksRequest>,
+    ) -> Result<Response<pb::BatchCreateTasksResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let key = Key::of("BatchCreateTasks", &request.request_id, &request);
+        let (owner, writes) = batch::creates(&caller, request)?;
+        self.write_all(owner, writes, key, |tasks| pb::BatchCreateTasksResponse { tasks }).await
+    }
+
+    async fn batch_update_tasks(
+        &self,
+        request: Request<pb::BatchUpdateTasksRequest>,
+    ) -> Result<Response<pb::BatchUpdateTasksResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let key = Key::of("BatchUpdateTasks", &request.request_id, &request);
+        let (owner, writes) = batch::updates(&caller, request)?;
+        self.write_all(owner, writes, key, |tasks| pb::BatchUpdateTasksResponse { tasks }).await
+    }
+
+    async fn batch_delete_tasks(
+        &self,
+        request: Request<pb::BatchDeleteTasksRequest>,
+    ) -> Result<Response<pb::BatchDeleteTasksResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let key = Key::of("BatchDeleteTasks", &request.request_id, &request);
+        let (owner, writes) = batch::deletes(&caller, request)?;
+        self.write_all(owner, writes, key, |tasks| pb::BatchDeleteTasksResponse { tasks }).await
+    }
+
+    async fn count_tasks(
+        &self,
+        request: Request<pb::CountTasksRequest>,
+    ) -> Result<Response<pb::CountTasksResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let (owner, query) = convert::task_count(&caller, &request)?;
+        let counts = self.storage.tasks().count(owner, &query, self.clock.now()).await?;
+        Ok(Response::new(pb::CountTasksResponse {
+            total: counts.total,
+            completed: counts.completed,
+            open: counts.total - counts.completed,
+            low_priority: counts.low,
+            medium_priority: counts.medium,
+            high_priority: counts.high,
+            overdue: counts.overdue,
+        }))
+    }
+
+    async fn list_task_changes(
+        &self,
+        request: Request<pb::ListTaskChangesRequest>,
+    ) -> Result<Response<pb::ListTaskChangesResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let (owner, (start, page_size)) = changes::list(&caller, &request)?;
+        let page = self.storage.changes().list(owner, start, page_size.get()).await?;
+        Ok(Response::new(pb::ListTaskChangesResponse {
+            changes: page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect(),
+            current_revision: page.current_revision,
+            earliest_revision: page.earliest_revision,
+            has_more: page.has_more,
+        }))
+    }
+
+    async fn watch_tasks(
+        &self,
+        request: Request<pb::WatchTasksRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        let (caller, request) = caller(request)?;
+        let stream = self.watches.open(&caller, &request).await?;
+        Ok(Response::new(stream))
+    }
+
+    async fn undo_changes(
+        &self,
+        request: Request<pb::UndoChangesRequest>,
+    ) -> Result<Response<pb::UndoChangesResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let key = Key::of("UndoChanges", &request.request_id, &request);
+        let (owner, (start, end)) = changes::undo(&caller, &request)?;
+        let writes = self.undo_writes(owner, start, end, request.force).await?;
+        let ids: Vec<_> = writes.iter().map(TaskWrite::id).collect();
+        let dry_run = request.validate_only;
+        let answer = move |written: &[Written]| changes::undone(owner, &ids, written, dry_run);
+        let answered =
+            self.carry_out(owner, writes, key, dry_run, answer).await.map_err(|failed| failed.error)?;
+        Ok(Response::new(answered))
+    }
+}
+
+impl TaskApi {
+    /// What takes the tasks of this stretch of the log back to where they were before it.
+    async fn undo_writes(&self, owner: Owner, start: i64, end: i64, force: bool) -> Result<Vec<TaskWrite>> {
+        let count = usize::try_from(end - start).unwrap_or_default();
+        let page = self.storage.changes().list(owner, start, count).await?;
+        if end > page.current_revision {
+            return Err(Error::RevisionInFuture { current: page.current_revision });
+        }
+        Ok(changes::restores(page.changes, end, force))
     }
 }

@@ -21,12 +21,7 @@ pub struct UserApi {
 impl UserApi {
     /// Serves the accounts in this storage.
     pub const fn new(storage: Storage, accounts: Accounts, clock: Clock, passwords: PasswordPolicy) -> Self {
-        Self {
-            storage,
-            accounts,
-            clock,
-            passwords,
-        }
+        Self { storage, accounts, clock, passwords }
     }
 }
 
@@ -37,10 +32,7 @@ impl UserService for UserApi {
         request: Request<pb::CreateUserRequest>,
     ) -> Result<Response<pb::User>, Status> {
         let new = convert_user::registration(request.get_ref(), self.passwords)?;
-        let user = self
-            .accounts
-            .register(new.email, new.display_name, new.password, Role::User)
-            .await?;
+        let user = self.accounts.register(new.email, new.display_name, new.password, Role::User).await?;
         Ok(Response::new(convert_user::user_to_pb(&user)))
     }
 
@@ -67,10 +59,7 @@ impl UserService for UserApi {
         let device = convert_user::device(&request.device)?;
         // What is no email is nobody's email: it answers as an unknown one does.
         let email = Email::parse(&request.email).ok();
-        let pair = self
-            .accounts
-            .login(email, &request.password, device, peer)
-            .await?;
+        let pair = self.accounts.login(email, &request.password, device, peer).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 
@@ -79,10 +68,7 @@ impl UserService for UserApi {
         request: Request<pb::RefreshSessionRequest>,
     ) -> Result<Response<pb::TokenPair>, Status> {
         let peer = peer(&request);
-        let pair = self
-            .accounts
-            .refresh(&request.get_ref().refresh_token, peer)
-            .await?;
+        let pair = self.accounts.refresh(&request.get_ref().refresh_token, peer).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 

@@ -33,11 +33,7 @@ impl<Inner, Refuse: Clone> Layer<Inner> for AuthLayer<Refuse> {
     type Service = AuthInterceptor<Inner, Refuse>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        AuthInterceptor {
-            inner,
-            tokens: Arc::clone(&self.tokens),
-            refuse: self.refuse.clone(),
-        }
+        AuthInterceptor { inner, tokens: Arc::clone(&self.tokens), refuse: self.refuse.clone() }
     }
 }
 

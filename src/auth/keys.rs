@@ -51,9 +51,7 @@ pub struct SigningKey {
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -71,9 +69,7 @@ impl SigningKey {
         let document =
             Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
         let body = STANDARD.encode(document.as_ref());
-        Ok(format!(
-            "-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
-        ))
+        Ok(format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"))
     }
 
     /// Reads a key from PEM text; `path` is where it came from, for the error.
@@ -81,16 +77,11 @@ impl SigningKey {
     /// # Errors
     /// `Malformed` for anything but an Ed25519 private key.
     pub fn from_pem(pem: &[u8], path: &str) -> Result<Self, KeyError> {
-        let malformed = || KeyError::Malformed {
-            path: path.to_owned(),
-        };
+        let malformed = || KeyError::Malformed { path: path.to_owned() };
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| malformed())?;
         let pair = Ed25519KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| malformed())?;
         let public = pair.public_key().as_ref();
-        let jwk = format!(
-            r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-            URL_SAFE_NO_PAD.encode(public)
-        );
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(public));
         Ok(Self {
             encoding: EncodingKey::from_ed_der(der.secret_pkcs8_der()),
             decoding: DecodingKey::from_ed_der(public),
@@ -104,10 +95,7 @@ impl SigningKey {
     /// `File`, `TooOpen` or `Malformed`.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let shown = path.display().to_string();
-        let failed = |source| KeyError::File {
-            path: shown.clone(),
-            source,
-        };
+        let failed = |source| KeyError::File { path: shown.clone(), source };
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
         if mode & 0o007 != 0 {
             return Err(KeyError::TooOpen { path: shown });
@@ -121,20 +109,11 @@ impl SigningKey {
     /// # Errors
     /// `File`, also when it exists, or `Random`.
     pub fn create(path: &Path) -> Result<(), KeyError> {
-        let failed = |source| KeyError::File {
-            path: path.display().to_string(),
-            source,
-        };
+        let failed = |source| KeyError::File { path: path.display().to_string(), source };
         let pem = Self::generate_pem()?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        file.write_all(pem.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(failed)
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
     }
 
     /// Reads a key file, and makes it first when there is none.

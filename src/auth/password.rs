@@ -36,20 +36,14 @@ impl PasswordPolicy {
         }
         let code_points = password.chars().count();
         if code_points > Self::CODE_POINTS_MAX {
-            return Err(Rule::field(format!(
-                "must have at most {} characters",
-                Self::CODE_POINTS_MAX
-            )));
+            return Err(Rule::field(format!("must have at most {} characters", Self::CODE_POINTS_MAX)));
         }
         if code_points < self.code_points_min {
             let text = format!("must have at least {} characters", self.code_points_min);
             return Err(Rule::of(InvalidReason::PasswordTooShort, text));
         }
         if email.is_some_and(|email| email.key() == text::fold(&password)) {
-            return Err(Rule::of(
-                InvalidReason::PasswordCommon,
-                "must not be the email address",
-            ));
+            return Err(Rule::of(InvalidReason::PasswordCommon, "must not be the email address"));
         }
         Ok(Password(password.into()))
     }
@@ -79,9 +73,7 @@ pub struct Passwords {
 
 impl std::fmt::Debug for Passwords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Passwords")
-            .field("free", &self.permits.available_permits())
-            .finish_non_exhaustive()
+        f.debug_struct("Passwords").field("free", &self.permits.available_permits()).finish_non_exhaustive()
     }
 }
 
@@ -120,9 +112,7 @@ impl Passwords {
     pub async fn hash(&self, password: Password) -> Result<String> {
         let argon2 = self.argon2.clone();
         self.run(move || {
-            argon2
-                .hash_password(password.0.expose_secret().as_bytes())
-                .map(|hash| hash.to_string())
+            argon2.hash_password(password.0.expose_secret().as_bytes()).map(|hash| hash.to_string())
         })
         .await?
         .map_err(|error| Error::Internal(format!("a password cannot be hashed: {error}")))
@@ -142,9 +132,7 @@ impl Passwords {
                 false
             }
             (Ok(hash), password) => {
-                let typed = password
-                    .as_ref()
-                    .map_or("", |password| password.0.expose_secret());
+                let typed = password.as_ref().map_or("", |password| password.0.expose_secret());
                 argon2.verify_password(typed.as_bytes(), &hash).is_ok() && password.is_some()
             }
             (Err(_), _) => {
@@ -162,17 +150,14 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Error::Overloaded)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let permit = self.permit().await?;
         // The permit goes into the work: a caller who leaves does not make room while the work goes on.
         let task = tokio::task::spawn_blocking(move || {
             let _held = (place, permit);
             work()
         });
-        task.await
-            .map_err(|stopped| Error::Internal(format!("password hashing stopped: {stopped}")))
+        task.await.map_err(|stopped| Error::Internal(format!("password hashing stopped: {stopped}")))
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {

@@ -38,12 +38,7 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 impl RefreshToken {
     /// The first token of a session.
     pub(super) fn first(user: UserId, session: SessionId) -> Result<Self> {
-        Ok(Self {
-            user,
-            session,
-            family: random()?,
-            secret: random()?,
-        })
+        Ok(Self { user, session, family: random()?, secret: random()? })
     }
 
     /// Reads a token as sent.
@@ -93,14 +88,9 @@ impl RefreshToken {
     /// The token that follows this one, given the random number of that step.
     pub(super) fn successor(&self, salt: &[u8]) -> Result<Self> {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salt), &self.secret);
-        let secret = tag
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::Internal("an HMAC has the wrong length".into()))?;
-        Ok(Self {
-            secret,
-            ..self.clone()
-        })
+        let secret =
+            tag.as_ref().try_into().map_err(|_| Error::Internal("an HMAC has the wrong length".into()))?;
+        Ok(Self { secret, ..self.clone() })
     }
 }
 

@@ -25,11 +25,7 @@ pub struct AccountsConfig {
 impl Default for AccountsConfig {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Self {
-            refresh_ttl: 30 * day,
-            session_ttl_max: 90 * day,
-            refresh_grace: Duration::from_secs(10),
-        }
+        Self { refresh_ttl: 30 * day, session_ttl_max: 90 * day, refresh_grace: Duration::from_secs(10) }
     }
 }
 
@@ -70,13 +66,7 @@ impl Accounts {
         clock: Clock,
         config: AccountsConfig,
     ) -> Self {
-        Self {
-            storage,
-            tokens,
-            passwords,
-            clock,
-            config,
-        }
+        Self { storage, tokens, passwords, clock, config }
     }
 
     /// Makes an account.
@@ -91,12 +81,7 @@ impl Accounts {
         role: Role,
     ) -> Result<User> {
         let hash = self.passwords.hash(password).await?;
-        let new = NewUser {
-            id: UserId::generate(),
-            email,
-            display_name,
-            role,
-        };
+        let new = NewUser { id: UserId::generate(), email, display_name, role };
         self.storage.users().create(new, hash, self.clock.now()).await
     }
 
@@ -116,13 +101,9 @@ impl Accounts {
             Some(email) => self.storage.users().find_by_email(email).await?,
             None => None,
         };
-        let (user, hash) = account.map_or((None, None), |account| {
-            (Some(account.user), account.password_hash)
-        });
-        let matches = self
-            .passwords
-            .verify(Password::to_compare(password), hash)
-            .await?;
+        let (user, hash) =
+            account.map_or((None, None), |account| (Some(account.user), account.password_hash));
+        let matches = self.passwords.verify(Password::to_compare(password), hash).await?;
         let user = user.filter(|_| matches).ok_or(Error::CredentialsInvalid)?;
         if user.disable_time.is_some() {
             return Err(Error::UserDisabled);
@@ -153,15 +134,10 @@ impl Accounts {
         let shown = RefreshToken::parse(token)?;
         let now = self.clock.now();
         let before = self.session(&shown).await?;
-        let user = self
-            .storage
-            .users()
-            .find(shown.user)
-            .await
-            .map_err(|error| match error {
-                Error::NotFound(_) => Error::RefreshTokenInvalid,
-                other => other,
-            })?;
+        let user = self.storage.users().find(shown.user).await.map_err(|error| match error {
+            Error::NotFound(_) => Error::RefreshTokenInvalid,
+            other => other,
+        })?;
         if user.disable_time.is_some() {
             return Err(Error::UserDisabled);
         }
@@ -195,11 +171,8 @@ impl Accounts {
         if session.revoke_time.is_some() || session.expire_time <= now {
             return Err(Error::RefreshTokenInvalid);
         }
-        let is_previous = session
-            .secrets
-            .previous
-            .as_deref()
-            .is_some_and(|previous| same(previous, &shown.hash()));
+        let is_previous =
+            session.secrets.previous.as_deref().is_some_and(|previous| same(previous, &shown.hash()));
         let in_grace = now.since(session.secrets.rotate_time) <= self.config.refresh_grace;
         match &session.secrets.salt {
             Some(salt) if is_previous && in_grace => {
@@ -207,10 +180,7 @@ impl Accounts {
                 self.pair(user, session, &successor)
             }
             _ => {
-                self.storage
-                    .sessions()
-                    .revoke(shown.user, shown.session, now)
-                    .await?;
+                self.storage.sessions().revoke(shown.user, shown.session, now).await?;
                 tracing::warn!(user = %shown.user, session = %shown.session, "a refresh token was used twice; its session is ended");
                 Err(Error::RefreshTokenReused)
             }
@@ -232,10 +202,7 @@ impl Accounts {
     /// # Errors
     /// Those of the storage.
     pub async fn logout(&self, principal: &Principal) -> Result<()> {
-        self.storage
-            .sessions()
-            .revoke(principal.user, principal.session, self.clock.now())
-            .await
+        self.storage.sessions().revoke(principal.user, principal.session, self.clock.now()).await
     }
 
     fn pair(&self, user: User, session: Session, token: &RefreshToken) -> Result<TokenPair> {

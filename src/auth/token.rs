@@ -81,10 +81,7 @@ pub struct Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens")
-            .field("key", &self.key)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Tokens").field("key", &self.key).field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -98,13 +95,7 @@ impl Tokens {
         // Times are compared below with the service's own clock, which tests can move.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Arc::new(Self {
-            key,
-            config,
-            validation,
-            clock,
-            remembered: Cache::new(REMEMBERED_MAX),
-        })
+        Arc::new(Self { key, config, validation, clock, remembered: Cache::new(REMEMBERED_MAX) })
     }
 
     /// How long an access token lasts.
@@ -146,10 +137,8 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Error::TokenInvalid);
         }
-        let hash: [u8; 32] = digest(&SHA256, token.as_bytes())
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::TokenInvalid)?;
+        let hash: [u8; 32] =
+            digest(&SHA256, token.as_bytes()).as_ref().try_into().map_err(|_| Error::TokenInvalid)?;
         if let Some(principal) = self.remembered.get(&hash) {
             return self.unexpired(principal);
         }
@@ -196,11 +185,7 @@ impl Tokens {
             || header.enc.is_some()
             || header.zip.is_some()
             || !header.extras.inner().is_empty();
-        if ours && !leads_elsewhere {
-            Ok(())
-        } else {
-            Err(Error::TokenInvalid)
-        }
+        if ours && !leads_elsewhere { Ok(()) } else { Err(Error::TokenInvalid) }
     }
 }
 

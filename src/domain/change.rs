@@ -1,4 +1,6 @@
-//! What the change log says of a task: which kind of change, and of which fields.
+//! What the change log says of a task: which kind of change, of which fields, and what came out of it.
+
+use super::{Task, TaskId, Timestamp};
 
 /// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +61,8 @@ pub enum TaskField {
 
 impl TaskField {
     /// Every field, in the order of the API.
-    pub const ALL: [Self; 6] = [
-        Self::Title,
-        Self::Description,
-        Self::Completed,
-        Self::Priority,
-        Self::DueTime,
-        Self::Labels,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Title, Self::Description, Self::Completed, Self::Priority, Self::DueTime, Self::Labels];
 
     /// The name in the API.
     pub const fn name(self) -> &'static str {
@@ -114,8 +110,38 @@ impl TaskFields {
 
     /// The fields in the set, in the order of the API.
     pub fn iter(self) -> impl Iterator<Item = TaskField> {
-        TaskField::ALL
-            .into_iter()
-            .filter(move |field| self.0 & field.bit() != 0)
+        TaskField::ALL.into_iter().filter(move |field| self.0 & field.bit() != 0)
     }
+}
+
+/// One entry of a user's change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskChange {
+    /// Its number; the one before it has the number before.
+    pub revision: i64,
+    /// What kind of change it is.
+    pub kind: ChangeType,
+    /// Which task.
+    pub task_id: TaskId,
+    /// Which fields changed; only an update has any.
+    pub fields: TaskFields,
+    /// The task as of this change; absent for a purge.
+    pub task: Option<Task>,
+    /// The task before it; absent for a creation and a purge.
+    pub before: Option<Task>,
+    /// When.
+    pub create_time: Timestamp,
+}
+
+/// A stretch of a user's change log.
+#[derive(Debug, Clone)]
+pub struct ChangePage {
+    /// The changes, in order and without a gap.
+    pub changes: Vec<TaskChange>,
+    /// The number of the user's last change.
+    pub current_revision: i64,
+    /// The smallest number after which changes can still be listed.
+    pub earliest_revision: i64,
+    /// Whether there are more after these.
+    pub has_more: bool,
 }

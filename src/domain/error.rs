@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Etag, Timestamp};
+use super::{Etag, Task, Timestamp};
 
 /// The result of everything that can fail by a rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,6 +28,8 @@ pub enum InvalidReason {
     PasswordTooShort,
     /// A password is one that everybody tries first.
     PasswordCommon,
+    /// A batch has too many items.
+    BatchTooLarge,
     /// The message is no protobuf of the expected type.
     Malformed,
 }
@@ -49,18 +51,12 @@ impl Rule {
 
     /// A broken rule of the given kind.
     pub fn of(reason: InvalidReason, text: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason,
-            text: text.into(),
-        }
+        Self { reason, text: text.into() }
     }
 
     /// The rule together with the path of the field that breaks it.
     pub fn at(self, field: impl Into<Cow<'static, str>>) -> Violation {
-        Violation {
-            field: field.into(),
-            rule: self,
-        }
+        Violation { field: field.into(), rule: self }
     }
 }
 
@@ -92,11 +88,7 @@ impl Violations {
 
     /// Fails with everything noted so far; `Ok` when nothing was.
     pub fn finish(self) -> Result<()> {
-        if self.found.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(self.found))
-        }
+        if self.found.is_empty() { Ok(()) } else { Err(Error::Invalid(self.found)) }
     }
 
     /// The value, when it was parsed and nothing else was violated either.
@@ -143,10 +135,50 @@ pub enum Error {
     EtagMismatch {
         /// The current etag.
         current: Etag,
+        /// The task as it stands, when it is a task.
+        task: Option<Box<Task>>,
     },
     /// Two writers met; trying again may work.
     #[error("a concurrent change got in the way")]
     Conflict,
+    /// The same request id came with another message.
+    #[error("the request id was used before, with another message")]
+    RequestIdReused,
+    /// The same call is under way; it will be answered to whoever asks again.
+    #[error("the same call is under way")]
+    RequestInProgress,
+    /// One item of a batch failed, and with it the batch.
+    #[error("{path}: {error}")]
+    InItem {
+        /// The item, as in `requests[17]`.
+        path: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+    /// The changes after that revision are no longer kept.
+    #[error("the changes after this revision are no longer kept; the earliest is {earliest}")]
+    RevisionCompacted {
+        /// The smallest revision after which changes can be listed.
+        earliest: i64,
+    },
+    /// That revision has not come yet.
+    #[error("the revision lies in the future; the current one is {current}")]
+    RevisionInFuture {
+        /// The number of the last change.
+        current: i64,
+    },
+    /// Too many streams, or too many calls.
+    #[error("too many {what} at once")]
+    RateLimited {
+        /// Of what.
+        what: &'static str,
+    },
+    /// The reader of a stream cannot keep up.
+    #[error("the reader cannot keep up; go on from the last revision seen")]
+    StreamTooSlow,
+    /// The service is shutting down.
+    #[error("the service is shutting down; try another replica")]
+    Draining,
     /// The user has as many live tasks as are allowed.
     #[error("the quota of {limit} tasks is used up")]
     QuotaExceeded {

@@ -10,9 +10,7 @@ use super::Rule;
 fn parse_canonical(text: &str) -> Result<Uuid, Rule> {
     // `Uuid` reads braces, URNs and bare hex as well; a name has one spelling only.
     if text.len() != 36 {
-        return Err(Rule::field(
-            "must be a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
-        ));
+        return Err(Rule::field("must be a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"));
     }
     Uuid::try_parse(text)
         .map_err(|_| Rule::field("must be a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))

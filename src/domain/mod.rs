@@ -16,14 +16,16 @@ pub mod text;
 mod time;
 mod user;
 
-pub use change::{ChangeType, TaskField, TaskFields};
+pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
 pub use id::{SessionId, TaskId, UserId};
 pub use owner::Owner;
-pub use page::{Cursor, OrderField, OrderKey, PageSize, SortValue, TaskOrder, TaskPage, TaskQuery};
+pub use page::{
+    Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,
+};
 pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use task::{Description, Etag, Labels, NewTask, Priority, Task, TaskPatch, Title};
-pub use task_write::{Decision, TaskWrite, WriteRules};
+pub use task_write::{Decision, Effect, TaskWrite, WriteRules, Written};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use user::{DisplayName, Email, NewUser, Role, User, UserPatch};

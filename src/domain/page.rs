@@ -18,9 +18,7 @@ impl PageSize {
     /// The rule, for a negative one.
     pub fn parse(size: i32) -> Result<Self, Rule> {
         match size {
-            ..0 => Err(Rule::field(
-                "must not be negative; 0 stands for the default of 50",
-            )),
+            ..0 => Err(Rule::field("must not be negative; 0 stands for the default of 50")),
             0 => Ok(Self(Self::DEFAULT)),
             size => Ok(Self(u16::try_from(size).unwrap_or(Self::MAX).min(Self::MAX))),
         }
@@ -63,10 +61,7 @@ pub struct TaskOrder(Vec<OrderKey>);
 impl TaskOrder {
     /// Newest first.
     pub fn newest_first() -> Self {
-        Self(vec![OrderKey {
-            field: OrderField::CreateTime,
-            descending: true,
-        }])
+        Self(vec![OrderKey { field: OrderField::CreateTime, descending: true }])
     }
 
     /// An order by these keys.
@@ -74,15 +69,10 @@ impl TaskOrder {
     /// # Errors
     /// The rule, when there are none or a field stands twice.
     pub fn by(keys: Vec<OrderKey>) -> Result<Self, Rule> {
-        let doubled = keys
-            .iter()
-            .enumerate()
-            .any(|(at, key)| keys[..at].iter().any(|other| other.field == key.field));
+        let doubled =
+            keys.iter().enumerate().any(|(at, key)| keys[..at].iter().any(|other| other.field == key.field));
         if keys.is_empty() || doubled {
-            return Err(Rule::of(
-                super::InvalidReason::OrderBy,
-                "must name each field at most once",
-            ));
+            return Err(Rule::of(super::InvalidReason::OrderBy, "must name each field at most once"));
         }
         Ok(Self(keys))
     }
@@ -106,10 +96,7 @@ impl TaskOrder {
             OrderField::Priority => SortValue::Priority(task.priority),
             OrderField::Title => SortValue::Text(super::text::fold(task.title.as_str())),
         };
-        Cursor {
-            values: self.0.iter().map(value).collect(),
-            id: task.id,
-        }
+        Cursor { values: self.0.iter().map(value).collect(), id: task.id }
     }
 }
 
@@ -155,4 +142,21 @@ pub struct TaskPage {
     pub tasks: Vec<Task>,
     /// Where the next page starts; absent on the last one.
     pub next: Option<Cursor>,
+}
+
+/// How many tasks there are, of which kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskCounts {
+    /// All that were counted.
+    pub total: i64,
+    /// Those that are completed.
+    pub completed: i64,
+    /// Those of low priority.
+    pub low: i64,
+    /// Those of medium priority.
+    pub medium: i64,
+    /// Those of high priority.
+    pub high: i64,
+    /// Those that are neither completed nor deleted, and were due before now.
+    pub overdue: i64,
 }

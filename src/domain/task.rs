@@ -274,17 +274,22 @@ impl TaskPatch {
         next.due_time = self.due_time.unwrap_or(next.due_time);
         next.labels = self.labels.unwrap_or(next.labels);
 
-        let mut changed = TaskFields::default();
-        changed.note(TaskField::Title, next.title != current.title);
-        changed.note(TaskField::Description, next.description != current.description);
-        changed.note(TaskField::Completed, next.completed != current.completed);
-        changed.note(TaskField::Priority, next.priority != current.priority);
-        changed.note(TaskField::DueTime, next.due_time != current.due_time);
-        changed.note(TaskField::Labels, next.labels != current.labels);
-
+        let changed = changed_fields(current, &next);
         if next.completed != current.completed {
             next.complete_time = next.completed.then_some(now);
         }
         (next, changed)
     }
+}
+
+/// The fields in which two states of a task differ.
+pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
+    let mut changed = TaskFields::default();
+    changed.note(TaskField::Title, after.title != before.title);
+    changed.note(TaskField::Description, after.description != before.description);
+    changed.note(TaskField::Completed, after.completed != before.completed);
+    changed.note(TaskField::Priority, after.priority != before.priority);
+    changed.note(TaskField::DueTime, after.due_time != before.due_time);
+    changed.note(TaskField::Labels, after.labels != before.labels);
+    changed
 }

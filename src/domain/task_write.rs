@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::task::changed_fields;
 use super::{
     ChangeType, Error, Etag, NewTask, Resource, Result, Task, TaskFields, TaskId, TaskPatch, Timestamp,
     UserId,
@@ -38,6 +39,22 @@ pub enum TaskWrite {
         /// Which task.
         id: TaskId,
     },
+    /// Bring a task back to a former state.
+    Restore {
+        /// Which task.
+        id: TaskId,
+        /// The former state; `None` when the task did not exist then.
+        former: Option<Box<Task>>,
+        /// A task changed after this revision is left alone.
+        end_revision: i64,
+        /// Unless this is set.
+        force: bool,
+    },
+    /// Remove a task for good, once its time has come.
+    Purge {
+        /// Which task.
+        id: TaskId,
+    },
 }
 
 /// What a decision depends on besides the task.
@@ -65,6 +82,30 @@ pub enum Decision {
         /// How the owner's number of live tasks changes: 1, 0 or -1.
         live: i64,
     },
+    /// Nothing, because the task went on since; this is how it stands, `None` when it is gone.
+    Conflict(Option<Task>),
+    /// Remove the task, and note that it is gone.
+    Remove(Task),
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The task as it stands afterwards; `None` when there is none.
+    pub task: Option<Task>,
+    /// What was done.
+    pub effect: Effect,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The task changed and took a revision.
+    Changed,
+    /// There was nothing to change.
+    Unchanged,
+    /// The task went on since, and was left alone.
+    Conflict,
 }
 
 impl TaskWrite {
@@ -72,7 +113,11 @@ impl TaskWrite {
     pub const fn id(&self) -> TaskId {
         match self {
             Self::Create(new) => new.id,
-            Self::Update { id, .. } | Self::Delete { id, .. } | Self::Undelete { id } => *id,
+            Self::Update { id, .. }
+            | Self::Delete { id, .. }
+            | Self::Undelete { id }
+            | Self::Restore { id, .. }
+            | Self::Purge { id } => *id,
         }
     }
 
@@ -87,12 +132,56 @@ impl TaskWrite {
                 None => Ok(store(Task::create(new, owner, rules.now), ChangeType::Created, 1)),
             },
             Self::Update { patch, etag, .. } => update(existing(current)?, patch, etag.as_ref(), rules),
-            Self::Delete {
-                etag, allow_missing, ..
-            } => delete(current, etag.as_ref(), allow_missing, rules),
+            Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
             Self::Undelete { .. } => undelete(existing(current)?, rules),
+            Self::Restore { former, end_revision, force, .. } => {
+                let Some(current) = current else {
+                    return Ok(Decision::Conflict(None));
+                };
+                let went_on = current.revision > end_revision;
+                match restore(current.clone(), former.map(|former| *former), rules) {
+                    Decision::Store { .. } if went_on && !force => Ok(Decision::Conflict(Some(current))),
+                    decision => Ok(decision),
+                }
+            }
+            Self::Purge { .. } => Ok(match current {
+                Some(task) if task.purge_time.is_some_and(|time| time <= rules.now) => Decision::Remove(task),
+                // Taken back in the meantime, or purged by another replica.
+                current => Decision::Keep(current),
+            }),
         }
     }
+}
+
+/// Back to `former`, under a new revision. A task that did not exist then is put away.
+fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
+    let now = rules.now.max(current.update_time);
+    let former = former.unwrap_or_else(|| match current.is_deleted() {
+        true => current.clone(),
+        false => put_away(current.clone(), now, rules.purge_after),
+    });
+    let restored = Task {
+        owner: current.owner,
+        id: current.id,
+        create_time: current.create_time,
+        update_time: current.update_time,
+        revision: current.revision,
+        ..former
+    };
+    if restored == current {
+        return Decision::Keep(Some(current));
+    }
+    let fields = changed_fields(&current, &restored);
+    let (change, live) = match (current.is_deleted(), restored.is_deleted()) {
+        (false, true) => (ChangeType::Deleted, -1),
+        (true, false) => (ChangeType::Undeleted, 1),
+        _ => (ChangeType::Updated, 0),
+    };
+    Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live }
+}
+
+fn put_away(task: Task, now: Timestamp, purge_after: Duration) -> Task {
+    Task { update_time: now, delete_time: Some(now), purge_time: Some(now.after(purge_after)), ..task }
 }
 
 fn existing(current: Option<Task>) -> Result<Task> {
@@ -101,20 +190,15 @@ fn existing(current: Option<Task>) -> Result<Task> {
 
 fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> {
     match expected {
-        Some(expected) if *expected != current.etag() => Err(Error::EtagMismatch {
-            current: current.etag(),
-        }),
+        Some(expected) if *expected != current.etag() => {
+            Err(Error::EtagMismatch { current: current.etag(), task: Some(Box::new(current.clone())) })
+        }
         _ => Ok(()),
     }
 }
 
 fn store(task: Task, change: ChangeType, live: i64) -> Decision {
-    Decision::Store {
-        task,
-        change,
-        fields: TaskFields::default(),
-        live,
-    }
+    Decision::Store { task, change, fields: TaskFields::default(), live }
 }
 
 fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRules) -> Result<Decision> {
@@ -127,12 +211,7 @@ fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRule
         return Ok(Decision::Keep(Some(current)));
     }
     task.update_time = rules.now.max(current.update_time);
-    Ok(Decision::Store {
-        task,
-        change: ChangeType::Updated,
-        fields,
-        live: 0,
-    })
+    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0 })
 }
 
 fn delete(
@@ -148,13 +227,7 @@ fn delete(
     };
     check_etag(&current, etag)?;
     let now = rules.now.max(current.update_time);
-    let task = Task {
-        update_time: now,
-        delete_time: Some(now),
-        purge_time: Some(now.after(rules.purge_after)),
-        ..current
-    };
-    Ok(store(task, ChangeType::Deleted, -1))
+    Ok(store(put_away(current, now, rules.purge_after), ChangeType::Deleted, -1))
 }
 
 fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
@@ -162,11 +235,6 @@ fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
         return Err(Error::TaskNotDeleted);
     }
     let update_time = rules.now.max(current.update_time);
-    let task = Task {
-        update_time,
-        delete_time: None,
-        purge_time: None,
-        ..current
-    };
+    let task = Task { update_time, delete_time: None, purge_time: None, ..current };
     Ok(store(task, ChangeType::Undeleted, 1))
 }

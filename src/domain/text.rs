@@ -34,10 +34,7 @@ pub(super) fn at_most(text: &str, max: usize) -> Result<(), Rule> {
 
 /// Checks that `text` holds no control characters but those in `allowed`.
 pub(super) fn no_controls(text: &str, allowed: &[char]) -> Result<(), Rule> {
-    if text
-        .chars()
-        .any(|character| character.is_control() && !allowed.contains(&character))
-    {
+    if text.chars().any(|character| character.is_control() && !allowed.contains(&character)) {
         return Err(Rule::field(if allowed.is_empty() {
             "must not contain control characters"
         } else {

@@ -18,9 +18,7 @@ impl Timestamp {
 
     /// The point this many microseconds after the epoch; `None` outside the years 1 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
-        (Self::MIN.0..=Self::MAX.0)
-            .contains(&micros)
-            .then_some(Self(micros))
+        (Self::MIN.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
     }
 
     /// From seconds and nanoseconds, cut (not rounded) to microseconds.
@@ -47,10 +45,7 @@ impl Timestamp {
     pub fn to_parts(self) -> (i64, i32) {
         let nanos = self.0.rem_euclid(1_000_000) * 1000;
         // Below a thousand million by construction.
-        (
-            self.0.div_euclid(1_000_000),
-            i32::try_from(nanos).unwrap_or_default(),
-        )
+        (self.0.div_euclid(1_000_000), i32::try_from(nanos).unwrap_or_default())
     }
 
     /// This point, `by` later; the last representable point when that lies beyond it.
@@ -91,11 +86,8 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             // A machine whose clock stands before 1970 gets the epoch: wrong, but never a panic.
-            Source::System => Timestamp(0).after(
-                SystemTime::now()
-                    .duration_since(SystemTime::UNIX_EPOCH)
-                    .unwrap_or_default(),
-            ),
+            Source::System => Timestamp(0)
+                .after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
         }
     }
@@ -108,10 +100,7 @@ pub struct ManualClock(Arc<AtomicI64>);
 impl ManualClock {
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(
-            i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
-            Ordering::SeqCst,
-        );
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }
 

@@ -26,14 +26,9 @@ impl Email {
             .split_once('@')
             .filter(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
         if parts.is_none() || raw.chars().any(char::is_whitespace) {
-            return Err(Rule::field(
-                "must be an email address of the form name@domain, without spaces",
-            ));
+            return Err(Rule::field("must be an email address of the form name@domain, without spaces"));
         }
-        Ok(Self {
-            given: raw.to_owned(),
-            key: text::fold(raw),
-        })
+        Ok(Self { given: raw.to_owned(), key: text::fold(raw) })
     }
 
     /// The address as it was given.
@@ -105,9 +100,7 @@ impl Role {
 
     /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Admin]
-            .into_iter()
-            .find(|role| role.name() == name)
+        [Self::User, Self::Admin].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -172,9 +165,7 @@ impl UserPatch {
     /// `EtagMismatch` when another etag was expected.
     pub fn apply(self, current: &User, now: Timestamp) -> super::Result<Option<User>> {
         if self.etag.is_some_and(|expected| expected != current.etag()) {
-            return Err(super::Error::EtagMismatch {
-                current: current.etag(),
-            });
+            return Err(super::Error::EtagMismatch { current: current.etag(), task: None });
         }
         let mut next = current.clone();
         next.email = self.email.unwrap_or(next.email);

@@ -71,21 +71,9 @@ impl Line {
     fn begin<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
         // Only known names: a path is the caller's to choose.
-        let method = POLICY
-            .iter()
-            .map(|(known, _)| *known)
-            .find(|known| *known == path)
-            .unwrap_or("unknown");
-        let request_id = request
-            .extensions()
-            .get::<RequestId>()
-            .map(|id| Arc::clone(&id.0));
-        Self {
-            method,
-            request_id,
-            begin: Instant::now(),
-            code: None,
-        }
+        let method = POLICY.iter().map(|(known, _)| *known).find(|known| *known == path).unwrap_or("unknown");
+        let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
+        Self { method, request_id, begin: Instant::now(), code: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {

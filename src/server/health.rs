@@ -37,10 +37,7 @@ impl Health {
     pub(super) async fn new() -> (Self, HealthService) {
         let reporter = HealthReporter::new();
         let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
-        let mut health = Self {
-            reporter,
-            serving: true,
-        };
+        let mut health = Self { reporter, serving: true };
         health.report(false).await;
         (health, HealthServer::new(service))
     }
@@ -50,11 +47,7 @@ impl Health {
             return;
         }
         self.serving = serving;
-        let status = if serving {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in NAMES {
             self.reporter.set_service_status(name, status).await;
         }

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod health;
+pub mod jobs;
 mod panics;
 mod request_id;
 mod wire_errors;
@@ -53,10 +54,7 @@ pub struct TransportLimits {
 
 impl Default for TransportLimits {
     fn default() -> Self {
-        Self {
-            message_bytes_max: 1024 * 1024,
-            drain_timeout: Duration::from_secs(10),
-        }
+        Self { message_bytes_max: 1024 * 1024, drain_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -85,11 +83,14 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = health::Health::new().await;
     let watching = tokio::spawn(health.watch(services.storage.clone(), shutdown.clone()));
+    let storage = services.storage.clone();
+    let until = shutdown.clone();
+    let following = tokio::spawn(async move { storage.follow_changes(until).await });
+    let keeping_house = tokio::spawn(jobs::run(services.clone(), shutdown.clone()));
 
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE_INTERVAL));
-    let routes = routes(&services, limits, health_service)?;
+    let incoming =
+        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let routes = routes(&services, limits, health_service, shutdown.clone())?;
     let stack = ServiceBuilder::new()
         // First, so that every answer carries an id and every line of the log can name it.
         .layer(request_id::RequestIdLayer)
@@ -100,10 +101,7 @@ pub async fn serve(
         // What the framework answers by itself gets the codes and reasons of the contract.
         .layer(wire_errors::WireErrorsLayer)
         // Nothing behind this runs for a caller who may not call it.
-        .layer(AuthLayer::new(
-            Arc::clone(&services.tokens),
-            status::response::<tonic::body::Body>,
-        ));
+        .layer(AuthLayer::new(Arc::clone(&services.tokens), status::response::<tonic::body::Body>));
 
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))
@@ -126,6 +124,8 @@ pub async fn serve(
         () = drained => tracing::warn!("calls still under way after the drain timeout are cut off"),
     }
     watching.await?;
+    following.await?;
+    keeping_house.await?;
     Ok(())
 }
 
@@ -133,15 +133,11 @@ fn routes(
     services: &Services,
     limits: TransportLimits,
     health_service: health::HealthService,
+    shutdown: CancellationToken,
 ) -> Result<tonic::service::Routes, Box<dyn std::error::Error + Send + Sync>> {
     let storage = services.storage.clone();
-    let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks);
-    let users = UserApi::new(
-        storage,
-        services.accounts.clone(),
-        services.clock.clone(),
-        services.passwords,
-    );
+    let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, shutdown);
+    let users = UserApi::new(storage, services.accounts.clone(), services.clock.clone(), services.passwords);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             // Encoded, because decoding it would drop the annotations.

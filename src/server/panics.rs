@@ -10,9 +10,12 @@ use crate::api::status;
 use crate::domain::Error;
 
 /// The layer that catches.
-pub(super) fn layer() -> CatchPanicLayer<fn(Box<dyn Any + Send + 'static>) -> Response<Body>> {
-    CatchPanicLayer::custom(answer as fn(Box<dyn Any + Send + 'static>) -> Response<Body>)
+pub(super) fn layer() -> CatchPanicLayer<Answer> {
+    CatchPanicLayer::custom(answer as Answer)
 }
+
+/// What becomes of a panic.
+type Answer = fn(Box<dyn Any + Send + 'static>) -> Response<Body>;
 
 fn answer(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     let text = panic

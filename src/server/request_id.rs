@@ -47,10 +47,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let given = request
-            .headers()
-            .get(HEADER)
-            .and_then(|value| request_id::accept(value.as_bytes()));
+        let given = request.headers().get(HEADER).and_then(|value| request_id::accept(value.as_bytes()));
         let id: Arc<str> = given.map_or_else(|| uuid::Uuid::now_v7().to_string().into(), Into::into);
         request.extensions_mut().insert(RequestId(Arc::clone(&id)));
         let answer = request_id::scope(Arc::clone(&id), self.inner.call(request));

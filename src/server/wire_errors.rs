@@ -51,21 +51,14 @@ where
         if !is_grpc(&request) {
             return Either::Right(ready(Ok(unsupported())));
         }
-        Either::Left(
-            self.inner
-                .call(request)
-                .map_ok(translate as fn(Response<Body>) -> Response<Body>),
-        )
+        Either::Left(self.inner.call(request).map_ok(translate as fn(Response<Body>) -> Response<Body>))
     }
 }
 
 type Translated<Answer> = MapOk<Answer, fn(Response<Body>) -> Response<Body>>;
 
 fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
+    let content_type = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     request.method() == http::Method::POST
         && content_type.is_some_and(|value| {
             value
@@ -87,14 +80,12 @@ fn translate(response: Response<Body>) -> Response<Body> {
         return response;
     }
     let translated = match Status::from_header_map(headers).map(|status| status.code()) {
-        Some(Code::Internal) => refusal(
-            Reason::MessageMalformed,
-            "the request is not one well-formed message of its type",
-        ),
-        Some(Code::OutOfRange) => refusal(
-            Reason::MessageTooLarge,
-            "the request is larger than this method takes",
-        ),
+        Some(Code::Internal) => {
+            refusal(Reason::MessageMalformed, "the request is not one well-formed message of its type")
+        }
+        Some(Code::OutOfRange) => {
+            refusal(Reason::MessageTooLarge, "the request is larger than this method takes")
+        }
         Some(Code::Cancelled) => refusal(Reason::DeadlineExceeded, "the deadline has passed"),
         _ => return response,
     };

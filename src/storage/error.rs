@@ -16,10 +16,7 @@ impl From<DieselError> for Error {
             DieselError::BrokenTransactionManager => {
                 Self::StorageUnavailable("the connection was lost within a transaction".into())
             }
-            DieselError::RollbackErrorOnCommit {
-                rollback_error,
-                commit_error,
-            } => {
+            DieselError::RollbackErrorOnCommit { rollback_error, commit_error } => {
                 tracing::warn!(%rollback_error, "a failed commit could not be rolled back");
                 Self::from(*commit_error)
             }
@@ -41,17 +38,18 @@ fn by_kind(kind: DatabaseErrorKind) -> Option<Error> {
     }
 }
 
-/// Text of the server, and what it means.
-const MESSAGES: [(&str, fn(&str) -> Error); 19] = [
+/// What a text of the server means.
+type Meaning = fn(&str) -> Error;
+
+/// Texts of the servers, and what each means.
+const MESSAGES: [(&str, Meaning); 19] = [
     // PostgreSQL, in the order of its SQLSTATEs.
     ("remaining connection slots are reserved", unavailable),
     ("sorry, too many clients already", unavailable),
     ("too many connections for", unavailable),
     ("could not extend file", |_| Error::StorageFull),
     ("No space left on device", |_| Error::StorageFull),
-    ("canceling statement due to statement timeout", |_| {
-        Error::DeadlineExceeded
-    }),
+    ("canceling statement due to statement timeout", |_| Error::DeadlineExceeded),
     ("canceling statement due to lock timeout", |_| Error::Conflict),
     ("deadlock detected", |_| Error::Conflict),
     ("terminating connection", unavailable),
@@ -76,10 +74,7 @@ fn by_message(message: &str) -> Error {
     MESSAGES
         .iter()
         .find(|(text, _)| message.contains(text))
-        .map_or_else(
-            || Error::Internal(message.to_owned()),
-            |(_, meaning)| meaning(message),
-        )
+        .map_or_else(|| Error::Internal(message.to_owned()), |(_, meaning)| meaning(message))
 }
 
 /// A stored value that breaks the rule of its type.

@@ -11,11 +11,7 @@ use crate::domain::{
 /// What a task must fulfil to be on this page, besides being the owner's.
 pub(super) fn condition(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
-    out.sql(if query.show_deleted {
-        "true"
-    } else {
-        "delete_time is null"
-    });
+    out.sql(if query.show_deleted { "true" } else { "delete_time is null" });
     if !is_plain(&query.filter) || query.order.keys().len() > 1 {
         out.shaped_by_caller();
     }
@@ -33,10 +29,7 @@ pub(super) fn condition(query: &TaskQuery) -> Fragment {
 /// The filters that a front end sends all day (completed, priority, both): few shapes, worth keeping prepared.
 fn is_plain(filter: &Filter) -> bool {
     let seed = |filter: &Filter| {
-        matches!(
-            filter,
-            Filter::Is(Condition::Completed(_) | Condition::Priority(Comparison::Equal, _))
-        )
+        matches!(filter, Filter::Is(Condition::Completed(_) | Condition::Priority(Comparison::Equal, _)))
     };
     match filter {
         Filter::All(parts) => parts.len() <= 2 && parts.iter().all(seed),
@@ -76,19 +69,14 @@ fn joined(out: &mut Fragment, parts: &[Filter], with: &'static str) {
 fn single(out: &mut Fragment, condition: &Condition) {
     match condition {
         Condition::Completed(value) => out.sql("completed = ").bind(Value::Bool(*value)),
-        Condition::Priority(comparison, priority) => out
-            .sql("priority")
-            .sql(operator(*comparison))
-            .bind(Value::Small(priority.code())),
+        Condition::Priority(comparison, priority) => {
+            out.sql("priority").sql(operator(*comparison)).bind(Value::Small(priority.code()))
+        }
         Condition::TitleIs(text) => out.sql("title = ").bind(Value::Text(text.clone())),
         Condition::TitleContains(text) => contains(out, "title_key", text),
         Condition::Time(field, comparison, time) => {
             let column = time_column(*field);
-            out.sql("(")
-                .sql(column)
-                .sql(" is not null and ")
-                .sql(column)
-                .sql(operator(*comparison));
+            out.sql("(").sql(column).sql(" is not null and ").sql(column).sql(operator(*comparison));
             out.bind(Value::Time((*time).into())).sql(")")
         }
         Condition::Present(PresentField::Description) => out.sql("coalesce(description, '') <> ''"),
@@ -98,10 +86,7 @@ fn single(out: &mut Fragment, condition: &Condition) {
             out.each("jsonb_array_length(labels) > 0", "json_array_length(labels) > 0")
         }
         Condition::HasLabel(label) => {
-            out.each(
-                "jsonb_exists(labels, ",
-                "exists (select 1 from json_each(labels) where value = ",
-            );
+            out.each("jsonb_exists(labels, ", "exists (select 1 from json_each(labels) where value = ");
             out.bind(Value::Text(label.clone())).sql(")")
         }
         Condition::Word(text) => {
@@ -116,11 +101,7 @@ fn single(out: &mut Fragment, condition: &Condition) {
 
 /// A search for the text itself: neither engine knows wildcards here.
 fn contains<'a>(out: &'a mut Fragment, column: &'static str, text: &str) -> &'a mut Fragment {
-    out.each("strpos(", "instr(")
-        .sql(column)
-        .sql(", ")
-        .bind(Value::Text(text.to_owned()))
-        .sql(") > 0")
+    out.each("strpos(", "instr(").sql(column).sql(", ").bind(Value::Text(text.to_owned())).sql(") > 0")
 }
 
 const fn operator(comparison: Comparison) -> &'static str {
@@ -163,9 +144,7 @@ pub(super) fn order(query: &TaskQuery) -> Fragment {
             // False before true on both engines: the tasks without a due time come last.
             out.sql("(due_time is null), ");
         }
-        out.sql(order_column(key.field))
-            .sql(direction(key.descending))
-            .sql(", ");
+        out.sql(order_column(key.field)).sql(direction(key.descending)).sql(", ");
     }
     out.sql("task_id").sql(direction(query.order.id_descending()));
     out
@@ -177,21 +156,11 @@ const fn direction(descending: bool) -> &'static str {
 
 /// Everything that comes after the cursor.
 fn after(out: &mut Fragment, keys: &[OrderKey], id_descending: bool, cursor: &Cursor) {
-    if let (
-        [
-            OrderKey {
-                field: OrderField::CreateTime,
-                descending,
-            },
-        ],
-        [SortValue::Time(Some(time))],
-    ) = (keys, cursor.values.as_slice())
+    if let ([OrderKey { field: OrderField::CreateTime, descending }], [SortValue::Time(Some(time))]) =
+        (keys, cursor.values.as_slice())
     {
         // Compared as a row, this is one range of the index on either engine.
-        out.sql("(create_time, task_id)")
-            .sql(beyond(*descending))
-            .sql("(")
-            .bind(Value::Time((*time).into()));
+        out.sql("(create_time, task_id)").sql(beyond(*descending)).sql("(").bind(Value::Time((*time).into()));
         out.sql(", ").bind(Value::Id(cursor.id.into())).sql(")");
         return;
     }
@@ -203,21 +172,14 @@ fn after(out: &mut Fragment, keys: &[OrderKey], id_descending: bool, cursor: &Cu
         out.sql(" or ");
     }
     equal_up_to(out, keys, cursor, keys.len());
-    out.sql("task_id")
-        .sql(beyond(id_descending))
-        .bind(Value::Id(cursor.id.into()))
-        .sql(")");
+    out.sql("task_id").sql(beyond(id_descending)).bind(Value::Id(cursor.id.into())).sql(")");
 }
 
 fn equal_up_to(out: &mut Fragment, keys: &[OrderKey], cursor: &Cursor, length: usize) {
     for (key, value) in keys.iter().zip(&cursor.values).take(length) {
         match value {
             SortValue::Time(None) => out.sql(order_column(key.field)).sql(" is null and "),
-            value => out
-                .sql(order_column(key.field))
-                .sql(" = ")
-                .bind(bound(value))
-                .sql(" and "),
+            value => out.sql(order_column(key.field)).sql(" = ").bind(bound(value)).sql(" and "),
         };
     }
 }
@@ -227,11 +189,9 @@ fn key_beyond(out: &mut Fragment, key: OrderKey, value: &SortValue) {
     match value {
         // Nothing comes after the absent ones.
         SortValue::Time(None) => out.sql("false"),
-        value if key.field == OrderField::DueTime => out
-            .sql("(due_time is null or due_time")
-            .sql(beyond(key.descending))
-            .bind(bound(value))
-            .sql(")"),
+        value if key.field == OrderField::DueTime => {
+            out.sql("(due_time is null or due_time").sql(beyond(key.descending)).bind(bound(value)).sql(")")
+        }
         value => out.sql(column).sql(beyond(key.descending)).bind(bound(value)),
     };
 }

@@ -43,16 +43,9 @@ impl SchemaState {
     /// `SchemaBehind` or `SchemaAhead`.
     pub fn check(&self) -> Result<(), OpenError> {
         if let Some(version) = self.unknown.last() {
-            return Err(OpenError::SchemaAhead {
-                version: version.clone(),
-            });
+            return Err(OpenError::SchemaAhead { version: version.clone() });
         }
-        match self
-            .migrations
-            .iter()
-            .filter(|migration| !migration.applied)
-            .count()
-        {
+        match self.migrations.iter().filter(|migration| !migration.applied).count() {
             0 => Ok(()),
             pending => Err(OpenError::SchemaBehind { pending }),
         }
@@ -61,8 +54,8 @@ impl SchemaState {
 
 /// A connection of its own for migrations, outside the pool.
 enum Connection {
-    Postgres(AsyncPgConnection),
-    Sqlite(SqliteConn),
+    Postgres(Box<AsyncPgConnection>),
+    Sqlite(Box<SqliteConn>),
 }
 
 #[derive(QueryableByName)]
@@ -95,9 +88,7 @@ impl Storage {
             let lock = format!(
                 "set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})"
             );
-            conn.batch_execute(&lock)
-                .await
-                .map_err(|error| OpenError::Migration(error.to_string()))?;
+            conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))?;
         }
         let state = schema_state(&mut connection).await?;
         match state.check() {
@@ -120,7 +111,7 @@ impl Storage {
             Target::Postgres(target) => {
                 let connecting = tokio::time::timeout(self.pool.limits.connect_timeout, target.connect());
                 match connecting.await {
-                    Ok(Ok(connection)) => Ok(Connection::Postgres(connection)),
+                    Ok(Ok(connection)) => Ok(Connection::Postgres(Box::new(connection))),
                     Ok(Err(ConnectFailure::Away(text))) => Err(OpenError::Away(text)),
                     Ok(Err(ConnectFailure::Refused(text))) => Err(OpenError::Refused(text)),
                     Err(_) => Err(OpenError::Away("connecting took too long".into())),
@@ -132,9 +123,7 @@ impl Storage {
                 };
                 target.prepare().map_err(|error| refused(&error))?;
                 let connection = target.connect(sqlite::Role::Writer, self.pool.limits).await;
-                connection
-                    .map(Connection::Sqlite)
-                    .map_err(|error| refused(&error))
+                connection.map(|connection| Connection::Sqlite(Box::new(connection))).map_err(|error| refused(&error))
             }
         }
     }
@@ -146,17 +135,11 @@ async fn schema_state(connection: &mut Connection) -> Result<SchemaState, OpenEr
         Connection::Postgres(_) => names::<Pg>(&POSTGRES),
         Connection::Sqlite(_) => names::<Sqlite>(&SQLITE),
     }?;
-    let unknown = applied
-        .iter()
-        .filter(|version| !ours.iter().any(|(known, _)| known == *version))
-        .cloned()
-        .collect();
+    let unknown =
+        applied.iter().filter(|version| !ours.iter().any(|(known, _)| known == *version)).cloned().collect();
     let migrations = ours
         .into_iter()
-        .map(|(version, name)| AppliedMigration {
-            name,
-            applied: applied.contains(&version),
-        })
+        .map(|(version, name)| AppliedMigration { name, applied: applied.contains(&version) })
         .collect();
     Ok(SchemaState { migrations, unknown })
 }
@@ -168,18 +151,12 @@ fn names<DB: diesel::backend::Backend>(
 where
     EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
 {
-    let mut all: Vec<Box<dyn Migration<DB>>> = source
-        .migrations()
-        .map_err(|error| OpenError::Migration(error.to_string()))?;
+    let mut all: Vec<Box<dyn Migration<DB>>> =
+        source.migrations().map_err(|error| OpenError::Migration(error.to_string()))?;
     all.sort_by_key(|migration| migration.name().version().as_owned());
     Ok(all
         .iter()
-        .map(|migration| {
-            (
-                migration.name().version().to_string(),
-                migration.name().to_string(),
-            )
-        })
+        .map(|migration| (migration.name().version().to_string(), migration.name().to_string()))
         .collect())
 }
 
@@ -202,10 +179,10 @@ async fn applied_versions(connection: &mut Connection) -> Result<Vec<String>, Op
 
 fn run_pending(connection: Connection) -> Result<Vec<String>, OpenError> {
     let applied = match connection {
-        Connection::Postgres(conn) => AsyncMigrationHarness::new(conn)
+        Connection::Postgres(conn) => AsyncMigrationHarness::new(*conn)
             .run_pending_migrations(POSTGRES)
             .map(|versions| versions.iter().map(ToString::to_string).collect()),
-        Connection::Sqlite(conn) => AsyncMigrationHarness::new(conn)
+        Connection::Sqlite(conn) => AsyncMigrationHarness::new(*conn)
             .run_pending_migrations(SQLITE)
             .map(|versions| versions.iter().map(ToString::to_string).collect()),
     };

@@ -3,22 +3,31 @@
 //! The URL's scheme chooses the engine. Nothing here names tonic or the generated code, and no text of a
 //! database leaves here but inside an `Error` meant for the log.
 
+mod changes;
 mod error;
+mod feed;
 mod filter;
+mod ledger;
 mod migrations;
 mod pool;
 mod postgres;
 pub(crate) mod schema;
 mod secrets;
 mod sessions;
+mod set;
 mod sql;
 mod sqlite;
+mod task_row;
 mod tasks;
 pub(crate) mod types;
 mod users;
+mod write_conn;
 
 use std::path::Path;
 
+pub use changes::Changes;
+pub use feed::{Feed, Subscription};
+pub use ledger::{Done, Failed, Operation, Request};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
 pub use secrets::Secrets;
@@ -64,7 +73,7 @@ pub enum OpenError {
 
 #[derive(Debug, Clone)]
 enum Target {
-    Postgres(postgres::Target),
+    Postgres(Box<postgres::Target>),
     Sqlite(sqlite::Target),
 }
 
@@ -79,6 +88,7 @@ impl std::fmt::Debug for postgres::Target {
 pub struct Storage {
     target: Target,
     pool: Pool,
+    feed: Feed,
 }
 
 impl Storage {
@@ -92,17 +102,11 @@ impl Storage {
         if url.starts_with("sqlite:") {
             let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
             let pool = Pool::sqlite(&target, limits);
-            Ok(Self {
-                target: Target::Sqlite(target),
-                pool,
-            })
+            Ok(Self { target: Target::Sqlite(target), pool, feed: Feed::default() })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let pool = Pool::postgres(&target, limits);
-            Ok(Self {
-                target: Target::Postgres(target),
-                pool,
-            })
+            Ok(Self { target: Target::Postgres(Box::new(target)), pool, feed: Feed::default() })
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }
@@ -140,7 +144,17 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool)
+        Tasks::new(&self.pool, &self.feed)
+    }
+
+    /// The change log.
+    pub fn changes(&self) -> Changes<'_> {
+        Changes::new(&self.pool)
+    }
+
+    /// News of changes, for whoever waits for them.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The accounts.

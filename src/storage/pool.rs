@@ -68,10 +68,7 @@ pub(super) struct Pool {
 #[derive(Clone)]
 pub(super) enum Engine {
     Postgres(Bb8Pool<AsyncPgConnection>),
-    Sqlite {
-        writer: Bb8Pool<SqliteConn>,
-        readers: Bb8Pool<SqliteConn>,
-    },
+    Sqlite { writer: Bb8Pool<SqliteConn>, readers: Bb8Pool<SqliteConn> },
 }
 
 impl std::fmt::Debug for Pool {
@@ -80,10 +77,7 @@ impl std::fmt::Debug for Pool {
             Engine::Postgres(_) => "postgres",
             Engine::Sqlite { .. } => "sqlite",
         };
-        f.debug_struct("Pool")
-            .field("engine", &engine)
-            .field("limits", &self.limits)
-            .finish()
+        f.debug_struct("Pool").field("engine", &engine).field("limits", &self.limits).finish()
     }
 }
 
@@ -92,10 +86,7 @@ impl Pool {
         let manager =
             AsyncDieselConnectionManager::new_with_config("", postgres::manager_config(target, limits));
         let pool = builder(limits.postgres_connections_max, limits).build_unchecked(manager);
-        Self {
-            engine: Engine::Postgres(pool),
-            limits,
-        }
+        Self { engine: Engine::Postgres(pool), limits }
     }
 
     pub(super) fn sqlite(target: &sqlite::Target, limits: Limits) -> Self {
@@ -108,10 +99,7 @@ impl Pool {
         };
         let writer = pool(1, sqlite::Role::Writer);
         let readers = pool(limits.sqlite_readers_max, sqlite::Role::Reader);
-        Self {
-            engine: Engine::Sqlite { writer, readers },
-            limits,
-        }
+        Self { engine: Engine::Sqlite { writer, readers }, limits }
     }
 
     /// Bounds one operation in time.
@@ -219,16 +207,14 @@ macro_rules! with_write {
                 Engine::Postgres(connections) => {
                     let work = async {
                         let mut guard = checkout(connections).await?;
-                        guard.transaction::<_, Error, _>(async move |$conn| $body).await
+                        (&mut *guard).transaction::<_, Error, _>(async move |$conn| $body).await
                     };
                     pool.bounded(work).await
                 }
                 Engine::Sqlite { writer, .. } => {
                     let work = async {
                         let mut guard = checkout(writer).await?;
-                        guard
-                            .immediate_transaction::<_, Error, _>(async move |$conn| $body)
-                            .await
+                        (&mut *guard).immediate_transaction::<_, Error, _>(async move |$conn| $body).await
                     };
                     pool.bounded(work).await
                 }

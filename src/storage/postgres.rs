@@ -42,10 +42,8 @@ impl Target {
     pub(super) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
         let mut parsed = url::Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
         let tls = TlsSettings::take_from(&mut parsed)?;
-        let mut config: tokio_postgres::Config = parsed
-            .as_str()
-            .parse()
-            .map_err(|error| format!("is not understood: {}", root_cause(&error)))?;
+        let mut config: tokio_postgres::Config =
+            parsed.as_str().parse().map_err(|error| format!("is not understood: {}", root_cause(&error)))?;
         if config.get_hosts().is_empty() {
             return Err("names no host".into());
         }
@@ -67,11 +65,7 @@ impl Target {
             parsed.port().map(|port| format!(":{port}")).unwrap_or_default(),
             config.get_dbname().unwrap_or_default(),
         );
-        Ok(Self {
-            config,
-            tls: MakeRustlsConnect::new(tls.client_config()?),
-            shown,
-        })
+        Ok(Self { config, tls: MakeRustlsConnect::new(tls.client_config()?), shown })
     }
 
     /// Host and database, for people; never the user or the password.
@@ -81,11 +75,8 @@ impl Target {
 
     /// Makes one connection.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|error| classify(&error))?;
+        let (client, connection) =
+            self.config.connect(self.tls.clone()).await.map_err(|error| classify(&error))?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
             .map_err(|error| ConnectFailure::Away(error.to_string()))?;
@@ -180,11 +171,7 @@ struct TlsSettings {
 
 impl TlsSettings {
     fn take_from(url: &mut url::Url) -> Result<Self, String> {
-        let mut settings = Self {
-            mode: SslMode::Prefer,
-            verify: false,
-            root_certificate: None,
-        };
+        let mut settings = Self { mode: SslMode::Prefer, verify: false, root_certificate: None };
         let mut rest = Vec::new();
         for (key, value) in url.query_pairs() {
             match &*key {
@@ -196,10 +183,8 @@ impl TlsSettings {
         url.set_query(None);
         if !rest.is_empty() {
             // `+` for a space is a rule of HTML forms that the driver does not follow.
-            let query: Vec<String> = rest
-                .iter()
-                .map(|(key, value)| format!("{key}={}", percent_encode(value)))
-                .collect();
+            let query: Vec<String> =
+                rest.iter().map(|(key, value)| format!("{key}={}", percent_encode(value))).collect();
             url.set_query(Some(&query.join("&")));
         }
         Ok(settings)
@@ -213,10 +198,7 @@ impl TlsSettings {
         if !self.verify {
             // As in libpq, `prefer` and `require` protect against listening, not against a false server.
             let verifier = Arc::new(AnyCertificate(provider));
-            return Ok(builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-                .with_no_client_auth());
+            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
             .build()

@@ -16,6 +16,7 @@ diesel::table! {
         version -> BigInt,
         revision -> BigInt,
         live_tasks -> BigInt,
+        compacted_revision -> BigInt,
     }
 }
 
@@ -86,6 +87,20 @@ diesel::table! {
         task_id -> DbUuid,
         fields -> SmallInt,
         state -> Nullable<Text>,
+        before -> Nullable<Text>,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    requests (user_id, request_id) {
+        user_id -> DbUuid,
+        request_id -> DbUuid,
+        fingerprint -> Binary,
+        answer -> Binary,
         create_time -> DbTimestamp,
     }
 }

@@ -141,13 +141,9 @@ impl<'a> Sessions<'a> {
     /// Those of the storage.
     pub async fn revoke(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<()> {
         with_write!(self.pool, async move |conn| {
-            let live = sessions::table
-                .find((Id::from(user), Id::from(id)))
-                .filter(sessions::revoke_time.is_null());
-            diesel::update(live)
-                .set(sessions::revoke_time.eq(Some(Moment::from(now))))
-                .execute(conn)
-                .await?;
+            let live =
+                sessions::table.find((Id::from(user), Id::from(id))).filter(sessions::revoke_time.is_null());
+            diesel::update(live).set(sessions::revoke_time.eq(Some(Moment::from(now)))).execute(conn).await?;
             Ok::<(), Error>(())
         })
     }

@@ -3,13 +3,15 @@
 //! Values are always bound, never spliced in. A statement made of pieces is prepared once per connection and
 //! kept, unless it says that its shape comes from a caller: those are without number and would fill the cache.
 
+use std::marker::PhantomData;
+
 use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Bool, SmallInt, Text, Untyped};
+use diesel::sql_types::{Bool, SmallInt, Text, Untyped};
 use diesel::sqlite::Sqlite;
 
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
@@ -45,10 +47,7 @@ pub(super) struct Fragment {
 
 impl Fragment {
     pub(super) const fn new() -> Self {
-        Self {
-            pieces: Vec::new(),
-            few_shapes: true,
-        }
+        Self { pieces: Vec::new(), few_shapes: true }
     }
 
     pub(super) fn sql(&mut self, sql: &'static str) -> &mut Self {
@@ -65,6 +64,12 @@ impl Fragment {
     pub(super) fn bind(&mut self, value: Value) -> &mut Self {
         self.pieces.push(Piece::Bind(value));
         self
+    }
+
+    /// Adds all of another fragment.
+    pub(super) fn append(&mut self, other: Self) {
+        self.pieces.extend(other.pieces);
+        self.few_shapes &= other.few_shapes;
     }
 
     /// Notes that the shape comes from a caller, so that the statement is not kept.
@@ -135,31 +140,37 @@ impl<Group> ValidGrouping<Group> for Fragment {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// Reads an owner's counters and holds the row until the end of the transaction, which orders that user's writes.
-///
-/// On SQLite the transaction holds the whole database already.
-#[derive(Debug, Clone, Copy, QueryId)]
-pub(super) struct LockCounters {
-    pub(super) user: Id,
+/// A whole statement made of pieces, answering rows of these SQL types.
+#[derive(Debug)]
+pub(super) struct Whole<Row> {
+    sql: Fragment,
+    answers: PhantomData<Row>,
 }
 
-impl<DB> QueryFragment<DB> for LockCounters
-where
-    DB: Dialect + diesel::sql_types::HasSqlType<DbUuid>,
-    Id: ToSql<DbUuid, DB>,
-{
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        out.push_sql("select revision, live_tasks from users where id = ");
-        out.push_bind_param::<DbUuid, _>(&self.user)?;
-        if DB::POSTGRES {
-            out.push_sql(" for update");
-        }
-        Ok(())
+impl<Row> Whole<Row> {
+    pub(super) const fn new(sql: Fragment) -> Self {
+        Self { sql, answers: PhantomData }
     }
 }
 
-impl Query for LockCounters {
-    type SqlType = (BigInt, BigInt);
+impl<DB, Row> QueryFragment<DB> for Whole<Row>
+where
+    DB: Backend,
+    Fragment: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.sql.walk_ast(out)
+    }
+}
+
+/// As for `Fragment`.
+impl<Row> QueryId for Whole<Row> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Row> Query for Whole<Row> {
+    type SqlType = Row;
 }
 
 /// Asks the engine how it would run a statement.
@@ -173,11 +184,7 @@ where
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.unsafe_to_cache_prepared();
-        out.push_sql(if DB::POSTGRES {
-            "explain (costs off) "
-        } else {
-            "explain query plan "
-        });
+        out.push_sql(if DB::POSTGRES { "explain (costs off) " } else { "explain query plan " });
         self.0.walk_ast(out.reborrow())
     }
 }

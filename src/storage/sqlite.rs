@@ -41,9 +41,7 @@ impl Target {
             // Each connection would have a database of its own.
             ":memory:" => Err("asks for a database in memory; name a file".into()),
             path if path.contains('?') => Err("has parameters, which SQLite files do not take".into()),
-            path => Ok(Self {
-                path: PathBuf::from(path),
-            }),
+            path => Ok(Self { path: PathBuf::from(path) }),
         }
     }
 
@@ -61,12 +59,7 @@ impl Target {
         if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
-        OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.path)?;
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
         Ok(())
     }
 

@@ -1,32 +1,34 @@
 //! The tasks of one owner. Every method takes an `Owner`, and every statement names the owner's id.
 
 use diesel::{
-    AsChangeset, ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable,
-    QueryableByName, Selectable, SelectableHelper as _,
+    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _,
 };
-use diesel_async::RunQueryDsl as _;
-use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-use super::filter;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl as _;
+
 use super::pool::{Pool, with_conn, with_write};
-use super::schema::{task_changes, tasks, users};
-use super::sql::{Explain, LockCounters};
-use super::types::{Id, Moment, TextList};
-use super::{error::corrupt, found};
+use super::schema::tasks;
+use super::sql::{Explain, Fragment, Value, Whole};
+use super::task_row::TaskRow;
+use super::types::Id;
+use super::write_conn::find_tasks;
+use super::{Done, Failed, Feed, Operation, filter, found, ledger};
 use crate::domain::{
-    Decision, Description, Error, Labels, Owner, Priority, Resource, Result, Task, TaskId, TaskPage,
-    TaskQuery, TaskWrite, Title, WriteRules, text,
+    Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Timestamp,
 };
 
 /// The tasks.
 #[derive(Debug)]
 pub struct Tasks<'a> {
     pool: &'a Pool,
+    feed: &'a Feed,
 }
 
 impl<'a> Tasks<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
-        Self { pool }
+    pub(super) const fn new(pool: &'a Pool, feed: &'a Feed) -> Self {
+        Self { pool, feed }
     }
 
     /// The task, deleted or not.
@@ -66,10 +68,7 @@ impl<'a> Tasks<'a> {
         let more = rows.len() > page_size;
         rows.truncate(page_size);
         let tasks = rows.into_iter().map(Task::try_from).collect::<Result<Vec<_>>>()?;
-        let next = tasks
-            .last()
-            .filter(|_| more)
-            .map(|last| query.order.cursor_at(last));
+        let next = tasks.last().filter(|_| more).map(|last| query.order.cursor_at(last));
         Ok(TaskPage { tasks, next })
     }
 
@@ -123,220 +122,78 @@ impl<'a> Tasks<'a> {
         Ok(steps.join("\n"))
     }
 
-    /// Carries out a write: one transaction that decides on the task as it stands, raises the owner's revision,
-    /// stores the task and notes the change. Answers the task as it stands afterwards, `None` when there is none
-    /// and the write allows that. A write that changes nothing makes no revision.
+    /// Carries out operations in one transaction, each all or nothing by itself: reads the tasks as they stand under
+    /// their owners' locks, decides, raises the owners' revisions, stores the tasks and notes the changes. What
+    /// changes nothing makes no revision.
     ///
     /// # Errors
-    /// Those of `TaskWrite::decide`, `QuotaExceeded` above `quota` live tasks, `SessionRevoked` when the owner
-    /// is gone, or those of the storage.
-    pub async fn write(
-        &self,
-        owner: Owner,
-        write: TaskWrite,
-        rules: WriteRules,
-        quota: i64,
-    ) -> Result<Option<Task>> {
+    /// Inner errors concern one operation: those of `TaskWrite::decide`, `QuotaExceeded`, `RequestIdReused`, or
+    /// `SessionRevoked` when the owner is gone. Outer ones are the storage's.
+    pub async fn carry_out(&self, operations: Vec<Operation>) -> Result<Vec<Result<Done, Failed>>> {
+        let origin = self.feed.origin();
+        let (results, raised) =
+            with_write!(self.pool, async move |conn| { ledger::run(conn, operations, origin).await })?;
+        // Only now, after the commit, is there news.
+        self.feed.announce(raised);
+        Ok(results)
+    }
+
+    /// The tasks with these ids, in order; `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn find_many(&self, owner: Owner, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
         let user = Id::from(owner.user());
-        with_write!(self.pool, async move |conn| {
-            let counters: Option<(i64, i64)> = LockCounters { user }.get_result(conn).await.optional()?;
-            // The token outlived its account.
-            let (revision, live_tasks) = found(counters, Error::SessionRevoked)?;
-
-            let row: Option<TaskRow> = tasks::table
-                .find((user, Id::from(write.id())))
-                .select(TaskRow::as_select())
-                .first(conn)
-                .await
-                .optional()?;
-            let is_new = row.is_none();
-            let current = row.map(Task::try_from).transpose()?;
-
-            let (mut task, change, fields, live) = match write.decide(owner.user(), current, rules)? {
-                Decision::Keep(task) => return Ok(task),
-                Decision::Store {
-                    task,
-                    change,
-                    fields,
-                    live,
-                } => (task, change, fields, live),
-            };
-            if live > 0 && live_tasks >= quota {
-                return Err(Error::QuotaExceeded { limit: quota });
-            }
-            task.revision = revision + 1;
-
-            diesel::update(users::table.find(user))
-                .set((
-                    users::revision.eq(task.revision),
-                    users::live_tasks.eq(live_tasks + live),
-                ))
-                .execute(conn)
-                .await?;
-            let stored = StoredTask::from(&task);
-            if is_new {
-                diesel::insert_into(tasks::table)
-                    .values(&stored)
-                    .execute(conn)
-                    .await?;
-            } else {
-                diesel::update(tasks::table.find((user, stored.task_id)))
-                    .set(&stored)
-                    .execute(conn)
-                    .await?;
-            }
-            diesel::insert_into(task_changes::table)
-                .values((
-                    task_changes::user_id.eq(user),
-                    task_changes::revision.eq(task.revision),
-                    task_changes::kind.eq(change.code()),
-                    task_changes::task_id.eq(stored.task_id),
-                    task_changes::fields.eq(fields.bits()),
-                    task_changes::state.eq(Some(TaskState::encode(&task)?)),
-                    task_changes::create_time.eq(Moment::from(rules.now)),
-                ))
-                .execute(conn)
-                .await?;
-            Ok(Some(task))
-        })
+        let rows: Vec<TaskRow> = with_conn!(self.pool, |conn| {
+            let keys: Vec<(Id, Id)> = ids.iter().map(|id| (user, Id::from(*id))).collect();
+            find_tasks(&keys).load(conn).await
+        })?;
+        let found: HashMap<TaskId, Task> = rows
+            .into_iter()
+            .map(|row| Task::try_from(row).map(|task| (task.id, task)))
+            .collect::<Result<_>>()?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
-}
 
-/// A task as it is read.
-#[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = tasks)]
-#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
-struct TaskRow {
-    user_id: Id,
-    task_id: Id,
-    title: String,
-    description: Option<String>,
-    completed: bool,
-    priority: i16,
-    due_time: Option<Moment>,
-    labels: TextList,
-    create_time: Moment,
-    update_time: Moment,
-    complete_time: Option<Moment>,
-    delete_time: Option<Moment>,
-    purge_time: Option<Moment>,
-    revision: i64,
-}
-
-impl TryFrom<TaskRow> for Task {
-    type Error = Error;
-
-    fn try_from(row: TaskRow) -> Result<Self> {
-        Ok(Self {
-            owner: row.user_id.into(),
-            id: row.task_id.into(),
-            title: Title::parse(&row.title).map_err(corrupt("title"))?,
-            description: row
-                .description
-                .map(|text| Description::parse(&text).map_err(corrupt("description")))
-                .transpose()?,
-            completed: row.completed,
-            priority: Priority::from_code(row.priority)
-                .ok_or_else(|| Error::Internal("a stored priority is unknown".into()))?,
-            due_time: row.due_time.map(TryInto::try_into).transpose()?,
-            labels: Labels::parse(row.labels.0).map_err(corrupt("set of labels"))?,
-            create_time: row.create_time.try_into()?,
-            update_time: row.update_time.try_into()?,
-            complete_time: row.complete_time.map(TryInto::try_into).transpose()?,
-            delete_time: row.delete_time.map(TryInto::try_into).transpose()?,
-            purge_time: row.purge_time.map(TryInto::try_into).transpose()?,
-            revision: row.revision,
-        })
-    }
-}
-
-/// A task as it is written: with the keys that it is searched and ordered by.
-#[derive(Debug, Insertable, AsChangeset)]
-#[diesel(table_name = tasks)]
-#[diesel(treat_none_as_null = true, treat_none_as_default_value = false)]
-#[diesel(primary_key(user_id, task_id))]
-struct StoredTask<'a> {
-    user_id: Id,
-    task_id: Id,
-    title: &'a str,
-    title_key: String,
-    description: Option<&'a str>,
-    description_key: Option<String>,
-    completed: bool,
-    priority: i16,
-    due_time: Option<Moment>,
-    labels: TextList,
-    create_time: Moment,
-    update_time: Moment,
-    complete_time: Option<Moment>,
-    delete_time: Option<Moment>,
-    purge_time: Option<Moment>,
-    revision: i64,
-}
-
-impl<'a> From<&'a Task> for StoredTask<'a> {
-    fn from(task: &'a Task) -> Self {
-        let description = task.description.as_ref().map(Description::as_str);
-        Self {
-            user_id: task.owner.into(),
-            task_id: task.id.into(),
-            title: task.title.as_str(),
-            title_key: text::fold(task.title.as_str()),
-            description,
-            description_key: description.map(text::fold),
-            completed: task.completed,
-            priority: task.priority.code(),
-            due_time: task.due_time.map(Into::into),
-            labels: TextList(task.labels.as_slice().to_vec()),
-            create_time: task.create_time.into(),
-            update_time: task.update_time.into(),
-            complete_time: task.complete_time.map(Into::into),
-            delete_time: task.delete_time.map(Into::into),
-            purge_time: task.purge_time.map(Into::into),
-            revision: task.revision,
-        }
-    }
-}
-
-/// A task as the change log keeps it. Owner, id and revision stand beside it in the row.
-#[derive(Debug, Serialize, Deserialize)]
-struct TaskState<'a> {
-    title: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    completed: bool,
-    priority: i16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_time: Option<i64>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    labels: std::borrow::Cow<'a, [String]>,
-    create_time: i64,
-    update_time: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    complete_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delete_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purge_time: Option<i64>,
-}
-
-impl TaskState<'_> {
-    fn encode(task: &Task) -> Result<String> {
-        let micros = crate::domain::Timestamp::as_micros;
-        let state = TaskState {
-            title: task.title.as_str(),
-            description: task.description.as_ref().map(Description::as_str),
-            completed: task.completed,
-            priority: task.priority.code(),
-            due_time: task.due_time.map(micros),
-            labels: task.labels.as_slice().into(),
-            create_time: micros(task.create_time),
-            update_time: micros(task.update_time),
-            complete_time: task.complete_time.map(micros),
-            delete_time: task.delete_time.map(micros),
-            purge_time: task.purge_time.map(micros),
+    /// How many tasks pass a filter, in one statement.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn count(&self, owner: Owner, query: &TaskQuery, now: Timestamp) -> Result<TaskCounts> {
+        let statement = || {
+            let mut sql = Fragment::new();
+            sql.sql(
+                "select count(*), count(*) filter (where completed), count(*) filter (where priority = 1), \
+                 count(*) filter (where priority = 2), count(*) filter (where priority = 3), count(*) filter \
+                 (where not completed and delete_time is null and due_time is not null and due_time < ",
+            );
+            sql.bind(Value::Time(now.into())).sql(") from tasks where user_id = ");
+            sql.bind(Value::Id(owner.user().into())).sql(" and ");
+            sql.append(filter::condition(query));
+            Whole::<(BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)>::new(sql)
         };
-        serde_json::to_string(&state)
-            .map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
+        let (total, completed, low, medium, high, overdue) = with_conn!(self.pool, |conn| {
+            statement().get_result::<(i64, i64, i64, i64, i64, i64)>(conn).await
+        })?;
+        Ok(TaskCounts { total, completed, low, medium, high, overdue })
+    }
+
+    /// A page of all live tasks in the order of their ids, for whoever wants them all.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn walk(&self, owner: Owner, after: Option<TaskId>, limit: i64) -> Result<Vec<Task>> {
+        let rows: Vec<TaskRow> = with_conn!(self.pool, |conn| {
+            tasks::table
+                .filter(tasks::user_id.eq(Id::from(owner.user())))
+                .filter(tasks::task_id.gt(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))))
+                .filter(tasks::delete_time.is_null())
+                .order(tasks::task_id.asc())
+                .limit(limit)
+                .select(TaskRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        rows.into_iter().map(Task::try_from).collect()
     }
 }

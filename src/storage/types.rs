@@ -41,7 +41,7 @@ pub struct DbTimestamp;
 pub struct DbJson;
 
 /// Any identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = DbUuid)]
 pub struct Id(pub Uuid);
 
@@ -123,11 +123,7 @@ impl ToSql<DbTimestamp, Pg> for Moment {
 impl FromSql<DbTimestamp, Pg> for Moment {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<BigInt, Pg>>::from_sql(value)?;
-        Ok(Self(
-            micros
-                .checked_add(Self::POSTGRES_EPOCH)
-                .ok_or("the time is infinite")?,
-        ))
+        Ok(Self(micros.checked_add(Self::POSTGRES_EPOCH).ok_or("the time is infinite")?))
     }
 }
 

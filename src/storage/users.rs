@@ -32,9 +32,7 @@ pub struct Account {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -61,10 +59,7 @@ impl<'a> Users<'a> {
         };
         with_write!(self.pool, async move |conn| {
             let taken = diesel::insert_into(emails::table)
-                .values((
-                    emails::email_key.eq(user.email.key()),
-                    emails::user_id.eq(Id::from(user.id)),
-                ))
+                .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
                 .on_conflict_do_nothing()
                 .execute(conn)
                 .await?
@@ -84,6 +79,7 @@ impl<'a> Users<'a> {
                     users::version.eq(user.version),
                     users::revision.eq(user.revision),
                     users::live_tasks.eq(0_i64),
+                    users::compacted_revision.eq(0_i64),
                 ))
                 .execute(conn)
                 .await?;
@@ -97,12 +93,7 @@ impl<'a> Users<'a> {
     /// `NotFound`, or those of the storage.
     pub async fn find(&self, id: UserId) -> Result<User> {
         let row: Option<UserRow> = with_conn!(self.pool, |conn| {
-            users::table
-                .find(Id::from(id))
-                .select(UserRow::as_select())
-                .first(conn)
-                .await
-                .optional()
+            users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()
         })?;
         found(row, Error::NotFound(Resource::User))?.try_into()
     }
@@ -113,12 +104,8 @@ impl<'a> Users<'a> {
     /// Those of the storage.
     pub async fn find_by_email(&self, email: &Email) -> Result<Option<Account>> {
         let row: Option<(UserRow, Option<String>)> = with_conn!(self.pool, |conn| {
-            let id: Option<Id> = emails::table
-                .find(email.key())
-                .select(emails::user_id)
-                .first(conn)
-                .await
-                .optional()?;
+            let id: Option<Id> =
+                emails::table.find(email.key()).select(emails::user_id).first(conn).await.optional()?;
             match id {
                 None => Ok(None),
                 Some(id) => users::table
@@ -129,13 +116,7 @@ impl<'a> Users<'a> {
                     .optional(),
             }
         })?;
-        row.map(|(row, password_hash)| {
-            Ok(Account {
-                user: row.try_into()?,
-                password_hash,
-            })
-        })
-        .transpose()
+        row.map(|(row, password_hash)| Ok(Account { user: row.try_into()?, password_hash })).transpose()
     }
 
     /// Changes an account; answers it as it stands afterwards. A patch that changes nothing stores nothing.
@@ -145,12 +126,8 @@ impl<'a> Users<'a> {
     /// change came in between, or those of the storage.
     pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
         with_write!(self.pool, async move |conn| {
-            let row: Option<UserRow> = users::table
-                .find(Id::from(id))
-                .select(UserRow::as_select())
-                .first(conn)
-                .await
-                .optional()?;
+            let row: Option<UserRow> =
+                users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
             let current: User = found(row, Error::NotFound(Resource::User))?.try_into()?;
             let Some(next) = patch.apply(&current, now)? else {
                 return Ok(current);
@@ -158,10 +135,7 @@ impl<'a> Users<'a> {
 
             if next.email.key() != current.email.key() {
                 let taken = diesel::insert_into(emails::table)
-                    .values((
-                        emails::email_key.eq(next.email.key()),
-                        emails::user_id.eq(Id::from(id)),
-                    ))
+                    .values((emails::email_key.eq(next.email.key()), emails::user_id.eq(Id::from(id))))
                     .on_conflict_do_nothing()
                     .execute(conn)
                     .await?
@@ -169,29 +143,20 @@ impl<'a> Users<'a> {
                 if taken {
                     return Err(Error::UserAlreadyExists);
                 }
-                diesel::delete(emails::table.find(current.email.key()))
-                    .execute(conn)
-                    .await?;
+                diesel::delete(emails::table.find(current.email.key())).execute(conn).await?;
             }
             // The version guards against a change that came in since it was read.
-            let changed = diesel::update(
-                users::table
-                    .find(Id::from(id))
-                    .filter(users::version.eq(current.version)),
-            )
-            .set((
-                users::email.eq(next.email.as_str()),
-                users::display_name.eq(next.display_name.as_str()),
-                users::update_time.eq(Moment::from(next.update_time)),
-                users::version.eq(next.version),
-            ))
-            .execute(conn)
-            .await?;
-            if changed == 0 {
-                Err(Error::Conflict)
-            } else {
-                Ok(next)
-            }
+            let changed =
+                diesel::update(users::table.find(Id::from(id)).filter(users::version.eq(current.version)))
+                    .set((
+                        users::email.eq(next.email.as_str()),
+                        users::display_name.eq(next.display_name.as_str()),
+                        users::update_time.eq(Moment::from(next.update_time)),
+                        users::version.eq(next.version),
+                    ))
+                    .execute(conn)
+                    .await?;
+            if changed == 0 { Err(Error::Conflict) } else { Ok(next) }
         })
     }
 }

@@ -1,4 +1,5 @@
 drop table service_secrets;
+drop table requests;
 drop table task_changes;
 drop table tasks;
 drop table sessions;

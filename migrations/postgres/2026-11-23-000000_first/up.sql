@@ -14,7 +14,9 @@ create table users (
     -- The number of the last change to this user's tasks. Raising it also orders that user's writes.
     revision      bigint not null,
     -- How many tasks are not deleted: the quota is checked without counting rows.
-    live_tasks    bigint not null
+    live_tasks    bigint not null,
+    -- Changes up to this revision are no longer kept.
+    compacted_revision bigint not null
 ) with (fillfactor = 60); -- the counters change with every write: room for updates in place
 
 -- What is unique across users has a table of its own, keyed by the folded email.
@@ -75,11 +77,28 @@ create table task_changes (
     type        smallint not null check (type between 1 and 5),
     task_id     uuid not null,
     fields      smallint not null,
-    -- The task as of this change, as JSON; absent for a purge.
+    -- The task as of this change and as it was before, as JSON. A purge keeps neither, a creation has no before.
     state       text,
+    before      text,
     create_time timestamptz not null,
     primary key (user_id, revision)
 );
+-- What the compaction looks for. Rows come in the order of time, so a block range index is enough and costs nothing.
+create index task_changes_time_idx on task_changes using brin (create_time) with (autosummarize = on);
+
+-- The answers to calls that carried a `request_id`, for whoever sends the same call again.
+create table requests (
+    -- The caller; all zero for a caller without an account.
+    user_id     uuid not null,
+    request_id  uuid not null,
+    -- SHA-256 of method and message.
+    fingerprint bytea not null,
+    -- The encoded answer.
+    answer      bytea not null,
+    create_time timestamptz not null,
+    primary key (user_id, request_id)
+);
+create index requests_time_idx on requests using brin (create_time) with (autosummarize = on);
 
 -- Keys that all replicas share and that no caller ever sees.
 create table service_secrets (

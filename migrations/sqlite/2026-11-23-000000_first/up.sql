@@ -14,7 +14,9 @@ create table users (
     -- The number of the last change to this user's tasks.
     revision      integer not null,
     -- How many tasks are not deleted: the quota is checked without counting rows.
-    live_tasks    integer not null
+    live_tasks    integer not null,
+    -- Changes up to this revision are no longer kept.
+    compacted_revision integer not null
 ) without rowid;
 
 -- What is unique across users has a table of its own, keyed by the folded email.
@@ -75,11 +77,28 @@ create table task_changes (
     type        integer not null check (type between 1 and 5),
     task_id     blob not null,
     fields      integer not null,
-    -- The task as of this change, as JSON; absent for a purge.
+    -- The task as of this change and as it was before, as JSON. A purge keeps neither, a creation has no before.
     state       text,
+    before      text,
     create_time integer not null,
     primary key (user_id, revision)
 ) without rowid;
+-- What the compaction looks for.
+create index task_changes_time_idx on task_changes (create_time);
+
+-- The answers to calls that carried a `request_id`, for whoever sends the same call again.
+create table requests (
+    -- The caller; all zero for a caller without an account.
+    user_id     blob not null check (length(user_id) = 16),
+    request_id  blob not null check (length(request_id) = 16),
+    -- SHA-256 of method and message.
+    fingerprint blob not null,
+    -- The encoded answer.
+    answer      blob not null,
+    create_time integer not null,
+    primary key (user_id, request_id)
+);
+create index requests_time_idx on requests (create_time);
 
 -- Keys that no caller ever sees.
 create table service_secrets (

@@ -1,0 +1,33 @@
+//! Request ids (AIP-155): how a call is recognised when it comes again.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use prost::Message;
+use uuid::Uuid;
+
+use crate::domain::{Rule, TaskId};
+
+/// Reads a request id; empty stands for none.
+pub(super) fn parse(text: &str) -> Result<Option<Uuid>, Rule> {
+    // The spelling is that of any id.
+    if text.is_empty() { Ok(None) } else { TaskId::parse(text).map(|id| Some(id.uuid())) }
+}
+
+/// What a call is recognised by.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) id: Uuid,
+    /// SHA-256 of method and message.
+    pub(super) fingerprint: Vec<u8>,
+}
+
+impl Key {
+    /// The key of a call; `None` when it has no request id. One that is malformed is refused elsewhere.
+    pub(super) fn of<M: Message>(method: &'static str, request_id: &str, message: &M) -> Option<Self> {
+        let id = parse(request_id).ok().flatten()?;
+        let mut context = Context::new(&SHA256);
+        context.update(method.as_bytes());
+        context.update(&[0]);
+        context.update(&message.encode_to_vec());
+        Some(Self { id, fingerprint: context.finish().as_ref().to_vec() })
+    }
+}

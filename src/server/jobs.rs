@@ -1,0 +1,102 @@
+//! Work that goes on in the background: a list of periodic jobs, each harmless when several replicas do it at once.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future};
+use tokio_util::sync::CancellationToken;
+
+use super::Services;
+use crate::domain::{Error, Result, TaskWrite, Timestamp, WriteRules};
+use crate::storage::Operation;
+
+/// How long an answer to a call with a request id is remembered.
+const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Tasks, or users, that one turn of a job takes on.
+const CHUNK: i64 = 500;
+
+/// A job: what it is called, how often it runs, and what it does.
+struct Job {
+    name: &'static str,
+    interval: Duration,
+    work: fn(&Services) -> BoxFuture<'_, Result<()>>,
+}
+
+const JOBS: [Job; 3] = [
+    Job { name: "purge", interval: Duration::from_secs(60), work: |services| purge(services).boxed() },
+    Job {
+        name: "compaction",
+        interval: Duration::from_secs(600),
+        work: |services| compact(services).boxed(),
+    },
+    Job {
+        name: "forget answers",
+        interval: Duration::from_secs(600),
+        work: |services| forget(services).boxed(),
+    },
+];
+
+/// Runs every job at its interval until the shutdown.
+pub(super) async fn run(services: Services, shutdown: CancellationToken) {
+    let all = future::join_all(JOBS.iter().map(|job| repeat(job, &services)));
+    tokio::select! {
+        _ = all => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn repeat(job: &Job, services: &Services) {
+    let mut failing = false;
+    loop {
+        match (job.work)(services).await {
+            Ok(()) => failing = false,
+            // Once: what fails every minute fills no log.
+            Err(cause) if !failing => {
+                failing = true;
+                tracing::warn!(job = job.name, %cause, "a background job fails; it will be tried again");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(job.interval).await;
+    }
+}
+
+/// Removes for good the deleted tasks whose time has come, each as a change of its own.
+pub async fn purge(services: &Services) -> Result<()> {
+    loop {
+        let now = services.clock.now();
+        let due = services.storage.changes().due_for_purge(now, CHUNK).await?;
+        let rules = WriteRules { now, purge_after: services.tasks.purge_after };
+        let operations = due.iter().map(|(user, id)| Operation {
+            owner: crate::auth::owner_for_purge(*user),
+            writes: vec![TaskWrite::Purge { id: *id }],
+            rules,
+            live_tasks_max: services.tasks.live_tasks_max,
+            request: None,
+            dry_run: false,
+        });
+        services.storage.tasks().carry_out(operations.collect()).await?;
+        if due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+    }
+}
+
+/// Drops the changes that are older than they have to be kept.
+pub async fn compact(services: &Services) -> Result<()> {
+    let cutoff = before(services.clock.now(), services.tasks.changes_kept)?;
+    while services.storage.changes().compact(cutoff, CHUNK).await? > 0 {}
+    Ok(())
+}
+
+/// Forgets the answers that are older than they have to be remembered.
+pub async fn forget(services: &Services) -> Result<()> {
+    let cutoff = before(services.clock.now(), ANSWERS_KEPT)?;
+    services.storage.changes().forget_answers(cutoff).await.map(drop)
+}
+
+fn before(now: Timestamp, by: Duration) -> Result<Timestamp> {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    let cutoff = now.as_micros().saturating_sub(micros);
+    Timestamp::from_micros(cutoff).ok_or_else(|| Error::corrupt_time(cutoff))
+}

@@ -1,0 +1,189 @@
+//! The change log: read in order, kept for a while, and what keeps house around it.
+
+use std::collections::HashMap;
+
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
+use diesel_async::RunQueryDsl as _;
+
+use super::pool::{Pool, with_conn, with_write};
+use super::schema::{requests, task_changes, tasks, users};
+use super::set::{Column, Rows, SetStatement};
+use super::types::{DbUuid, Id, Moment};
+use super::write_conn::WriteConn as _;
+use super::{found, task_row};
+use crate::domain::{
+    ChangePage, ChangeType, Error, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp, UserId,
+};
+
+/// The change log.
+#[derive(Debug)]
+pub struct Changes<'a> {
+    pool: &'a Pool,
+}
+
+type Row = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
+
+impl<'a> Changes<'a> {
+    pub(super) const fn new(pool: &'a Pool) -> Self {
+        Self { pool }
+    }
+
+    /// At most `limit` changes after `start_revision`, in order and without a gap.
+    ///
+    /// # Errors
+    /// `RevisionCompacted`, `RevisionInFuture`, `SessionRevoked` when the user is gone, or those of the storage.
+    pub async fn list(&self, owner: Owner, start_revision: i64, limit: usize) -> Result<ChangePage> {
+        let user = Id::from(owner.user());
+        let (rows, counters) = with_conn!(self.pool, |conn| {
+            let rows: Vec<Row> = task_changes::table
+                .filter(task_changes::user_id.eq(user))
+                .filter(task_changes::revision.gt(start_revision))
+                .order(task_changes::revision.asc())
+                .limit(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
+                .select((
+                    task_changes::revision,
+                    task_changes::kind,
+                    task_changes::task_id,
+                    task_changes::fields,
+                    task_changes::state,
+                    task_changes::before,
+                    task_changes::create_time,
+                ))
+                .load(conn)
+                .await?;
+            // Read after the rows: had they been compacted meanwhile, this number says so.
+            let counters: Option<(i64, i64)> = users::table
+                .find(user)
+                .select((users::revision, users::compacted_revision))
+                .first(conn)
+                .await
+                .optional()?;
+            Ok((rows, counters))
+        })?;
+        let (current_revision, earliest_revision) = found(counters, Error::SessionRevoked)?;
+        if start_revision < earliest_revision {
+            return Err(Error::RevisionCompacted { earliest: earliest_revision });
+        }
+        if start_revision > current_revision {
+            return Err(Error::RevisionInFuture { current: current_revision });
+        }
+        let has_more = rows.len() > limit;
+        let changes =
+            rows.into_iter().take(limit).map(|row| change(owner, row)).collect::<Result<Vec<_>>>()?;
+        Ok(ChangePage { changes, current_revision, earliest_revision, has_more })
+    }
+
+    /// The user's current revision.
+    ///
+    /// # Errors
+    /// `SessionRevoked` when the user is gone, or those of the storage.
+    pub async fn current_revision(&self, owner: Owner) -> Result<i64> {
+        let revision = with_conn!(self.pool, |conn| {
+            users::table.find(Id::from(owner.user())).select(users::revision).first(conn).await.optional()
+        })?;
+        found(revision, Error::SessionRevoked)
+    }
+
+    /// The current revisions of those of these users that exist.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn current_revisions(&self, of: &[UserId]) -> Result<HashMap<UserId, i64>> {
+        let rows: Vec<(Id, i64)> = with_conn!(self.pool, |conn| {
+            let of =
+                Rows::new(vec![("user_id", Column::Ids(of.iter().map(|user| (*user).into()).collect()))]);
+            SetStatement::<(DbUuid, diesel::sql_types::BigInt)>::new(
+                "select users.id, users.revision from",
+                of,
+                "cross join users where users.id = v.user_id",
+            )
+            .load(conn)
+            .await
+        })?;
+        Ok(rows.into_iter().map(|(user, revision)| (user.into(), revision)).collect())
+    }
+
+    /// At most `limit` deleted tasks whose time has come.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn due_for_purge(&self, now: Timestamp, limit: i64) -> Result<Vec<(UserId, TaskId)>> {
+        let rows: Vec<(Id, Id)> = with_conn!(self.pool, |conn| {
+            tasks::table
+                .filter(tasks::purge_time.is_not_null())
+                .filter(tasks::purge_time.le(Moment::from(now)))
+                .order(tasks::purge_time.asc())
+                .limit(limit)
+                .select((tasks::user_id, tasks::task_id))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(|(user, task)| (user.into(), task.into())).collect())
+    }
+
+    /// Drops the changes made before `cutoff`, of at most `users_max` users; answers of how many there were any.
+    /// Each user's earliest revision moves along in the same transaction.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn compact(&self, cutoff: Timestamp, users_max: i64) -> Result<usize> {
+        let old: Vec<(Id, Option<i64>)> = with_conn!(self.pool, |conn| {
+            task_changes::table
+                .filter(task_changes::create_time.lt(Moment::from(cutoff)))
+                .group_by(task_changes::user_id)
+                .select((task_changes::user_id, diesel::dsl::max(task_changes::revision)))
+                .limit(users_max)
+                .load(conn)
+                .await
+        })?;
+        let count = old.len();
+        for (user, revision) in old {
+            let Some(revision) = revision else { continue };
+            with_write!(self.pool, async move |conn| {
+                // Holds the user's row, so that no reader sees the number without the deletion.
+                conn.know(vec![user], Vec::new(), Vec::new()).await?;
+                diesel::delete(
+                    task_changes::table
+                        .filter(task_changes::user_id.eq(user))
+                        .filter(task_changes::revision.le(revision)),
+                )
+                .execute(conn)
+                .await?;
+                diesel::update(users::table.find(user).filter(users::compacted_revision.lt(revision)))
+                    .set(users::compacted_revision.eq(revision))
+                    .execute(conn)
+                    .await?;
+                Ok::<(), Error>(())
+            })?;
+        }
+        Ok(count)
+    }
+
+    /// Forgets the answers remembered before `cutoff`.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn forget_answers(&self, cutoff: Timestamp) -> Result<usize> {
+        with_write!(self.pool, async move |conn| {
+            let old = requests::table.filter(requests::create_time.lt(Moment::from(cutoff)));
+            Ok::<usize, Error>(diesel::delete(old).execute(conn).await?)
+        })
+    }
+}
+
+fn change(owner: Owner, row: Row) -> Result<TaskChange> {
+    let (revision, kind, task_id, fields, state, before, create_time) = row;
+    let task_id = TaskId::from(task_id);
+    let task =
+        |text: Option<String>| text.map(|text| task_row::decode(owner.user(), task_id, &text)).transpose();
+    Ok(TaskChange {
+        revision,
+        kind: ChangeType::from_code(kind)
+            .ok_or_else(|| Error::Internal("a stored change type is unknown".into()))?,
+        task_id,
+        fields: TaskFields::from_bits(fields),
+        task: task(state)?,
+        before: task(before)?,
+        create_time: create_time.try_into()?,
+    })
+}

@@ -1,0 +1,196 @@
+//! News of changes, for whoever waits for them.
+//!
+//! News is a hint and carries no data: whoever hears it reads the change log. Hints come from this process's own
+//! commits, at once; from other processes on the same PostgreSQL, by `NOTIFY`; and from a slow poll of the watched
+//! users' revisions, which finds what any other program wrote and whatever a broken connection swallowed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection as _;
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Storage, Target};
+use crate::domain::{Owner, UserId};
+
+/// The channel that processes on one PostgreSQL database tell each other on.
+pub(super) const CHANNEL: &str = "taskwire_changes";
+
+/// How often the watched users' revisions are looked at. Half of what is promised for changes made elsewhere.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two attempts to listen.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
+/// A notification holds at most 8000 bytes: this many users of 33 bytes each, and the origin.
+const USERS_NAMED_MAX: usize = 200;
+/// Most users that one statement of the poll asks for.
+const POLLED_MAX: usize = 1000;
+
+/// Who waits for news of whom. Clones share the same list.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    origin: Uuid,
+    watched: Arc<Mutex<HashMap<UserId, watch::Sender<i64>>>>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { origin: Uuid::now_v7(), watched: Arc::default() }
+    }
+}
+
+/// Somebody's wait for news of one user.
+#[derive(Debug)]
+pub struct Subscription {
+    news: watch::Receiver<i64>,
+    user: UserId,
+    feed: Feed,
+}
+
+impl Subscription {
+    /// Waits until there may be changes after `revision`.
+    pub async fn beyond(&mut self, revision: i64) {
+        // The sender lives as long as somebody waits, so this ends by news only.
+        if self.news.wait_for(|latest| *latest > revision).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut watched = self.feed.lock();
+        // This one still counts itself.
+        if watched.get(&self.user).is_some_and(|sender| sender.receiver_count() <= 1) {
+            watched.remove(&self.user);
+        }
+    }
+}
+
+impl Feed {
+    /// Names this process to others.
+    pub(super) const fn origin(&self) -> Uuid {
+        self.origin
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UserId, watch::Sender<i64>>> {
+        // Nothing panics while it is held; were it so, the list would still be whole.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for news of this user from now on.
+    pub fn subscribe(&self, owner: Owner) -> Subscription {
+        let user = owner.user();
+        let news = self.lock().entry(user).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        Subscription { news, user, feed: self.clone() }
+    }
+
+    /// How many wait for news of this user.
+    pub fn subscribers(&self, owner: Owner) -> usize {
+        self.lock().get(&owner.user()).map_or(0, watch::Sender::receiver_count)
+    }
+
+    /// Says that these users' changes reach these revisions now.
+    pub(super) fn announce(&self, raised: Vec<(UserId, i64)>) {
+        let watched = self.lock();
+        for (user, revision) in raised {
+            if let Some(sender) = watched.get(&user) {
+                sender.send_if_modified(|latest| {
+                    let news = revision > *latest;
+                    *latest = revision.max(*latest);
+                    news
+                });
+            }
+        }
+    }
+
+    fn watched(&self) -> Vec<UserId> {
+        self.lock().keys().copied().collect()
+    }
+}
+
+impl Storage {
+    /// Hears and polls until the shutdown.
+    pub async fn follow_changes(&self, shutdown: CancellationToken) {
+        let listening = async {
+            match &self.target {
+                Target::Postgres(_) => self.listen().await,
+                Target::Sqlite(_) => std::future::pending().await,
+            }
+        };
+        let polling = async {
+            loop {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                self.poll(&self.feed.watched()).await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = listening => {}
+            () = polling => {}
+        }
+    }
+
+    /// Looks at the revisions of these users. A storage that is away is no news; the next look will tell.
+    async fn poll(&self, users: &[UserId]) {
+        for some in users.chunks(POLLED_MAX) {
+            if let Ok(revisions) = self.changes().current_revisions(some).await {
+                self.feed.announce(revisions.into_iter().collect());
+            }
+        }
+    }
+
+    /// Listens on a connection of its own, and on a new one whenever that ends.
+    async fn listen(&self) {
+        loop {
+            if let Target::Postgres(target) = &self.target
+                && let Ok(mut connection) = target.connect().await
+                && connection.batch_execute(&format!("listen {CHANNEL}")).await.is_ok()
+            {
+                // What was said while nobody listened is lost; look for all of it once.
+                self.poll(&self.feed.watched()).await;
+                let mut notifications = std::pin::pin!(connection.notifications_stream());
+                while let Some(Ok(notification)) = notifications.next().await {
+                    self.hear(&notification.payload).await;
+                }
+                tracing::debug!("the connection that listens for changes has ended; making a new one");
+            }
+            tokio::time::sleep(RECONNECT_INTERVAL).await;
+        }
+    }
+
+    async fn hear(&self, payload: &str) {
+        let (origin, users) = payload.split_once(' ').unwrap_or((payload, ""));
+        if origin == self.feed.origin.as_simple().to_string() {
+            return;
+        }
+        let watched = self.feed.watched();
+        if users == "*" {
+            return self.poll(&watched).await;
+        }
+        let named: Vec<UserId> = users
+            .split(' ')
+            .filter_map(|user| Uuid::try_parse(user).ok())
+            .map(UserId::from)
+            .filter(|user| watched.contains(user))
+            .collect();
+        self.poll(&named).await;
+    }
+}
+
+/// What is told to others: who tells, and of whom. Of too many to name, of all.
+pub(super) fn payload(origin: Uuid, users: impl ExactSizeIterator<Item = UserId>) -> String {
+    let mut payload = origin.as_simple().to_string();
+    if users.len() > USERS_NAMED_MAX {
+        payload.push_str(" *");
+        return payload;
+    }
+    for user in users {
+        payload.push(' ');
+        payload.push_str(&user.uuid().as_simple().to_string());
+    }
+    payload
+}

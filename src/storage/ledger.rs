@@ -1,0 +1,288 @@
+//! A write batch: operations of any number of callers, decided in order, stored in one transaction.
+//!
+//! An operation is all or nothing by itself and fails by itself. Operations see what those before them in the
+//! batch did. One call is a batch of one; a batch RPC is one operation with many writes; a lane's batch is many
+//! operations.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::task_row;
+use super::types::Id;
+use super::write_conn::{Answered, Known, Noted, Outcome, WriteConn};
+use crate::domain::{
+    Decision, Effect, Error, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId, WriteRules, Written,
+};
+
+/// How a call is recognised when it comes again, and what it is then answered.
+pub struct Request {
+    /// The id that the caller gave it.
+    pub id: uuid::Uuid,
+    /// Hash of method and message.
+    pub fingerprint: Vec<u8>,
+    /// The answer to be remembered, given what was done.
+    pub answer: Box<Answer>,
+}
+
+/// Makes the encoded answer out of what became of each write.
+pub type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What one caller wants done, all or nothing.
+#[derive(Debug)]
+pub struct Operation {
+    /// Whose tasks.
+    pub owner: Owner,
+    /// The writes, in order.
+    pub writes: Vec<TaskWrite>,
+    /// The time, and how long deleted tasks are kept.
+    pub rules: WriteRules,
+    /// How many live tasks the owner may have.
+    pub live_tasks_max: i64,
+    /// The caller's request id.
+    pub request: Option<Request>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// It was carried out: what became of each write.
+    Written(Vec<Written>),
+    /// It had been carried out before: the answer of that time.
+    Replayed(Vec<u8>),
+}
+
+/// Why an operation was not carried out.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// The write that failed; `None` when it was none of them in particular.
+    pub at: Option<usize>,
+    /// Why.
+    pub error: Error,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { at: None, error }
+    }
+}
+
+/// What became of each operation, and the new revisions of the users whose tasks changed.
+pub(super) type Report = (Vec<Result<Done, Failed>>, Vec<(UserId, i64)>);
+
+/// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch. `origin`
+/// names this process to others that listen.
+pub(super) async fn run<C: WriteConn>(
+    conn: &mut C,
+    operations: Vec<Operation>,
+    origin: uuid::Uuid,
+) -> Result<Report> {
+    // Sorted and without repetition: locks are taken in this order.
+    let users: BTreeSet<UserId> = operations.iter().map(|operation| operation.owner.user()).collect();
+    let tasks: BTreeSet<(UserId, TaskId)> = operations
+        .iter()
+        .flat_map(|operation| operation.writes.iter().map(|write| (operation.owner.user(), write.id())))
+        .collect();
+    let requests = operations
+        .iter()
+        .filter_map(|operation| Some((operation.owner.user().into(), Id(operation.request.as_ref()?.id))))
+        .collect();
+    let known = conn
+        .know(
+            users.into_iter().map(Id::from).collect(),
+            tasks.into_iter().map(|(user, task)| (user.into(), task.into())).collect(),
+            requests,
+        )
+        .await?;
+
+    let mut ledger = Ledger::open(known)?;
+    let results = operations.into_iter().map(|operation| ledger.carry_out(operation)).collect();
+    let outcome = ledger.close();
+    let raised = outcome.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
+    if !outcome.is_empty() {
+        conn.store(outcome, origin).await?;
+    }
+    Ok((results, raised))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counters {
+    revision: i64,
+    live_tasks: i64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    task: Option<Task>,
+    /// Whether the table has a row for it.
+    stored: bool,
+    changed: bool,
+}
+
+/// The batch's view of the world, as it changes from operation to operation.
+#[derive(Debug)]
+struct Ledger {
+    counters: HashMap<UserId, Counters>,
+    raised: BTreeSet<UserId>,
+    tasks: HashMap<(UserId, TaskId), Entry>,
+    requests: HashMap<(UserId, Id), (Vec<u8>, Vec<u8>)>,
+    changes: Vec<Noted>,
+    answers: Vec<Answered>,
+}
+
+/// What one operation does, until it is known that all of it can be done.
+#[derive(Debug)]
+struct Draft {
+    counters: Counters,
+    tasks: HashMap<TaskId, Option<Task>>,
+    changes: Vec<Noted>,
+    written: Vec<Written>,
+}
+
+impl Ledger {
+    fn open(known: Known) -> Result<Self> {
+        let counters = known
+            .counters
+            .into_iter()
+            .map(|(user, revision, live_tasks)| (user.into(), Counters { revision, live_tasks }));
+        let tasks = known.tasks.into_iter().map(|row| {
+            let task = Task::try_from(row)?;
+            Ok(((task.owner, task.id), Entry { task: Some(task), stored: true, changed: false }))
+        });
+        let requests = known
+            .requests
+            .into_iter()
+            .map(|(user, request, fingerprint, answer)| ((user.into(), request), (fingerprint, answer)));
+        Ok(Self {
+            counters: counters.collect(),
+            raised: BTreeSet::new(),
+            tasks: tasks.collect::<Result<_>>()?,
+            requests: requests.collect(),
+            changes: Vec::new(),
+            answers: Vec::new(),
+        })
+    }
+
+    fn carry_out(&mut self, operation: Operation) -> Result<Done, Failed> {
+        let user = operation.owner.user();
+        if let Some(request) = &operation.request
+            && let Some((fingerprint, answer)) = self.requests.get(&(user, Id(request.id)))
+        {
+            return if *fingerprint == request.fingerprint {
+                Ok(Done::Replayed(answer.clone()))
+            } else {
+                Err(Error::RequestIdReused.into())
+            };
+        }
+        // The token outlived its account.
+        let counters = *self.counters.get(&user).ok_or(Error::SessionRevoked)?;
+        let mut draft = Draft { counters, tasks: HashMap::new(), changes: Vec::new(), written: Vec::new() };
+        for (at, write) in operation.writes.into_iter().enumerate() {
+            self.decide(&mut draft, user, write, operation.rules, operation.live_tasks_max)
+                .map_err(|error| Failed { at: Some(at), error })?;
+        }
+        if operation.dry_run {
+            return Ok(Done::Written(draft.written));
+        }
+        if let Some(request) = operation.request {
+            let answer = (request.answer)(&draft.written);
+            self.requests.insert((user, Id(request.id)), (request.fingerprint.clone(), answer.clone()));
+            let (request, fingerprint) = (Id(request.id), request.fingerprint);
+            self.answers.push(Answered { user, request, fingerprint, answer, time: operation.rules.now });
+        }
+        Ok(Done::Written(self.keep(user, draft)))
+    }
+
+    fn decide(
+        &self,
+        draft: &mut Draft,
+        user: UserId,
+        write: TaskWrite,
+        rules: WriteRules,
+        live_tasks_max: i64,
+    ) -> Result<()> {
+        let id = write.id();
+        let current = match draft.tasks.get(&id) {
+            Some(drafted) => drafted.clone(),
+            None => self.tasks.get(&(user, id)).and_then(|entry| entry.task.clone()),
+        };
+        let before = current.clone();
+        let (kind, fields, task) = match write.decide(user, current, rules)? {
+            Decision::Keep(task) => {
+                draft.written.push(Written { task, effect: Effect::Unchanged });
+                return Ok(());
+            }
+            Decision::Conflict(task) => {
+                draft.written.push(Written { task, effect: Effect::Conflict });
+                return Ok(());
+            }
+            Decision::Remove(_) => (crate::domain::ChangeType::Purged, TaskFields::default(), None),
+            Decision::Store { task, change, fields, live } => {
+                if live > 0 && draft.counters.live_tasks >= live_tasks_max {
+                    return Err(Error::QuotaExceeded { limit: live_tasks_max });
+                }
+                draft.counters.live_tasks += live;
+                (change, fields, Some(task))
+            }
+        };
+        draft.counters.revision += 1;
+        let revision = draft.counters.revision;
+        let task = task.map(|task| Task { revision, ..task });
+        draft.changes.push(Noted {
+            owner: user,
+            revision,
+            kind,
+            task: id,
+            fields,
+            state: task.as_ref().map(task_row::encode).transpose()?,
+            // What is gone for good is gone from the log's last entry as well.
+            before: before.as_ref().filter(|_| task.is_some()).map(task_row::encode).transpose()?,
+            time: rules.now,
+        });
+        draft.written.push(Written { task: task.clone(), effect: Effect::Changed });
+        draft.tasks.insert(id, task);
+        Ok(())
+    }
+
+    /// Takes over what an operation did.
+    fn keep(&mut self, user: UserId, draft: Draft) -> Vec<Written> {
+        if !draft.changes.is_empty() {
+            self.counters.insert(user, draft.counters);
+            self.raised.insert(user);
+        }
+        for (id, task) in draft.tasks {
+            let entry =
+                self.tasks.entry((user, id)).or_insert(Entry { task: None, stored: false, changed: false });
+            entry.task = task;
+            entry.changed = true;
+        }
+        self.changes.extend(draft.changes);
+        draft.written
+    }
+
+    /// What is to be stored.
+    fn close(self) -> Outcome {
+        let mut outcome = Outcome { changes: self.changes, answers: self.answers, ..Outcome::default() };
+        for user in self.raised {
+            if let Some(counters) = self.counters.get(&user) {
+                outcome.counters.push((user, counters.revision, counters.live_tasks));
+            }
+        }
+        for ((user, id), entry) in self.tasks {
+            match (entry.task, entry.stored) {
+                _ if !entry.changed => {}
+                (Some(task), false) => outcome.created.push(task),
+                (Some(task), true) => outcome.updated.push(task),
+                (None, true) => outcome.removed.push((user, id)),
+                (None, false) => {}
+            }
+        }
+        outcome
+    }
+}

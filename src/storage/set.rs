@@ -1,0 +1,189 @@
+//! Statements over sets of rows: one statement for a whole batch, the same on both engines but for how the rows
+//! get there. PostgreSQL takes one array per column and `unnest`s them; SQLite takes one JSON document.
+//!
+//! Their text does not depend on the number of rows, so each is prepared once per connection.
+
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
+use diesel::sqlite::Sqlite;
+use serde_json::{Value as Json, json};
+
+use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
+
+/// The values of one column.
+#[derive(Debug, Clone)]
+pub(super) enum Column {
+    Ids(Vec<Id>),
+    Texts(Vec<String>),
+    MaybeTexts(Vec<Option<String>>),
+    Bools(Vec<bool>),
+    Smalls(Vec<i16>),
+    Bigs(Vec<i64>),
+    Times(Vec<Moment>),
+    MaybeTimes(Vec<Option<Moment>>),
+    Lists(Vec<TextList>),
+    Bytes(Vec<Vec<u8>>),
+}
+
+impl Column {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ids(values) => values.len(),
+            Self::Texts(values) => values.len(),
+            Self::MaybeTexts(values) => values.len(),
+            Self::Bools(values) => values.len(),
+            Self::Smalls(values) => values.len(),
+            Self::Bigs(values) => values.len(),
+            Self::Times(values) => values.len(),
+            Self::MaybeTimes(values) => values.len(),
+            Self::Lists(values) => values.len(),
+            Self::Bytes(values) => values.len(),
+        }
+    }
+
+    /// The value in this row, as SQLite reads it back out of JSON.
+    fn json(&self, row: usize) -> Json {
+        match self {
+            Self::Ids(values) => json!(values[row].0.as_simple().to_string()),
+            Self::Texts(values) => json!(values[row]),
+            Self::MaybeTexts(values) => json!(values[row]),
+            Self::Bools(values) => json!(values[row]),
+            Self::Smalls(values) => json!(values[row]),
+            Self::Bigs(values) => json!(values[row]),
+            Self::Times(values) => json!(values[row].0),
+            Self::MaybeTimes(values) => json!(values[row].map(|moment| moment.0)),
+            Self::Lists(values) => json!(values[row].0),
+            Self::Bytes(values) => json!(hex(&values[row])),
+        }
+    }
+
+    /// Whether SQLite keeps it as a BLOB, which JSON carries in hexadecimal.
+    const fn is_blob(&self) -> bool {
+        matches!(self, Self::Ids(_) | Self::Bytes(_))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Rows to be written or looked for: named columns of the same length.
+#[derive(Debug)]
+pub(super) struct Rows {
+    columns: Vec<(&'static str, Column)>,
+    json: OnceLock<String>,
+}
+
+impl Rows {
+    pub(super) fn new(columns: Vec<(&'static str, Column)>) -> Self {
+        debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
+        Self { columns, json: OnceLock::new() }
+    }
+
+    fn as_json(&self) -> &String {
+        self.json.get_or_init(|| {
+            let length = self.columns.first().map_or(0, |(_, column)| column.len());
+            let row = |row| Json::Array(self.columns.iter().map(|(_, column)| column.json(row)).collect());
+            Json::Array((0..length).map(row).collect()).to_string()
+        })
+    }
+}
+
+/// A statement whose text has one place for a table of rows, called `v`.
+///
+/// `Row` is the SQL type of a row that it answers; `()` when it answers none.
+#[derive(Debug)]
+pub(super) struct SetStatement<Row = ()> {
+    before: &'static str,
+    rows: Rows,
+    after: &'static str,
+    /// What PostgreSQL adds at the end: locking clauses.
+    postgres_after: &'static str,
+    answers: PhantomData<Row>,
+}
+
+impl<Row> SetStatement<Row> {
+    pub(super) const fn new(before: &'static str, rows: Rows, after: &'static str) -> Self {
+        Self { before, rows, after, postgres_after: "", answers: PhantomData }
+    }
+
+    pub(super) const fn on_postgres_also(mut self, clause: &'static str) -> Self {
+        self.postgres_after = clause;
+        self
+    }
+}
+
+impl<Row> QueryFragment<Pg> for SetStatement<Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.before);
+        out.push_sql(" unnest(");
+        for (at, (_, column)) in self.rows.columns.iter().enumerate() {
+            if at > 0 {
+                out.push_sql(", ");
+            }
+            match column {
+                Column::Ids(values) => out.push_bind_param::<Array<DbUuid>, _>(values)?,
+                Column::Texts(values) => out.push_bind_param::<Array<Text>, _>(values)?,
+                Column::MaybeTexts(values) => out.push_bind_param::<Array<Nullable<Text>>, _>(values)?,
+                Column::Bools(values) => out.push_bind_param::<Array<Bool>, _>(values)?,
+                Column::Smalls(values) => out.push_bind_param::<Array<SmallInt>, _>(values)?,
+                Column::Bigs(values) => out.push_bind_param::<Array<BigInt>, _>(values)?,
+                Column::Times(values) => out.push_bind_param::<Array<DbTimestamp>, _>(values)?,
+                Column::MaybeTimes(values) => {
+                    out.push_bind_param::<Array<Nullable<DbTimestamp>>, _>(values)?
+                }
+                Column::Lists(values) => out.push_bind_param::<Array<DbJson>, _>(values)?,
+                Column::Bytes(values) => out.push_bind_param::<Array<Binary>, _>(values)?,
+            }
+        }
+        out.push_sql(") as v(");
+        for (at, (name, _)) in self.rows.columns.iter().enumerate() {
+            if at > 0 {
+                out.push_sql(", ");
+            }
+            out.push_sql(name);
+        }
+        out.push_sql(") ");
+        out.push_sql(self.after);
+        out.push_sql(self.postgres_after);
+        Ok(())
+    }
+}
+
+impl<Row> QueryFragment<Sqlite> for SetStatement<Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.before);
+        out.push_sql(" (select ");
+        for (at, (name, column)) in self.rows.columns.iter().enumerate() {
+            if at > 0 {
+                out.push_sql(", ");
+            }
+            out.push_sql(if column.is_blob() { "unhex(value->>" } else { "(value->>" });
+            out.push_sql(&at.to_string());
+            out.push_sql(") as ");
+            out.push_sql(name);
+        }
+        out.push_sql(" from json_each(");
+        out.push_bind_param::<Text, _>(self.rows.as_json())?;
+        out.push_sql(")) as v ");
+        out.push_sql(self.after);
+        Ok(())
+    }
+}
+
+/// The text identifies the statement, not the type.
+impl<Row> QueryId for SetStatement<Row> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Row> Query for SetStatement<Row> {
+    type SqlType = Row;
+}

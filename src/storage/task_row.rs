@@ -1,0 +1,182 @@
+//! A task as a row of `tasks`, and as the change log keeps it.
+
+use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
+use diesel::{Queryable, Selectable};
+use serde::{Deserialize, Serialize};
+
+use super::error::corrupt;
+use super::schema::tasks;
+use super::set::{Column, Rows};
+use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
+use crate::domain::{
+    Description, Error, Labels, Priority, Result, Task, TaskId, Timestamp, Title, UserId, text,
+};
+
+/// The SQL types of a `TaskRow`, in order.
+pub(super) type TaskRowTypes = (
+    DbUuid,
+    DbUuid,
+    Text,
+    Nullable<Text>,
+    Bool,
+    SmallInt,
+    Nullable<DbTimestamp>,
+    DbJson,
+    DbTimestamp,
+    DbTimestamp,
+    Nullable<DbTimestamp>,
+    Nullable<DbTimestamp>,
+    Nullable<DbTimestamp>,
+    BigInt,
+);
+
+/// A task as it is read. Statements written by hand list the columns in this order.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = tasks)]
+#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
+pub(super) struct TaskRow {
+    pub(super) user_id: Id,
+    pub(super) task_id: Id,
+    title: String,
+    description: Option<String>,
+    completed: bool,
+    priority: i16,
+    due_time: Option<Moment>,
+    labels: TextList,
+    create_time: Moment,
+    update_time: Moment,
+    complete_time: Option<Moment>,
+    delete_time: Option<Moment>,
+    purge_time: Option<Moment>,
+    revision: i64,
+}
+
+fn times(moment: Option<Moment>) -> Result<Option<Timestamp>> {
+    moment.map(TryInto::try_into).transpose()
+}
+
+fn priority(code: i16) -> Result<Priority> {
+    Priority::from_code(code).ok_or_else(|| Error::Internal("a stored priority is unknown".into()))
+}
+
+fn description(text: Option<String>) -> Result<Option<Description>> {
+    text.map(|text| Description::parse(&text).map_err(corrupt("description"))).transpose()
+}
+
+impl TryFrom<TaskRow> for Task {
+    type Error = Error;
+
+    fn try_from(row: TaskRow) -> Result<Self> {
+        Ok(Self {
+            owner: row.user_id.into(),
+            id: row.task_id.into(),
+            title: Title::parse(&row.title).map_err(corrupt("title"))?,
+            description: description(row.description)?,
+            completed: row.completed,
+            priority: priority(row.priority)?,
+            due_time: times(row.due_time)?,
+            labels: Labels::parse(row.labels.0).map_err(corrupt("set of labels"))?,
+            create_time: row.create_time.try_into()?,
+            update_time: row.update_time.try_into()?,
+            complete_time: times(row.complete_time)?,
+            delete_time: times(row.delete_time)?,
+            purge_time: times(row.purge_time)?,
+            revision: row.revision,
+        })
+    }
+}
+
+/// Tasks as rows to be written, with the keys that they are searched and ordered by.
+pub(super) fn rows(tasks: &[&Task]) -> Rows {
+    fn column<T>(tasks: &[&Task], value: impl Fn(&Task) -> T) -> Vec<T> {
+        tasks.iter().map(|task| value(task)).collect()
+    }
+    let text_of = |task: &Task| task.description.as_ref().map(|text| text.as_str().to_owned());
+    Rows::new(vec![
+        ("user_id", Column::Ids(column(tasks, |task| task.owner.into()))),
+        ("task_id", Column::Ids(column(tasks, |task| task.id.into()))),
+        ("title", Column::Texts(column(tasks, |task| task.title.as_str().to_owned()))),
+        ("title_key", Column::Texts(column(tasks, |task| text::fold(task.title.as_str())))),
+        ("description", Column::MaybeTexts(column(tasks, text_of))),
+        (
+            "description_key",
+            Column::MaybeTexts(column(tasks, |task| text_of(task).map(|text| text::fold(&text)))),
+        ),
+        ("completed", Column::Bools(column(tasks, |task| task.completed))),
+        ("priority", Column::Smalls(column(tasks, |task| task.priority.code()))),
+        ("due_time", Column::MaybeTimes(column(tasks, |task| task.due_time.map(Into::into)))),
+        ("labels", Column::Lists(column(tasks, |task| TextList(task.labels.as_slice().to_vec())))),
+        ("create_time", Column::Times(column(tasks, |task| task.create_time.into()))),
+        ("update_time", Column::Times(column(tasks, |task| task.update_time.into()))),
+        ("complete_time", Column::MaybeTimes(column(tasks, |task| task.complete_time.map(Into::into)))),
+        ("delete_time", Column::MaybeTimes(column(tasks, |task| task.delete_time.map(Into::into)))),
+        ("purge_time", Column::MaybeTimes(column(tasks, |task| task.purge_time.map(Into::into)))),
+        ("revision", Column::Bigs(column(tasks, |task| task.revision))),
+    ])
+}
+
+/// A task as the change log keeps it: JSON, times in microseconds. Owner and id stand beside it in the row.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    completed: bool,
+    priority: i16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+    create_time: i64,
+    update_time: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    complete_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delete_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    purge_time: Option<i64>,
+    revision: i64,
+}
+
+/// The task as text for the change log.
+pub(super) fn encode(task: &Task) -> Result<String> {
+    let state = State {
+        title: task.title.as_str().to_owned(),
+        description: task.description.as_ref().map(|text| text.as_str().to_owned()),
+        completed: task.completed,
+        priority: task.priority.code(),
+        due_time: task.due_time.map(Timestamp::as_micros),
+        labels: task.labels.as_slice().to_vec(),
+        create_time: task.create_time.as_micros(),
+        update_time: task.update_time.as_micros(),
+        complete_time: task.complete_time.map(Timestamp::as_micros),
+        delete_time: task.delete_time.map(Timestamp::as_micros),
+        purge_time: task.purge_time.map(Timestamp::as_micros),
+        revision: task.revision,
+    };
+    serde_json::to_string(&state).map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
+}
+
+/// The task out of the change log.
+pub(super) fn decode(owner: UserId, id: TaskId, text: &str) -> Result<Task> {
+    let state: State = serde_json::from_str(text)
+        .map_err(|error| Error::Internal(format!("a noted task cannot be read: {error}")))?;
+    let moment = |micros: Option<i64>| times(micros.map(Moment));
+    Ok(Task {
+        owner,
+        id,
+        title: Title::parse(&state.title).map_err(corrupt("title"))?,
+        description: description(state.description)?,
+        completed: state.completed,
+        priority: priority(state.priority)?,
+        due_time: moment(state.due_time)?,
+        labels: Labels::parse(state.labels).map_err(corrupt("set of labels"))?,
+        create_time: Moment(state.create_time).try_into()?,
+        update_time: Moment(state.update_time).try_into()?,
+        complete_time: moment(state.complete_time)?,
+        delete_time: moment(state.delete_time)?,
+        purge_time: moment(state.purge_time)?,
+        revision: state.revision,
+    })
+}
