@@ -24,7 +24,7 @@ pub struct Request {
 }
 
 /// Makes the encoded answer out of what became of each write.
-pub type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
+type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -188,7 +188,7 @@ impl Ledger {
                 .map_err(|error| Failed { at: Some(at), error })?;
         }
         if operation.dry_run {
-            return Ok(Done::Written(draft.written));
+            return Ok(Done::Written(self.as_numbered_now(user, draft.written)));
         }
         if let Some(request) = operation.request {
             let answer = (request.answer)(&draft.written);
@@ -248,6 +248,15 @@ impl Ledger {
         draft.written.push(Written { task: task.clone(), effect: Effect::Changed });
         draft.tasks.insert(id, task);
         Ok(())
+    }
+
+    /// The tasks as they would be, still with the revisions that they have: nothing has been given out.
+    fn as_numbered_now(&self, user: UserId, written: Vec<Written>) -> Vec<Written> {
+        let renumber = |task: Task| {
+            let stored = self.tasks.get(&(user, task.id)).and_then(|entry| entry.task.as_ref());
+            Task { revision: stored.map_or(0, |stored| stored.revision), ..task }
+        };
+        written.into_iter().map(|one| Written { task: one.task.map(renumber), ..one }).collect()
     }
 
     /// Takes over what an operation did.
