@@ -5,6 +5,7 @@
 //! operations.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::task_row;
 use super::types::Id;
@@ -14,13 +15,14 @@ use crate::domain::{
 };
 
 /// How a call is recognised when it comes again, and what it is then answered.
+#[derive(Clone)]
 pub struct Request {
     /// The id that the caller gave it.
     pub id: uuid::Uuid,
     /// Hash of method and message.
     pub fingerprint: Vec<u8>,
     /// The answer to be remembered, given what was done.
-    pub answer: Box<Answer>,
+    pub answer: Arc<Answer>,
 }
 
 /// Makes the encoded answer out of what became of each write.
@@ -33,7 +35,7 @@ impl std::fmt::Debug for Request {
 }
 
 /// What one caller wants done, all or nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Operation {
     /// Whose tasks.
     pub owner: Owner,
