@@ -123,7 +123,9 @@ impl Storage {
                 };
                 target.prepare().map_err(|error| refused(&error))?;
                 let connection = target.connect(sqlite::Role::Writer, self.pool.limits).await;
-                connection.map(|connection| Connection::Sqlite(Box::new(connection))).map_err(|error| refused(&error))
+                connection
+                    .map(|connection| Connection::Sqlite(Box::new(connection)))
+                    .map_err(|error| refused(&error))
             }
         }
     }
