@@ -20,8 +20,11 @@ const FILES: [&str; 5] = [
 const ALLOW: &str = "#[allow(clippy::doc_lazy_continuation, clippy::mixed_attributes_style)]";
 
 /// The messages that carry a password or a token. Their `Debug` is written by hand, without it.
-const SECRET: [&str; 4] = [
+const SECRET: [&str; 7] = [
+    ".taskwire.v1.ChangePasswordRequest",
+    ".taskwire.v1.CreateApiKeyResponse",
     ".taskwire.v1.CreateUserRequest",
+    ".taskwire.v1.DeleteUserRequest",
     ".taskwire.v1.LoginRequest",
     ".taskwire.v1.RefreshSessionRequest",
     ".taskwire.v1.TokenPair",

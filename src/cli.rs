@@ -40,7 +40,7 @@ pub enum Command {
         #[command(subcommand)]
         command: MigrateCommand,
     },
-    /// Make keys
+    /// Make, rotate and list the keys that sign access tokens
     Keys {
         /// What to do
         #[command(subcommand)]
@@ -94,6 +94,21 @@ pub enum KeysCommand {
         /// File to write, readable for its owner alone; it must not exist. Standard output when absent
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Add a new key to the key file: it signs from a moment in the near future, the old one verifies until its tokens end
+    Rotate {
+        /// How far away that moment is: every replica must have read the file by then
+        #[arg(long, value_name = "SECONDS", default_value = "60")]
+        lead_seconds: u32,
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
+    /// List the keys of the key file
+    List {
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
     },
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,11 +13,11 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::auth::{Accounts, KeyError, Passwords, SigningKey, Tokens};
+use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
 use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, UserCommand};
 use crate::config::{Config, Settings};
-use crate::domain::{Clock, DisplayName, Email, Role, Rule};
-use crate::server::{Services, serve};
+use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Timestamp, Trace};
+use crate::server::{Services, key_watch, serve};
 use crate::storage::{OpenError, Storage};
 
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
@@ -63,6 +64,10 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
             migrate_status(&checked_storage(*settings)?).await
         }
         Command::Keys { command: KeysCommand::Generate { out } } => generate_key(out.as_deref()),
+        Command::Keys { command: KeysCommand::Rotate { lead_seconds, settings } } => {
+            rotate_keys(&checked(*settings)?, lead_seconds)
+        }
+        Command::Keys { command: KeysCommand::List { settings } } => list_keys(&checked(*settings)?),
         Command::User { command: UserCommand::Create { email, display_name, admin, settings } } => {
             create_user(*settings, &email, &display_name, admin).await
         }
@@ -95,16 +100,21 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
     let storage = config.storage.clone();
     prepare_schema(&storage, config.settings.migrate).await?;
 
-    let key = load_key(&config)?;
-    let tokens = Tokens::new(key, config.settings.tokens(), clock.clone());
-    let hashes_parallel_max = std::thread::available_parallelism().map_or(1, usize::from);
+    let tokens = Tokens::with_ring(load_keys(&config)?, config.settings.tokens(), clock.clone());
+    let key_file = config.signing_key_file.clone();
+    tokio::spawn(key_watch::watch(key_file, Arc::clone(&tokens), stopped.clone()));
+    let issuers = config.settings.issuers(&storage, &clock).map_err(Failure::new)?;
+    // One core stays for everybody else: a flood of logins must not hold up the calls of those who are logged in.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let hashes_parallel_max = cores.saturating_sub(1).max(1);
     let accounts = Accounts::new(
         storage.clone(),
         tokens.clone(),
         Passwords::new(hashes_parallel_max),
         clock.clone(),
         config.settings.accounts(),
-    );
+    )
+    .trusting(issuers);
     let services = Services {
         storage: storage.clone(),
         clock,
@@ -152,13 +162,37 @@ async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome {
     }
 }
 
-fn load_key(config: &Config) -> Result<SigningKey, Failure> {
+fn load_keys(config: &Config) -> Result<KeyRing, Failure> {
     let file = &config.signing_key_file;
-    let key = if config.make_signing_key { SigningKey::load_or_create(file) } else { SigningKey::load(file) };
-    key.map_err(|error| match error {
+    let made = if config.make_signing_key { SigningKey::create_missing(file) } else { Ok(()) };
+    made.and_then(|()| KeyRing::load(file)).map_err(key_failure)
+}
+
+fn key_failure(error: KeyError) -> Failure {
+    match error {
         KeyError::Random => Failure::new(error),
         error => Failure::usage(vec![format!("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}")]),
-    })
+    }
+}
+
+fn rotate_keys(config: &Config, lead_seconds: u32) -> Outcome {
+    let now = Clock::system().now();
+    let active_from = now.after(Duration::from_secs(lead_seconds.into()));
+    let token_life = config.settings.tokens().token_life();
+    KeyRing::rotate_file(&config.signing_key_file, active_from, now, token_life).map_err(key_failure)?;
+    list_keys(config)
+}
+
+fn list_keys(config: &Config) -> Outcome {
+    let ring = KeyRing::load(&config.signing_key_file).map_err(key_failure)?;
+    let now = Clock::system().now();
+    for (id, state, active_from) in ring.list(now, config.settings.tokens().token_life()) {
+        let (seconds, _) = active_from.to_parts();
+        let since = prost_types::Timestamp { seconds, nanos: 0 };
+        let since = if active_from == Timestamp::MIN { "always".to_owned() } else { since.to_string() };
+        say(&format!("{id}  {:<7}  {since}", state.name()))?;
+    }
+    Ok(())
 }
 
 async fn migrate_up(storage: &Storage) -> Outcome {
@@ -205,7 +239,8 @@ async fn create_user(settings: Settings, email: &str, display_name: &str, admin:
         display_name,
         role: if admin { Role::Admin } else { Role::User },
     };
-    let user = storage.users().create(new, hash, Clock::system().now()).await.map_err(Failure::new)?;
+    let users = storage.users().recording(Trace::default().did(AuditEventType::UserCreated));
+    let user = users.create(new, hash, Clock::system().now()).await.map_err(Failure::new)?;
     say(&format!("users/{}", user.id))
 }
 

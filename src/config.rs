@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::{TaskRules, WatchLimits};
-use crate::auth::{AccountsConfig, PasswordPolicy, TokenConfig};
+use crate::auth::{AccountsConfig, Issuers, PasswordPolicy, TokenConfig};
+use crate::domain::Clock;
 use crate::server::TransportLimits;
 use crate::storage::{Limits, OpenError, Storage};
 
@@ -66,8 +68,8 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_MIGRATE", value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub migrate: bool,
 
-    /// Ed25519 private key (PKCS#8 PEM) that signs access tokens; required with PostgreSQL, made at first start
-    /// with SQLite [default: DATA_DIR/signing-key.pem]
+    /// Ed25519 private keys (PKCS#8 PEM) that sign access tokens; required with PostgreSQL, made at first start
+    /// with SQLite. Read again when it changes, and on SIGHUP [default: DATA_DIR/signing-key.pem]
     #[arg(long, env = "TASKWIRE_SIGNING_KEY_FILE", value_name = "FILE")]
     pub signing_key_file: Option<PathBuf>,
 
@@ -95,6 +97,22 @@ pub struct Settings {
     /// Shortest password that is accepted, in characters; 15 is better where there is no second factor
     #[arg(long, env = "TASKWIRE_PASSWORD_LENGTH_MIN", value_name = "COUNT", default_value = "8")]
     pub password_length_min: u8,
+
+    /// Who may register: anyone, or administrators alone
+    #[arg(long, env = "TASKWIRE_REGISTRATION_OPEN", value_name = "BOOL", num_args = 0..=1, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub registration_open: bool,
+
+    /// JSON file that names other issuers whose access tokens are taken
+    #[arg(long, env = "TASKWIRE_TRUSTED_ISSUERS_FILE", value_name = "FILE")]
+    pub trusted_issuers_file: Option<PathBuf>,
+
+    /// Gateways whose word on the caller's address is taken (x-forwarded-for): addresses or networks, comma-separated
+    #[arg(long, env = "TASKWIRE_TRUSTED_PROXIES", value_name = "NETWORKS", default_value = "")]
+    pub trusted_proxies: String,
+
+    /// How long audit events are kept
+    #[arg(long, env = "TASKWIRE_AUDIT_KEPT_DAYS", value_name = "DAYS", default_value = "90")]
+    pub audit_kept_days: NonZeroU32,
 
     /// How long a deleted task can be taken back
     #[arg(long, env = "TASKWIRE_PURGE_AFTER_DAYS", value_name = "DAYS", default_value = "30")]
@@ -230,7 +248,35 @@ impl Settings {
         AccountsConfig {
             refresh_ttl: days(self.refresh_token_days),
             session_ttl_max: days(self.session_days_max),
+            registration_open: self.registration_open,
+            audit_kept: days(self.audit_kept_days),
+            trusted_proxies: self.proxies().unwrap_or_default().into(),
             ..AccountsConfig::default()
+        }
+    }
+
+    /// The networks of the gateways.
+    fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
+        let texts = self.trusted_proxies.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        texts
+            .map(|text| {
+                parse(text).map_err(|_| "must hold addresses or networks such as 10.0.0.0/8, comma-separated")
+            })
+            .collect()
+    }
+
+    /// The other issuers, read from their file.
+    ///
+    /// # Errors
+    /// What is wrong with the file or an issuer.
+    pub fn issuers(&self, storage: &Storage, clock: &Clock) -> Result<Issuers, String> {
+        match &self.trusted_issuers_file {
+            None => Ok(Issuers::none(storage.clone(), clock.clone())),
+            Some(file) => {
+                let configs = Issuers::read_file(file)?;
+                Issuers::new(configs, &self.token_issuer, storage.clone(), clock.clone())
+            }
         }
     }
 
@@ -280,6 +326,14 @@ impl Settings {
         if !(8..=64).contains(&self.password_length_min) {
             problem("TASKWIRE_PASSWORD_LENGTH_MIN", "must be between 8 and 64");
         }
+        if let Err(text) = self.proxies() {
+            problem("TASKWIRE_TRUSTED_PROXIES", text);
+        }
+        if let Ok(storage) = &storage
+            && let Err(text) = self.issuers(storage, &Clock::system())
+        {
+            problem("TASKWIRE_TRUSTED_ISSUERS_FILE", &text);
+        }
         for (key, value, max) in self.upper_bounds() {
             if value > max {
                 problem(key, &format!("must be at most {max}"));
@@ -307,12 +361,13 @@ impl Settings {
     }
 
     /// Largest values that make sense; beyond them lies a slip of the finger.
-    fn upper_bounds(&self) -> [(&'static str, u64, u64); 13] {
+    fn upper_bounds(&self) -> [(&'static str, u64, u64); 14] {
         const DAY_SECONDS: u64 = 24 * 60 * 60;
         [
             ("TASKWIRE_ACCESS_TOKEN_SECONDS", self.access_token_seconds.get().into(), DAY_SECONDS),
             ("TASKWIRE_REFRESH_TOKEN_DAYS", self.refresh_token_days.get().into(), 3650),
             ("TASKWIRE_SESSION_DAYS_MAX", self.session_days_max.get().into(), 3650),
+            ("TASKWIRE_AUDIT_KEPT_DAYS", self.audit_kept_days.get().into(), 3650),
             ("TASKWIRE_PURGE_AFTER_DAYS", self.purge_after_days.get().into(), 3650),
             ("TASKWIRE_CHANGES_KEPT_DAYS", self.changes_kept_days.get().into(), 3650),
             ("TASKWIRE_POSTGRES_CONNECTIONS_MAX", self.postgres_connections_max.get().into(), 1000),
@@ -347,6 +402,17 @@ impl Config {
             ("TASKWIRE_REFRESH_TOKEN_DAYS", settings.refresh_token_days.to_string()),
             ("TASKWIRE_SESSION_DAYS_MAX", settings.session_days_max.to_string()),
             ("TASKWIRE_PASSWORD_LENGTH_MIN", settings.password_length_min.to_string()),
+            ("TASKWIRE_REGISTRATION_OPEN", settings.registration_open.to_string()),
+            (
+                "TASKWIRE_TRUSTED_ISSUERS_FILE",
+                settings
+                    .trusted_issuers_file
+                    .as_ref()
+                    .map(|file| file.display().to_string())
+                    .unwrap_or_default(),
+            ),
+            ("TASKWIRE_TRUSTED_PROXIES", settings.trusted_proxies.clone()),
+            ("TASKWIRE_AUDIT_KEPT_DAYS", settings.audit_kept_days.to_string()),
             ("TASKWIRE_PURGE_AFTER_DAYS", settings.purge_after_days.to_string()),
             ("TASKWIRE_TASKS_PER_USER_MAX", settings.tasks_per_user_max.to_string()),
             ("TASKWIRE_CHANGES_KEPT_DAYS", settings.changes_kept_days.to_string()),

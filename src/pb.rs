@@ -29,7 +29,35 @@ impl fmt::Debug for LoginRequest {
 
 impl fmt::Debug for RefreshSessionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefreshSessionRequest").field("refresh_token", &HIDDEN).finish()
+        f.debug_struct("RefreshSessionRequest")
+            .field("refresh_token", &HIDDEN)
+            .field("request_id", &self.request_id)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ChangePasswordRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangePasswordRequest")
+            .field("name", &self.name)
+            .field("current_password", &HIDDEN)
+            .field("new_password", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for DeleteUserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeleteUserRequest").field("name", &self.name).field("password", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for CreateApiKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateApiKeyResponse")
+            .field("api_key", &self.api_key)
+            .field("secret", &HIDDEN)
+            .finish()
     }
 }
 

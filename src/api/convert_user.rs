@@ -95,7 +95,7 @@ pub(super) fn user_to_pb(user: &User) -> pb::User {
     }
 }
 
-fn session_to_pb(session: &Session, current: SessionId) -> pb::Session {
+pub(super) fn session_to_pb(session: &Session, current: Option<SessionId>) -> pb::Session {
     pb::Session {
         name: names::session(session.user, session.id),
         device: session.device.as_str().to_owned(),
@@ -103,7 +103,7 @@ fn session_to_pb(session: &Session, current: SessionId) -> pb::Session {
         create_time: Some(time_to_pb(session.create_time)),
         last_use_time: Some(time_to_pb(session.last_use_time)),
         expire_time: Some(time_to_pb(session.expire_time)),
-        current: session.id == current,
+        current: Some(session.id) == current,
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn token_pair_to_pb(pair: TokenPair) -> pb::TokenPair {
         access_expires_in: Some(duration(pair.access_expires_in)),
         refresh_expires_in: Some(duration(pair.refresh_expires_in)),
         user: Some(user_to_pb(&pair.user)),
-        session: Some(session_to_pb(&pair.session, pair.session.id)),
+        session: Some(session_to_pb(&pair.session, Some(pair.session.id))),
     }
 }
 

@@ -51,6 +51,39 @@ impl<'a> Fields<'a> {
         user.map(|user| self.caller.may_manage(user).map(|()| user)).transpose()
     }
 
+    /// Something below an account that the caller may see and change. As `owner`.
+    pub(super) fn below_account<T>(
+        &mut self,
+        field: &'static str,
+        name: Result<(UserRef, T), Rule>,
+    ) -> Result<Option<(UserId, T)>> {
+        let name = self.check(field, name);
+        let name = name.map(|(user, below)| (user.resolve(self.caller.user), below));
+        name.map(|(user, below)| self.caller.may_manage(user).map(|()| (user, below))).transpose()
+    }
+
+    /// The caller's own account; an administrator has no say in that of others here. As `owner`.
+    pub(super) fn own_account(
+        &mut self,
+        field: &'static str,
+        name: Result<UserRef, Rule>,
+    ) -> Result<Option<UserId>> {
+        let name = self.check(field, name);
+        let user = name.map(|user| user.resolve(self.caller.user));
+        user.map(|user| self.caller.is_self(user).map(|()| user)).transpose()
+    }
+
+    /// Something below the caller's own account. As `own_account`.
+    pub(super) fn below_own_account<T>(
+        &mut self,
+        field: &'static str,
+        name: Result<(UserRef, T), Rule>,
+    ) -> Result<Option<(UserId, T)>> {
+        let name = self.check(field, name);
+        let name = name.map(|(user, below)| (user.resolve(self.caller.user), below));
+        name.map(|(user, below)| self.caller.is_self(user).map(|()| (user, below))).transpose()
+    }
+
     /// Takes the value of a parsed field, or notes what is wrong with it.
     pub(super) fn check<T>(&mut self, field: &'static str, parsed: Result<T, Rule>) -> Option<T> {
         let path: Cow<'static, str> =

@@ -6,10 +6,12 @@
 mod batch;
 mod changes;
 mod convert;
+mod convert_account;
 mod convert_user;
 mod field_mask;
 mod fields;
 mod filter;
+mod list_token;
 mod names;
 mod order_by;
 mod page_token;
@@ -25,10 +27,16 @@ pub use task_service::{TaskApi, TaskRules};
 pub use user_service::UserApi;
 pub use watch::WatchLimits;
 
+use std::net::IpAddr;
+
 use tonic::Request;
 
 use crate::auth::Principal;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, Trace};
+
+/// The address of the caller, as the extensions of a request carry it once it is known whom to believe about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
 
 /// The caller, as the auth interceptor verified it, and the message.
 fn caller<T>(request: Request<T>) -> Result<(Principal, T)> {
@@ -37,7 +45,25 @@ fn caller<T>(request: Request<T>) -> Result<(Principal, T)> {
     Ok((principal, request.into_inner()))
 }
 
-/// The address of the peer, without its port; empty when there is none.
+/// The caller, how what they do is to be recorded, and the message.
+fn traced<T>(request: Request<T>) -> Result<(Principal, Trace, T)> {
+    let trace = trace(&request);
+    let (principal, message) = caller(request)?;
+    Ok((principal, trace, message))
+}
+
+/// Who is calling, from where, in which call.
+fn trace<T>(request: &Request<T>) -> Trace {
+    Trace {
+        actor: request.extensions().get::<Principal>().map(|principal| principal.user),
+        peer: peer(request),
+        request_id: request_id::current().map(|id| id.as_ref().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// The address of the caller, without a port; empty when there is none.
 fn peer<T>(request: &Request<T>) -> String {
-    request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default()
+    let known = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let address = known.or_else(|| request.remote_addr().map(|address| address.ip().to_canonical()));
+    address.map(|address| address.to_string()).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Resource names (AIP-122): `users/{user}` and `users/{user}/tasks/{task}`.
 
-use crate::domain::{Rule, SessionId, Task, TaskId, UserId};
+use crate::domain::{ApiKeyId, AuditEventId, Rule, SessionId, Task, TaskId, UserId};
 
 /// The user in a name: the caller themself, or an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,27 @@ pub(super) fn parse_task(name: &str) -> Result<(UserRef, TaskId), Rule> {
     Ok((UserRef::parse(user).map_err(|_| form())?, TaskId::parse(task).map_err(|_| form())?))
 }
 
+/// Reads `users/{user}/sessions/{session}`.
+pub(super) fn parse_session(name: &str) -> Result<(UserRef, SessionId), Rule> {
+    let form = "must have the form users/{user}/sessions/{session}, where {user} is a UUID or `me` and {session} a UUID";
+    parse_below(name, "/sessions/", SessionId::parse).ok_or_else(|| Rule::field(form))
+}
+
+/// Reads `users/{user}/apiKeys/{api_key}`.
+pub(super) fn parse_api_key(name: &str) -> Result<(UserRef, ApiKeyId), Rule> {
+    let form = "must have the form users/{user}/apiKeys/{api_key}, where {user} is a UUID or `me` and {api_key} a UUID";
+    parse_below(name, "/apiKeys/", ApiKeyId::parse).ok_or_else(|| Rule::field(form))
+}
+
+fn parse_below<T>(
+    name: &str,
+    collection: &str,
+    parse: impl FnOnce(&str) -> Result<T, Rule>,
+) -> Option<(UserRef, T)> {
+    let (user, below) = name.strip_prefix("users/")?.split_once(collection)?;
+    Some((UserRef::parse(user).ok()?, parse(below).ok()?))
+}
+
 /// The name of a user.
 pub(super) fn user(id: UserId) -> String {
     format!("users/{id}")
@@ -62,6 +83,16 @@ pub(super) fn task_of(user: UserId, id: TaskId) -> String {
 /// The name of a session.
 pub(super) fn session(user: UserId, id: SessionId) -> String {
     format!("users/{user}/sessions/{id}")
+}
+
+/// The name of an API key.
+pub(super) fn api_key(user: UserId, id: ApiKeyId) -> String {
+    format!("users/{user}/apiKeys/{id}")
+}
+
+/// The name of an audit event.
+pub(super) fn audit_event(user: UserId, id: AuditEventId) -> String {
+    format!("users/{user}/auditEvents/{id}")
 }
 
 #[cfg(test)]

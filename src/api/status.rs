@@ -70,6 +70,8 @@ reasons! {
     UserNotFound = "USER_NOT_FOUND", NotFound;
     /// There is no such session.
     SessionNotFound = "SESSION_NOT_FOUND", NotFound;
+    /// There is no such API key.
+    ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
     /// The task exists already.
     TaskAlreadyExists = "TASK_ALREADY_EXISTS", AlreadyExists;
     /// The email is taken.
@@ -82,6 +84,8 @@ reasons! {
     AdminRequired = "ADMIN_REQUIRED", PermissionDenied;
     /// Registration is closed.
     RegistrationClosed = "REGISTRATION_CLOSED", PermissionDenied;
+    /// The API key does not have the scope that the method needs.
+    ScopeInsufficient = "SCOPE_INSUFFICIENT", PermissionDenied;
     /// The account is disabled.
     UserDisabled = "USER_DISABLED", PermissionDenied;
     /// No bearer token.
@@ -98,6 +102,8 @@ reasons! {
     RefreshTokenInvalid = "REFRESH_TOKEN_INVALID", Unauthenticated;
     /// A refresh token was used twice.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", Unauthenticated;
+    /// Not an API key of ours, or expired, or revoked.
+    ApiKeyInvalid = "API_KEY_INVALID", Unauthenticated;
     /// The etag is not the current one.
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     /// The same call is under way.
@@ -106,6 +112,8 @@ reasons! {
     Conflict = "CONFLICT", Aborted;
     /// The task is deleted.
     TaskDeleted = "TASK_DELETED", FailedPrecondition;
+    /// Without this account nobody could manage accounts.
+    LastAdmin = "LAST_ADMIN", FailedPrecondition;
     /// The changes after a revision are no longer kept.
     RevisionCompacted = "REVISION_COMPACTED", OutOfRange;
     /// A revision has not come yet.
@@ -116,6 +124,8 @@ reasons! {
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
     /// The reader of a stream cannot keep up.
     StreamTooSlow = "STREAM_TOO_SLOW", ResourceExhausted;
+    /// Too many wrong passwords.
+    LoginThrottled = "LOGIN_THROTTLED", ResourceExhausted;
     /// The message is too large.
     MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
     /// The disk is full.
@@ -158,6 +168,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::NotFound(Resource::Task) => Reason::TaskNotFound,
         Error::NotFound(Resource::User) => Reason::UserNotFound,
         Error::NotFound(Resource::Session) => Reason::SessionNotFound,
+        Error::NotFound(Resource::ApiKey) => Reason::ApiKeyNotFound,
         Error::TaskAlreadyExists => Reason::TaskAlreadyExists,
         Error::UserAlreadyExists => Reason::UserAlreadyExists,
         Error::TaskNotDeleted => Reason::TaskNotDeleted,
@@ -173,6 +184,11 @@ pub fn reason(error: &Error) -> Reason {
         Error::StreamTooSlow => Reason::StreamTooSlow,
         Error::Draining => Reason::Draining,
         Error::QuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::ApiKeyQuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::LastAdmin => Reason::LastAdmin,
+        Error::LoginThrottled { .. } => Reason::LoginThrottled,
+        Error::ApiKeyInvalid => Reason::ApiKeyInvalid,
+        Error::ScopeInsufficient => Reason::ScopeInsufficient,
         Error::ParentAccessDenied => Reason::ParentAccessDenied,
         Error::AdminRequired => Reason::AdminRequired,
         Error::RegistrationClosed => Reason::RegistrationClosed,
@@ -298,6 +314,18 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         Error::QuotaExceeded { limit } => {
             let text = format!("a user has at most {limit} tasks that are not deleted");
             details.set_quota_failure(vec![QuotaViolation::new("tasks", text)]);
+        }
+        Error::ApiKeyQuotaExceeded { .. } => {
+            details.set_quota_failure(vec![QuotaViolation::new("apiKeys", error.to_string())]);
+        }
+        Error::LoginThrottled { retry_after } => {
+            details.set_retry_info(Some(*retry_after));
+        }
+        Error::NotFound(Resource::Session) => {
+            details.set_resource_info("taskwire/Session", "", "", error.to_string());
+        }
+        Error::NotFound(Resource::ApiKey) => {
+            details.set_resource_info("taskwire/ApiKey", "", "", error.to_string());
         }
         Error::NotFound(Resource::Task)
         | Error::TaskAlreadyExists

@@ -2,9 +2,10 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert_user, peer};
-use crate::auth::{Accounts, PasswordPolicy};
-use crate::domain::{Clock, Email, Role};
+use super::list_token::{List, ListTokens};
+use super::{caller, convert_account, convert_user, replay, trace, traced};
+use crate::auth::{Accounts, PasswordPolicy, Principal};
+use crate::domain::{Clock, Email, Role, Violations};
 use crate::pb;
 use crate::pb::user_service_server::UserService;
 use crate::storage::Storage;
@@ -16,68 +17,200 @@ pub struct UserApi {
     accounts: Accounts,
     clock: Clock,
     passwords: PasswordPolicy,
+    list_tokens: ListTokens,
 }
 
 impl UserApi {
     /// Serves the accounts in this storage.
-    pub const fn new(storage: Storage, accounts: Accounts, clock: Clock, passwords: PasswordPolicy) -> Self {
-        Self { storage, accounts, clock, passwords }
+    pub fn new(storage: Storage, accounts: Accounts, clock: Clock, passwords: PasswordPolicy) -> Self {
+        let list_tokens = ListTokens::new(storage.clone(), clock.clone());
+        Self { storage, accounts, clock, passwords, list_tokens }
     }
 }
 
+type Answer<T> = Result<Response<T>, Status>;
+
 #[tonic::async_trait]
 impl UserService for UserApi {
-    async fn create_user(
-        &self,
-        request: Request<pb::CreateUserRequest>,
-    ) -> Result<Response<pb::User>, Status> {
+    async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::User> {
+        let trace = trace(&request);
+        self.accounts.may_register(request.extensions().get::<Principal>())?;
         let new = convert_user::registration(request.get_ref(), self.passwords)?;
-        let user = self.accounts.register(new.email, new.display_name, new.password, Role::User).await?;
+        let user =
+            self.accounts.register(new.email, new.display_name, new.password, Role::User, &trace).await?;
         Ok(Response::new(convert_user::user_to_pb(&user)))
     }
 
-    async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::User>, Status> {
+    async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::User> {
         let (caller, request) = caller(request)?;
         let id = convert_user::user_name(&caller, &request.name)?;
         let user = self.storage.users().find(id).await?;
         Ok(Response::new(convert_user::user_to_pb(&user)))
     }
 
-    async fn update_user(
-        &self,
-        request: Request<pb::UpdateUserRequest>,
-    ) -> Result<Response<pb::User>, Status> {
-        let (caller, request) = caller(request)?;
+    async fn update_user(&self, request: Request<pb::UpdateUserRequest>) -> Answer<pb::User> {
+        let (caller, trace, request) = traced(request)?;
         let (id, patch) = convert_user::user_update(&caller, request)?;
-        let user = self.storage.users().update(id, patch, self.clock.now()).await?;
+        let user = self.accounts.update(id, patch, &trace).await?;
         Ok(Response::new(convert_user::user_to_pb(&user)))
     }
 
-    async fn login(&self, request: Request<pb::LoginRequest>) -> Result<Response<pb::TokenPair>, Status> {
-        let peer = peer(&request);
+    async fn delete_user(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteUserResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let user = convert_user::user_name(&caller, &request.name)?;
+        self.accounts.delete(&caller, user, &request.password, &trace).await?;
+        Ok(Response::new(pb::DeleteUserResponse {}))
+    }
+
+    async fn list_users(&self, request: Request<pb::ListUsersRequest>) -> Answer<pb::ListUsersResponse> {
+        let (caller, request) = caller(request)?;
+        let (filter, page_size) = convert_account::user_list(&request)?;
+        let list = List { method: "ListUsers", of: &request.filter };
+        let after = self.list_tokens.read(&caller, list, &request.page_token).await?;
+        let (users, more) = self.storage.users().list(&filter, after.map(Into::into), page_size).await?;
+        let next_page_token = match users.last().filter(|_| more) {
+            Some(last) => self.list_tokens.make(&caller, list, last.id.uuid()).await?,
+            None => String::new(),
+        };
+        let users = users.iter().map(convert_user::user_to_pb).collect();
+        Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
+    }
+
+    async fn disable_user(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::User> {
+        let (caller, trace, request) = traced(request)?;
+        let id = convert_user::user_name(&caller, &request.name)?;
+        let user = self.accounts.disable(id, &trace).await?;
+        Ok(Response::new(convert_user::user_to_pb(&user)))
+    }
+
+    async fn enable_user(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::User> {
+        let (caller, trace, request) = traced(request)?;
+        let id = convert_user::user_name(&caller, &request.name)?;
+        let user = self.accounts.enable(id, &trace).await?;
+        Ok(Response::new(convert_user::user_to_pb(&user)))
+    }
+
+    async fn login(&self, request: Request<pb::LoginRequest>) -> Answer<pb::TokenPair> {
+        let mut trace = trace(&request);
+        // Whoever logs in is nobody yet, whatever token they still have.
+        trace.actor = None;
         let request = request.into_inner();
         let device = convert_user::device(&request.device)?;
         // What is no email is nobody's email: it answers as an unknown one does.
         let email = Email::parse(&request.email).ok();
-        let pair = self.accounts.login(email, &request.password, device, peer).await?;
+        let pair = self.accounts.login(email, &request.password, device, trace).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 
-    async fn refresh_session(
-        &self,
-        request: Request<pb::RefreshSessionRequest>,
-    ) -> Result<Response<pb::TokenPair>, Status> {
-        let peer = peer(&request);
-        let pair = self.accounts.refresh(&request.get_ref().refresh_token, peer).await?;
+    async fn refresh_session(&self, request: Request<pb::RefreshSessionRequest>) -> Answer<pb::TokenPair> {
+        let mut trace = trace(&request);
+        trace.actor = None;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let request_id = violations.check("request_id", replay::parse(&request.request_id));
+        let request_id = violations.finish_with(request_id)?;
+        let pair = self.accounts.refresh(&request.refresh_token, request_id, &trace).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 
-    async fn logout(
-        &self,
-        request: Request<pb::LogoutRequest>,
-    ) -> Result<Response<pb::LogoutResponse>, Status> {
-        let (caller, _) = caller(request)?;
-        self.accounts.logout(&caller).await?;
+    async fn logout(&self, request: Request<pb::LogoutRequest>) -> Answer<pb::LogoutResponse> {
+        let (caller, trace, _) = traced(request)?;
+        self.accounts.logout(&caller, &trace).await?;
         Ok(Response::new(pb::LogoutResponse {}))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<pb::ChangePasswordRequest>,
+    ) -> Answer<pb::ChangePasswordResponse> {
+        let (caller, trace, request) = traced(request)?;
+        convert_account::own_account(&caller, "name", &request.name)?;
+        let user = self.storage.users().find(caller.user).await?;
+        let new = convert_account::new_password(&caller, &request, Some(&user), self.passwords)?;
+        self.accounts.change_password(&caller, &request.current_password, new, &trace).await?;
+        Ok(Response::new(pb::ChangePasswordResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<pb::ListSessionsRequest>,
+    ) -> Answer<pb::ListSessionsResponse> {
+        let (caller, request) = caller(request)?;
+        let user = convert_account::account(&caller, "parent", &request.parent)?;
+        self.storage.users().find(user).await?;
+        let sessions = self.storage.sessions().list(user, self.clock.now()).await?;
+        let sessions =
+            sessions.iter().map(|session| convert_user::session_to_pb(session, caller.session())).collect();
+        Ok(Response::new(pb::ListSessionsResponse { sessions }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<pb::RevokeSessionRequest>,
+    ) -> Answer<pb::RevokeSessionResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let (user, session) = convert_account::session_name(&caller, &request.name)?;
+        self.accounts.revoke_session(user, session, &trace).await?;
+        Ok(Response::new(pb::RevokeSessionResponse {}))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<pb::RevokeAllSessionsRequest>,
+    ) -> Answer<pb::RevokeAllSessionsResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let user = convert_account::account(&caller, "parent", &request.parent)?;
+        self.accounts.revoke_all_sessions(user, &trace).await?;
+        Ok(Response::new(pb::RevokeAllSessionsResponse {}))
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<pb::CreateApiKeyRequest>,
+    ) -> Answer<pb::CreateApiKeyResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let new = convert_account::new_api_key(&caller, request)?;
+        let (key, secret) = self.accounts.api_keys().create(new, &trace).await?;
+        let api_key = Some(convert_account::api_key_to_pb(&key));
+        Ok(Response::new(pb::CreateApiKeyResponse { api_key, secret }))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<pb::ListApiKeysRequest>,
+    ) -> Answer<pb::ListApiKeysResponse> {
+        let (caller, request) = caller(request)?;
+        let user = convert_account::own_account(&caller, "parent", &request.parent)?;
+        let keys = self.storage.api_keys().list(user).await?;
+        let api_keys = keys.iter().map(convert_account::api_key_to_pb).collect();
+        Ok(Response::new(pb::ListApiKeysResponse { api_keys }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<pb::RevokeApiKeyRequest>,
+    ) -> Answer<pb::RevokeApiKeyResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let (user, key) = convert_account::api_key_name(&caller, &request.name)?;
+        self.accounts.revoke_api_key(user, key, &trace).await?;
+        Ok(Response::new(pb::RevokeApiKeyResponse {}))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Answer<pb::ListAuditEventsResponse> {
+        let (caller, request) = caller(request)?;
+        let (user, page_size) = convert_account::event_list(&caller, &request)?;
+        let of = user.to_string();
+        let list = List { method: "ListAuditEvents", of: &of };
+        let after = self.list_tokens.read(&caller, list, &request.page_token).await?;
+        let (events, more) = self.storage.audit_events().list(user, after.map(Into::into), page_size).await?;
+        let next_page_token = match events.last().filter(|_| more) {
+            Some(last) => self.list_tokens.make(&caller, list, last.id.uuid()).await?,
+            None => String::new(),
+        };
+        let audit_events = events.iter().map(convert_account::audit_event_to_pb).collect();
+        Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
     }
 }

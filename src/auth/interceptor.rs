@@ -2,30 +2,32 @@
 //!
 //! A tower layer rather than a tonic interceptor, because it needs the method's path. It fails closed: a method
 //! without an entry in the policy table is refused, and so is a call without a valid token where one is needed.
+//! A token of ours is verified on the spot; only what has to be looked up is waited for.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::Either;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Access, Principal, Tokens, access};
-use crate::domain::{Error, Result};
+use super::{Access, Authenticator, Principal, Verdict, access};
+use crate::domain::{Error, Result, Role};
 
 /// Wraps every service of the process.
 #[derive(Debug, Clone)]
 pub struct AuthLayer<Refuse> {
-    tokens: Arc<Tokens>,
+    authenticator: Arc<Authenticator>,
     refuse: Refuse,
 }
 
 impl<Refuse> AuthLayer<Refuse> {
-    /// Verifies with `tokens`; `refuse` says how an error looks on the wire.
-    pub const fn new(tokens: Arc<Tokens>, refuse: Refuse) -> Self {
-        Self { tokens, refuse }
+    /// Verifies with `authenticator`; `refuse` says how an error looks on the wire.
+    pub const fn new(authenticator: Arc<Authenticator>, refuse: Refuse) -> Self {
+        Self { authenticator, refuse }
     }
 }
 
@@ -33,7 +35,7 @@ impl<Inner, Refuse: Clone> Layer<Inner> for AuthLayer<Refuse> {
     type Service = AuthInterceptor<Inner, Refuse>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        AuthInterceptor { inner, tokens: Arc::clone(&self.tokens), refuse: self.refuse.clone() }
+        AuthInterceptor { inner, authenticator: Arc::clone(&self.authenticator), refuse: self.refuse.clone() }
     }
 }
 
@@ -41,18 +43,27 @@ impl<Inner, Refuse: Clone> Layer<Inner> for AuthLayer<Refuse> {
 #[derive(Debug, Clone)]
 pub struct AuthInterceptor<Inner, Refuse> {
     inner: Inner,
-    tokens: Arc<Tokens>,
+    authenticator: Arc<Authenticator>,
     refuse: Refuse,
 }
 
+type Answer<Body, Failure> = Result<Response<Body>, Failure>;
+
 impl<Inner, RequestBody, Body, Refuse> Service<Request<RequestBody>> for AuthInterceptor<Inner, Refuse>
 where
-    Inner: Service<Request<RequestBody>, Response = Response<Body>>,
-    Refuse: Fn(Error) -> Response<Body>,
+    Inner: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    Inner::Future: Send,
+    Inner::Error: Send,
+    RequestBody: Send + 'static,
+    Body: Send + 'static,
+    Refuse: Fn(Error) -> Response<Body> + Clone + Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Inner::Error;
-    type Future = Either<Inner::Future, Ready<Result<Response<Body>, Inner::Error>>>;
+    type Future = Either<
+        Either<Inner::Future, Ready<Answer<Body, Inner::Error>>>,
+        BoxFuture<'static, Answer<Body, Inner::Error>>,
+    >;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -61,25 +72,76 @@ where
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         // Nobody but this layer may say who is calling.
         request.extensions_mut().remove::<Principal>();
-        match admit(&self.tokens, request.uri().path(), request.headers()) {
-            Ok(principal) => {
+        match admit(&self.authenticator, request.uri().path(), request.headers()) {
+            Admission::Now(Ok(principal)) => {
                 if let Some(principal) = principal {
                     request.extensions_mut().insert(principal);
                 }
-                Either::Left(self.inner.call(request))
+                Either::Left(Either::Left(self.inner.call(request)))
             }
-            Err(error) => Either::Right(ready(Ok((self.refuse)(error)))),
+            Admission::Now(Err(error)) => Either::Left(Either::Right(ready(Ok((self.refuse)(error))))),
+            Admission::Later(verifying) => {
+                // The service that was asked whether it is ready is the one to be called.
+                let successor = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, successor);
+                let refuse = self.refuse.clone();
+                let answer = async move {
+                    match verifying.await {
+                        Ok(principal) => {
+                            request.extensions_mut().insert(principal);
+                            inner.call(request).await
+                        }
+                        Err(error) => Ok(refuse(error)),
+                    }
+                };
+                Either::Right(answer.boxed())
+            }
         }
     }
 }
 
+enum Admission {
+    Now(Result<Option<Principal>>),
+    Later(BoxFuture<'static, Result<Principal>>),
+}
+
 /// Who is calling, if the policy lets them.
-fn admit(tokens: &Tokens, path: &str, headers: &HeaderMap) -> Result<Option<Principal>> {
-    match access(path).ok_or(Error::MethodUnknown)? {
-        // A stale token does not keep anyone from logging in.
-        Access::Anyone => Ok(bearer(headers).and_then(|token| tokens.verify(token)).ok()),
-        Access::User => tokens.verify(bearer(headers)?).map(Some),
+fn admit(authenticator: &Arc<Authenticator>, path: &str, headers: &HeaderMap) -> Admission {
+    let access = match access(path).ok_or(Error::MethodUnknown) {
+        Ok(access) => access,
+        Err(error) => return Admission::Now(Err(error)),
+    };
+    if access == Access::Anyone {
+        // A stale token does not keep anyone from logging in, and nothing is looked up for somebody unknown.
+        let principal = bearer(headers).and_then(|token| authenticator.authenticate_session(token));
+        return Admission::Now(Ok(principal.ok()));
     }
+    let verdict = match bearer(headers) {
+        Ok(token) => authenticator.authenticate(token),
+        Err(error) => return Admission::Now(Err(error)),
+    };
+    match verdict {
+        Verdict::Now(verified) => {
+            let permitted = verified.and_then(|principal| permit(access, principal));
+            Admission::Now(permitted.map(Some))
+        }
+        Verdict::Later(verifying) => {
+            Admission::Later(async move { permit(access, verifying.await?) }.boxed())
+        }
+    }
+}
+
+/// The caller, if the policy lets them.
+fn permit(access: Access, principal: Principal) -> Result<Principal> {
+    let scope = match access {
+        Access::UserOrKey(scope) => Some(scope),
+        Access::Anyone | Access::User | Access::Admin => None,
+    };
+    principal.reaches(scope)?;
+    if access == Access::Admin && principal.role != Role::Admin {
+        return Err(Error::AdminRequired);
+    }
+    Ok(principal)
 }
 
 /// The token of the one `authorization: Bearer …` there may be.

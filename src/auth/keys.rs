@@ -47,6 +47,7 @@ pub struct SigningKey {
     pub(super) encoding: EncodingKey,
     pub(super) decoding: DecodingKey,
     id: String,
+    public: String,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -59,6 +60,11 @@ impl SigningKey {
     /// The `kid`: the key's JWK thumbprint (RFC 7638).
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The public key as in a JWK (RFC 8037).
+    pub fn public(&self) -> &str {
+        &self.public
     }
 
     /// A new private key as PKCS#8 PEM text.
@@ -80,12 +86,14 @@ impl SigningKey {
         let malformed = || KeyError::Malformed { path: path.to_owned() };
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| malformed())?;
         let pair = Ed25519KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| malformed())?;
-        let public = pair.public_key().as_ref();
-        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(public));
+        let bytes = pair.public_key().as_ref();
+        let public = URL_SAFE_NO_PAD.encode(bytes);
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
         Ok(Self {
             encoding: EncodingKey::from_ed_der(der.secret_pkcs8_der()),
-            decoding: DecodingKey::from_ed_der(public),
+            decoding: DecodingKey::from_ed_der(bytes),
             id: URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.as_bytes())),
+            public,
         })
     }
 
@@ -114,6 +122,17 @@ impl SigningKey {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    /// Makes a key file when there is none.
+    ///
+    /// # Errors
+    /// As `create`.
+    pub fn create_missing(path: &Path) -> Result<(), KeyError> {
+        match Self::create(path) {
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            created => created,
+        }
     }
 
     /// Reads a key file, and makes it first when there is none.

@@ -42,6 +42,12 @@ impl PasswordPolicy {
             let text = format!("must have at least {} characters", self.code_points_min);
             return Err(Rule::of(InvalidReason::PasswordTooShort, text));
         }
+        if super::is_common(&password) {
+            return Err(Rule::of(
+                InvalidReason::PasswordCommon,
+                "must not be one of the most common passwords",
+            ));
+        }
         if email.is_some_and(|email| email.key() == text::fold(&password)) {
             return Err(Rule::of(InvalidReason::PasswordCommon, "must not be the email address"));
         }
@@ -141,6 +147,19 @@ impl Passwords {
             }
         })
         .await
+    }
+
+    /// Whether the hash was made with other parameters than those of now, and so should be made again.
+    pub fn is_outdated(&self, hash: &str) -> bool {
+        let current = self.argon2.params();
+        PasswordHash::new(hash).is_ok_and(|hash| {
+            let same = Params::try_from(&hash).is_ok_and(|params| {
+                params.m_cost() == current.m_cost()
+                    && params.t_cost() == current.t_cost()
+                    && params.p_cost() == current.p_cost()
+            });
+            !same || hash.algorithm != argon2::ARGON2ID_IDENT
+        })
     }
 
     fn is_affordable(hash: &PasswordHash) -> bool {

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refresh::{RefreshToken, random, same};
-use super::{Password, Passwords, Principal, Tokens};
-use crate::domain::{
-    Clock, Device, DisplayName, Email, Error, NewSession, NewUser, Result, Role, Session, SessionId, User,
-    UserId,
-};
-use crate::storage::{Rotation, Storage};
+use ipnet::IpNet;
+use uuid::Uuid;
 
-/// How long sessions last, and who may register.
-#[derive(Debug, Clone, Copy)]
+use super::api_keys::ApiKeys;
+use super::refresh::{RefreshToken, random, same};
+use super::{Authenticator, Issuers, Password, Passwords, Principal, Revocations, Throttle, Tokens};
+use crate::domain::{
+    AuditEventType, Clock, Device, DisplayName, Email, Error, NewSession, NewUser, Result, Role, Session,
+    SessionId, Trace, User, UserId,
+};
+use crate::storage::{Rotation, Storage, Verified};
+
+/// How long sessions last, who may register, and whom to believe about addresses.
+#[derive(Debug, Clone)]
 pub struct AccountsConfig {
     /// How long a session lasts after its last refresh.
     pub refresh_ttl: Duration,
@@ -20,12 +24,25 @@ pub struct AccountsConfig {
     pub session_ttl_max: Duration,
     /// How long the token before the current one may be replayed.
     pub refresh_grace: Duration,
+    /// Whether anyone may register; administrators may always make accounts.
+    pub registration_open: bool,
+    /// How long audit events are kept.
+    pub audit_kept: Duration,
+    /// Gateways whose word on the caller's address is taken (`x-forwarded-for`).
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Default for AccountsConfig {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Self { refresh_ttl: 30 * day, session_ttl_max: 90 * day, refresh_grace: Duration::from_secs(10) }
+        Self {
+            refresh_ttl: 30 * day,
+            session_ttl_max: 90 * day,
+            refresh_grace: Duration::from_secs(10),
+            registration_open: true,
+            audit_kept: 90 * day,
+            trusted_proxies: Arc::new([]),
+        }
     }
 }
 
@@ -50,23 +67,83 @@ pub struct TokenPair {
 /// The accounts and their sessions.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    storage: Storage,
+    pub(super) storage: Storage,
     tokens: Arc<Tokens>,
-    passwords: Passwords,
-    clock: Clock,
-    config: AccountsConfig,
+    pub(super) passwords: Passwords,
+    pub(super) clock: Clock,
+    pub(super) config: AccountsConfig,
+    pub(super) throttle: Throttle,
+    pub(super) revocations: Arc<Revocations>,
+    api_keys: ApiKeys,
+    authenticator: Arc<Authenticator>,
 }
 
 impl Accounts {
-    /// Everything that a login needs.
-    pub const fn new(
+    /// Everything that a login needs. Tokens of other issuers are not taken; see `trusting`.
+    pub fn new(
         storage: Storage,
         tokens: Arc<Tokens>,
         passwords: Passwords,
         clock: Clock,
         config: AccountsConfig,
     ) -> Self {
-        Self { storage, tokens, passwords, clock, config }
+        let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
+        let api_keys = ApiKeys::new(storage.clone(), clock.clone());
+        let issuers = Issuers::none(storage.clone(), clock.clone());
+        let authenticator =
+            Authenticator::new(Arc::clone(&tokens), api_keys.clone(), issuers, Arc::clone(&revocations));
+        Self {
+            throttle: Throttle::new(storage.clone(), clock.clone()),
+            authenticator: Arc::new(authenticator),
+            revocations,
+            api_keys,
+            storage,
+            tokens,
+            passwords,
+            clock,
+            config,
+        }
+    }
+
+    /// The same accounts, which take the tokens of these issuers as well.
+    #[must_use]
+    pub fn trusting(self, issuers: Issuers) -> Self {
+        let authenticator = Authenticator::new(
+            Arc::clone(&self.tokens),
+            self.api_keys.clone(),
+            issuers,
+            Arc::clone(&self.revocations),
+        );
+        Self { authenticator: Arc::new(authenticator), ..self }
+    }
+
+    /// What verifies credentials.
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.authenticator)
+    }
+
+    /// What has been taken back lately, as this replica knows it.
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The API keys.
+    pub const fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// What was configured.
+    pub const fn config(&self) -> &AccountsConfig {
+        &self.config
+    }
+
+    /// Checks that this caller may make accounts.
+    ///
+    /// # Errors
+    /// `RegistrationClosed`.
+    pub fn may_register(&self, caller: Option<&Principal>) -> Result<()> {
+        let is_admin = caller.is_some_and(|caller| caller.role == Role::Admin);
+        if self.config.registration_open || is_admin { Ok(()) } else { Err(Error::RegistrationClosed) }
     }
 
     /// Makes an account.
@@ -79,23 +156,25 @@ impl Accounts {
         display_name: DisplayName,
         password: Password,
         role: Role,
+        trace: &Trace,
     ) -> Result<User> {
         let hash = self.passwords.hash(password).await?;
         let new = NewUser { id: UserId::generate(), email, display_name, role };
-        self.storage.users().create(new, hash, self.clock.now()).await
+        let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
+        users.create(new, hash, self.clock.now()).await
     }
 
     /// Opens a session. An unknown email and a wrong password answer the same and take the same time; that an
     /// account is disabled is told only to who knows its password.
     ///
     /// # Errors
-    /// `CredentialsInvalid`, `UserDisabled`, `Overloaded`, or those of the storage.
+    /// `CredentialsInvalid`, `UserDisabled`, `LoginThrottled`, `Overloaded`, or those of the storage.
     pub async fn login(
         &self,
         email: Option<Email>,
         password: &str,
         device: Device,
-        peer: String,
+        trace: Trace,
     ) -> Result<TokenPair> {
         let account = match &email {
             Some(email) => self.storage.users().find_by_email(email).await?,
@@ -103,11 +182,23 @@ impl Accounts {
         };
         let (user, hash) =
             account.map_or((None, None), |account| (Some(account.user), account.password_hash));
-        let matches = self.passwords.verify(Password::to_compare(password), hash).await?;
-        let user = user.filter(|_| matches).ok_or(Error::CredentialsInvalid)?;
+        let id = user.as_ref().map(|user| user.id);
+        let key = email.as_ref().map_or("", Email::key);
+        let attempt = self.throttle.admit(key, id, &trace.peer).await?;
+        let typed = Password::to_compare(password);
+        let matches = self.passwords.verify(typed.clone(), hash.clone()).await?;
+        let Some(user) = user.filter(|_| matches) else {
+            self.throttle.fail(attempt, id, &trace).await?;
+            return Err(Error::CredentialsInvalid);
+        };
         if user.disable_time.is_some() {
             return Err(Error::UserDisabled);
         }
+        let verified = Verified {
+            rehashed: self.rehashed(typed, hash.as_deref()).await,
+            password_hash: hash,
+            forgiven: attempt.forgiven(),
+        };
         let now = self.clock.now();
         let id = SessionId::generate();
         let token = RefreshToken::first(user.id, id)?;
@@ -115,22 +206,33 @@ impl Accounts {
             id,
             user: user.id,
             device,
-            peer,
+            peer: trace.peer.clone(),
             create_time: now,
             expire_time: now.after(self.config.refresh_ttl.min(self.config.session_ttl_max)),
             family_hash: token.family_hash(),
             refresh_hash: token.hash(),
         };
-        let session = self.storage.sessions().create(new).await?;
+        let actor = Trace { actor: Some(user.id), ..trace };
+        let sessions = self.storage.sessions().recording(actor.did(AuditEventType::LoginSucceeded));
+        let session = sessions.open(new, verified).await?;
         self.pair(user, session, &token)
     }
 
+    /// The password hashed anew, when its hash has parameters that are no longer used. A login does not fail for it.
+    async fn rehashed(&self, typed: Option<Password>, hash: Option<&str>) -> Option<String> {
+        let (typed, hash) = typed.zip(hash)?;
+        if !self.passwords.is_outdated(hash) {
+            return None;
+        }
+        self.passwords.hash(typed).await.ok()
+    }
+
     /// Exchanges a refresh token for a new pair. The token shown is retired; shown again within the grace it gives
-    /// the same successor, afterwards it ends the session.
+    /// the same successor, and so it does later with the `request_id` of that refresh; else it ends the session.
     ///
     /// # Errors
     /// `RefreshTokenInvalid`, `RefreshTokenReused`, `UserDisabled`, or those of the storage.
-    pub async fn refresh(&self, token: &str, peer: String) -> Result<TokenPair> {
+    pub async fn refresh(&self, token: &str, request_id: Option<Uuid>, trace: &Trace) -> Result<TokenPair> {
         let shown = RefreshToken::parse(token)?;
         let now = self.clock.now();
         let before = self.session(&shown).await?;
@@ -155,17 +257,24 @@ impl Accounts {
             expire_time: now
                 .after(self.config.refresh_ttl)
                 .min(before.create_time.after(self.config.session_ttl_max)),
-            peer,
+            peer: trace.peer.clone(),
+            request_id,
         };
         if self.storage.sessions().rotate(step).await? {
             let session = self.session(&successor).await?;
             return self.pair(user, session, &successor);
         }
-        self.replay(user, &shown).await
+        self.replay(user, &shown, request_id, trace).await
     }
 
     /// A token that is not the current one: lost answer, theft, or nonsense.
-    async fn replay(&self, user: User, shown: &RefreshToken) -> Result<TokenPair> {
+    async fn replay(
+        &self,
+        user: User,
+        shown: &RefreshToken,
+        request_id: Option<Uuid>,
+        trace: &Trace,
+    ) -> Result<TokenPair> {
         let session = self.session(shown).await?;
         let now = self.clock.now();
         if session.revoke_time.is_some() || session.expire_time <= now {
@@ -174,13 +283,18 @@ impl Accounts {
         let is_previous =
             session.secrets.previous.as_deref().is_some_and(|previous| same(previous, &shown.hash()));
         let in_grace = now.since(session.secrets.rotate_time) <= self.config.refresh_grace;
+        // The same call again, however late: whoever made it has not had its answer.
+        let is_repeated = request_id.is_some() && request_id == session.secrets.rotate_request_id;
         match &session.secrets.salt {
-            Some(salt) if is_previous && in_grace => {
+            Some(salt) if is_previous && (in_grace || is_repeated) => {
                 let successor = shown.successor(salt)?;
                 self.pair(user, session, &successor)
             }
             _ => {
-                self.storage.sessions().revoke(shown.user, shown.session, now).await?;
+                let sessions =
+                    self.storage.sessions().recording(trace.did(AuditEventType::RefreshTokenReused));
+                sessions.revoke(shown.user, shown.session, now).await?;
+                self.learn_revocations().await;
                 tracing::warn!(user = %shown.user, session = %shown.session, "a refresh token was used twice; its session is ended");
                 Err(Error::RefreshTokenReused)
             }
@@ -195,14 +309,6 @@ impl Accounts {
             .await?
             .filter(|session| same(&session.secrets.family, &token.family_hash()))
             .ok_or(Error::RefreshTokenInvalid)
-    }
-
-    /// Ends the caller's session. Doing so again is no error.
-    ///
-    /// # Errors
-    /// Those of the storage.
-    pub async fn logout(&self, principal: &Principal) -> Result<()> {
-        self.storage.sessions().revoke(principal.user, principal.session, self.clock.now()).await
     }
 
     fn pair(&self, user: User, session: Session, token: &RefreshToken) -> Result<TokenPair> {

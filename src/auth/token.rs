@@ -1,6 +1,6 @@
 //! Access tokens: JWTs signed with Ed25519, issued and verified here.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -9,17 +9,17 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Principal, SigningKey};
+use super::{Credential, KeyRing, Principal, SigningKey};
 use crate::domain::{Clock, Error, Result, Role, SessionId, Timestamp, UserId};
 
 /// Longest token that is looked at, in bytes. Ours have about 400.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// How far the clocks of issuer and verifier may differ.
-const LEEWAY: Duration = Duration::from_secs(5);
+pub(super) const LEEWAY: Duration = Duration::from_secs(5);
 
 /// The `typ` of an access token (RFC 9068), which tells it from every other JWT.
-const TOKEN_TYPE: &str = "at+jwt";
+pub(super) const TOKEN_TYPE: &str = "at+jwt";
 
 /// Verified tokens remembered, so that a busy caller pays for the signature once. About 150 bytes each.
 const REMEMBERED_MAX: usize = 10_000;
@@ -33,6 +33,13 @@ pub struct TokenConfig {
     pub audience: String,
     /// How long an access token lasts.
     pub access_ttl: Duration,
+}
+
+impl TokenConfig {
+    /// How long after its signature a token is accepted at most.
+    pub fn token_life(&self) -> Duration {
+        self.access_ttl + LEEWAY
+    }
 }
 
 /// The claims of an access token.
@@ -71,7 +78,7 @@ pub enum Audience {
 
 /// Issues and verifies access tokens.
 pub struct Tokens {
-    key: SigningKey,
+    ring: RwLock<Arc<KeyRing>>,
     config: TokenConfig,
     validation: Validation,
     clock: Clock,
@@ -81,13 +88,21 @@ pub struct Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("key", &self.key).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("ring", &self.ring())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl Tokens {
-    /// Tokens signed with this key.
+    /// Tokens signed with this one key.
     pub fn new(key: SigningKey, config: TokenConfig, clock: Clock) -> Arc<Self> {
+        Self::with_ring(KeyRing::of(key), config, clock)
+    }
+
+    /// Tokens signed with the keys of this ring, each in its time.
+    pub fn with_ring(ring: KeyRing, config: TokenConfig, clock: Clock) -> Arc<Self> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         validation.set_issuer(&[&config.issuer]);
@@ -95,7 +110,13 @@ impl Tokens {
         // Times are compared below with the service's own clock, which tests can move.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Arc::new(Self { key, config, validation, clock, remembered: Cache::new(REMEMBERED_MAX) })
+        Arc::new(Self {
+            ring: RwLock::new(Arc::new(ring)),
+            config,
+            validation,
+            clock,
+            remembered: Cache::new(REMEMBERED_MAX),
+        })
     }
 
     /// How long an access token lasts.
@@ -124,8 +145,10 @@ impl Tokens {
         });
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TOKEN_TYPE.to_owned());
-        header.kid = Some(self.key.id().to_owned());
-        encode(&header, &claims, &self.key.encoding)
+        let ring = self.ring();
+        let key = ring.signing(now);
+        header.kid = Some(key.id().to_owned());
+        encode(&header, &claims, &key.encoding)
             .map_err(|error| Error::Internal(format!("a token cannot be signed: {error}")))
     }
 
@@ -137,14 +160,33 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Error::TokenInvalid);
         }
-        let hash: [u8; 32] =
-            digest(&SHA256, token.as_bytes()).as_ref().try_into().map_err(|_| Error::TokenInvalid)?;
-        if let Some(principal) = self.remembered.get(&hash) {
+        let hash = digest(&SHA256, token.as_bytes()).as_ref().try_into().map_err(|_| Error::TokenInvalid)?;
+        self.verify_hashed(&hash, token)
+    }
+
+    /// As `verify`, for who has the SHA-256 of the token already.
+    pub(super) fn verify_hashed(&self, hash: &[u8; 32], token: &str) -> Result<Principal> {
+        if let Some(principal) = self.remembered.get(hash) {
             return self.unexpired(principal);
         }
         let principal = self.unexpired(self.verify_signed(token)?)?;
-        self.remembered.insert(hash, principal);
+        self.remembered.insert(*hash, principal);
         Ok(principal)
+    }
+
+    /// Puts other keys in the place of those there are. Tokens of a key that is gone are refused from now on.
+    pub fn replace_ring(&self, ring: KeyRing) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        self.remembered.clear();
+    }
+
+    /// The public keys as a JWK set, for whoever verifies our tokens elsewhere.
+    pub fn jwks(&self) -> String {
+        self.ring().jwks(self.clock.now(), self.config.token_life())
+    }
+
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn unexpired(&self, principal: Principal) -> Result<Principal> {
@@ -156,41 +198,47 @@ impl Tokens {
 
     fn verify_signed(&self, token: &str) -> Result<Principal> {
         let header = decode_header(token).map_err(|_| Error::TokenInvalid)?;
-        self.check_header(&header)?;
-        let claims = decode::<Claims>(token, &self.key.decoding, &self.validation)
-            .map_err(|_| Error::TokenInvalid)?
-            .claims;
+        check_header(&header)?;
+        let ring = self.ring();
+        let id = header.kid.as_deref().ok_or(Error::TokenInvalid)?;
+        let key =
+            ring.verifying(id, self.clock.now(), self.config.token_life()).ok_or(Error::TokenInvalid)?;
+        let claims =
+            decode::<Claims>(token, &key.decoding, &self.validation).map_err(|_| Error::TokenInvalid)?.claims;
         let not_before = claims.nbf.map(timestamp).transpose()?;
         if not_before.is_some_and(|time| time > self.clock.now().after(LEEWAY)) {
             return Err(Error::TokenInvalid);
         }
         Ok(Principal {
             user: UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?,
-            session: SessionId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?,
+            credential: Credential::Session(SessionId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?),
             role: Role::from_name(&claims.role).ok_or(Error::TokenInvalid)?,
+            issue_time: timestamp(claims.iat)?,
             expire_time: timestamp(claims.exp)?,
         })
     }
+}
 
-    /// One type, one algorithm, one key, and nothing in the header that could lead elsewhere.
-    fn check_header(&self, header: &Header) -> Result<()> {
-        let ours = header.typ.as_deref() == Some(TOKEN_TYPE)
-            && header.alg == Algorithm::EdDSA
-            && header.kid.as_deref() == Some(self.key.id());
-        let leads_elsewhere = header.jku.is_some()
-            || header.jwk.is_some()
-            || header.x5u.is_some()
-            || header.x5c.is_some()
-            || header.crit.is_some()
-            || header.enc.is_some()
-            || header.zip.is_some()
-            || !header.extras.inner().is_empty();
-        if ours && !leads_elsewhere { Ok(()) } else { Err(Error::TokenInvalid) }
-    }
+/// One type, one algorithm, and nothing in the header that could lead elsewhere.
+fn check_header(header: &Header) -> Result<()> {
+    let ours = header.typ.as_deref() == Some(TOKEN_TYPE) && header.alg == Algorithm::EdDSA;
+    if ours && !leads_elsewhere(header) { Ok(()) } else { Err(Error::TokenInvalid) }
+}
+
+/// Whether a header names a key by itself, or something that we do not do.
+pub(super) fn leads_elsewhere(header: &Header) -> bool {
+    header.jku.is_some()
+        || header.jwk.is_some()
+        || header.x5u.is_some()
+        || header.x5c.is_some()
+        || header.crit.is_some()
+        || header.enc.is_some()
+        || header.zip.is_some()
+        || !header.extras.inner().is_empty()
 }
 
 /// A NumericDate of RFC 7519, within the calendar of the service.
-fn timestamp(seconds: f64) -> Result<Timestamp> {
+pub(super) fn timestamp(seconds: f64) -> Result<Timestamp> {
     let micros = seconds * 1_000_000.0;
     // Beyond 2^53 µs a float is no longer exact to the microsecond, but the calendar ends long before i64 does.
     if !micros.is_finite() || micros.abs() > 9.0e17 {

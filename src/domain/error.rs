@@ -3,6 +3,7 @@
 //! `api/status.rs` turns each variant into a gRPC status; nothing else does.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::{Etag, Task, Timestamp};
 
@@ -107,6 +108,8 @@ pub enum Resource {
     User,
     /// `users/{user}/sessions/{session}`
     Session,
+    /// `users/{user}/apiKeys/{api_key}`
+    ApiKey,
 }
 
 /// Everything that an operation can answer instead of a result.
@@ -185,6 +188,15 @@ pub enum Error {
         /// Live tasks that one user may have.
         limit: i64,
     },
+    /// The user has as many API keys as are allowed.
+    #[error("a user has at most {limit} API keys")]
+    ApiKeyQuotaExceeded {
+        /// Keys that one user may have.
+        limit: i64,
+    },
+    /// Without this account nobody could manage accounts any more.
+    #[error("the last administrator can be neither disabled nor deleted")]
+    LastAdmin,
     /// Somebody else's account.
     #[error("access to this parent is denied")]
     ParentAccessDenied,
@@ -212,6 +224,18 @@ pub enum Error {
     /// Email and password do not belong together.
     #[error("email or password is wrong")]
     CredentialsInvalid,
+    /// Too many wrong passwords: the next attempt has to wait.
+    #[error("too many wrong passwords; try again later")]
+    LoginThrottled {
+        /// How long.
+        retry_after: Duration,
+    },
+    /// The API key is not one of ours, has expired, or was revoked.
+    #[error("the API key is not valid")]
+    ApiKeyInvalid,
+    /// An API key was sent that does not reach as far as this method.
+    #[error("the API key does not have the scope that this method needs")]
+    ScopeInsufficient,
     /// The refresh token is not one of ours, or has expired.
     #[error("the refresh token is not valid")]
     RefreshTokenInvalid,

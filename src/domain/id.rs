@@ -84,3 +84,11 @@ identifier! {
     /// One login of one user.
     SessionId
 }
+identifier! {
+    /// A key of one user for a service or a script.
+    ApiKeyId
+}
+identifier! {
+    /// Something that happened to one account.
+    AuditEventId
+}

@@ -3,6 +3,8 @@
 //! Nothing here does I/O, and nothing here names tonic, prost or diesel. Every other floor may look
 //! in here; this one looks at no other.
 
+mod api_key;
+mod audit;
 mod change;
 mod error;
 mod filter;
@@ -16,10 +18,12 @@ pub mod text;
 mod time;
 mod user;
 
+pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
+pub use audit::{AuditEvent, AuditEventType, AuditTarget, Draft, Trace};
 pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
-pub use id::{SessionId, TaskId, UserId};
+pub use id::{ApiKeyId, AuditEventId, SessionId, TaskId, UserId};
 pub use owner::Owner;
 pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,
@@ -28,4 +32,4 @@ pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use task::{Description, Etag, Labels, NewTask, Priority, Task, TaskPatch, Title};
 pub use task_write::{Decision, Effect, TaskWrite, WriteRules, Written};
 pub use time::{Clock, ManualClock, Timestamp};
-pub use user::{DisplayName, Email, NewUser, Role, User, UserPatch};
+pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};

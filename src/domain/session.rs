@@ -1,5 +1,7 @@
 //! Sessions: one login of one user, kept alive by refresh tokens of which only hashes are stored.
 
+use uuid::Uuid;
+
 use super::{Rule, SessionId, Timestamp, UserId, text};
 
 /// What the user calls the place they logged in from: at most 100 code points, no control characters.
@@ -36,6 +38,8 @@ pub struct RefreshSecrets {
     pub salt: Option<Vec<u8>>,
     /// When `previous` was retired.
     pub rotate_time: Timestamp,
+    /// The caller's id of the refresh that retired it.
+    pub rotate_request_id: Option<Uuid>,
 }
 
 /// A session to be stored.

@@ -104,6 +104,18 @@ impl Role {
     }
 }
 
+/// Which accounts a list shows, by their address; always compared folded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EmailFilter {
+    /// All of them.
+    #[default]
+    Any,
+    /// The one with this folded address.
+    Is(String),
+    /// Those whose folded address contains this text.
+    Contains(String),
+}
+
 /// An account to be stored.
 #[derive(Debug, Clone)]
 pub struct NewUser {

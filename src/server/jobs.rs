@@ -22,7 +22,18 @@ struct Job {
     work: fn(&Services) -> BoxFuture<'_, Result<()>>,
 }
 
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 5] = [
+    Job {
+        name: "revocations",
+        // With the time of a query, well within the five seconds that are promised.
+        interval: Duration::from_secs(1),
+        work: |services| services.accounts.revocations().refresh(&services.storage).boxed(),
+    },
+    Job {
+        name: "sweep accounts",
+        interval: Duration::from_secs(600),
+        work: |services| services.accounts.sweep().boxed(),
+    },
     Job { name: "purge", interval: Duration::from_secs(60), work: |services| purge(services).boxed() },
     Job {
         name: "compaction",

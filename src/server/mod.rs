@@ -5,8 +5,11 @@
 mod access_log;
 mod health;
 pub mod jobs;
+pub mod key_watch;
 mod panics;
+mod peer;
 mod request_id;
+mod revocable;
 mod wire_errors;
 
 use std::sync::Arc;
@@ -86,6 +89,10 @@ pub async fn serve(
     let storage = services.storage.clone();
     let until = shutdown.clone();
     let following = tokio::spawn(async move { storage.follow_changes(until).await });
+    // Nobody is admitted before it is known who no longer may be. When the storage is away, a job tries again.
+    if let Err(cause) = services.accounts.revocations().refresh(&services.storage).await {
+        tracing::warn!(%cause, "the revocations cannot be read yet");
+    }
     let keeping_house = tokio::spawn(jobs::run(services.clone(), shutdown.clone()));
 
     let incoming =
@@ -100,8 +107,15 @@ pub async fn serve(
         .layer(panics::layer())
         // What the framework answers by itself gets the codes and reasons of the contract.
         .layer(wire_errors::WireErrorsLayer)
+        // Whose address it is: throttling and sessions need it, and a caller may claim any.
+        .layer(peer::PeerLayer::new(Arc::clone(&services.accounts.config().trusted_proxies)))
         // Nothing behind this runs for a caller who may not call it.
-        .layer(AuthLayer::new(Arc::clone(&services.tokens), status::response::<tonic::body::Body>));
+        .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<tonic::body::Body>))
+        // What a caller was given the right to once, they keep only as long as they have it.
+        .layer(revocable::RevocableLayer::new(
+            services.accounts.authenticator(),
+            Arc::clone(services.accounts.revocations()),
+        ));
 
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))

@@ -3,16 +3,20 @@
 //! The URL's scheme chooses the engine. Nothing here names tonic or the generated code, and no text of a
 //! database leaves here but inside an `Error` meant for the log.
 
+mod api_keys;
+mod audit;
 mod changes;
 mod error;
 mod feed;
 mod filter;
+mod identities;
 mod lane;
 mod lanes;
 mod ledger;
 mod migrations;
 mod pool;
 mod postgres;
+mod revocations;
 pub(crate) mod schema;
 mod secrets;
 mod sessions;
@@ -21,22 +25,29 @@ mod sql;
 mod sqlite;
 mod task_row;
 mod tasks;
+mod throttles;
 pub(crate) mod types;
+mod user_lifecycle;
 mod users;
 mod write_conn;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+pub use api_keys::{ApiKeys, KeyHolder};
+pub use audit::AuditEvents;
 pub use changes::Changes;
 pub use feed::{Feed, Subscription};
+pub use identities::{Identities, Identity};
 pub use lane::LaneMetrics;
 pub use ledger::{Done, Failed, Operation, Request};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
+pub use revocations::{Revocation, Revocations};
 pub use secrets::Secrets;
-pub use sessions::{Rotation, Sessions};
+pub use sessions::{Rotation, Sessions, Verified};
 pub use tasks::Tasks;
+pub use throttles::{Counter, Throttles};
 pub use users::{Account, Users};
 
 use crate::domain::{Error, Result};
@@ -187,6 +198,31 @@ impl Storage {
     /// The sessions.
     pub fn sessions(&self) -> Sessions<'_> {
         Sessions::new(&self.pool)
+    }
+
+    /// The API keys.
+    pub fn api_keys(&self) -> ApiKeys<'_> {
+        ApiKeys::new(&self.pool)
+    }
+
+    /// Who is who at other issuers.
+    pub fn identities(&self) -> Identities<'_> {
+        Identities::new(&self.pool)
+    }
+
+    /// What has been taken back lately.
+    pub fn revocations(&self) -> Revocations<'_> {
+        Revocations::new(&self.pool)
+    }
+
+    /// Wrong passwords lately.
+    pub fn throttles(&self) -> Throttles<'_> {
+        Throttles::new(&self.pool)
+    }
+
+    /// What happened to the accounts.
+    pub fn audit_events(&self) -> AuditEvents<'_> {
+        AuditEvents::new(&self.pool)
     }
 
     /// The keys that all replicas share.

@@ -48,6 +48,7 @@ diesel::table! {
         previous_hash -> Nullable<Binary>,
         successor_salt -> Nullable<Binary>,
         rotate_time -> DbTimestamp,
+        rotate_request_id -> Nullable<DbUuid>,
     }
 }
 
@@ -115,3 +116,81 @@ diesel::table! {
         create_time -> DbTimestamp,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    revocations (user_id, subject_id) {
+        user_id -> DbUuid,
+        subject_id -> DbUuid,
+        revoked -> Bool,
+        time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    api_keys (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        display_name -> Text,
+        scopes -> SmallInt,
+        secret_hash -> Binary,
+        create_time -> DbTimestamp,
+        expire_time -> Nullable<DbTimestamp>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    identities (identity_key) {
+        identity_key -> Binary,
+        user_id -> DbUuid,
+        issuer -> Text,
+        subject -> Text,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::DbTimestamp;
+
+    login_throttles (throttle_key) {
+        throttle_key -> Binary,
+        failures -> Integer,
+        update_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::{DbTimestamp, DbUuid};
+
+    audit_events (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        #[sql_name = "type"]
+        kind -> SmallInt,
+        actor_id -> Nullable<DbUuid>,
+        session_id -> Nullable<DbUuid>,
+        api_key_id -> Nullable<DbUuid>,
+        peer -> Text,
+        request_id -> Text,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    guards (name) {
+        name -> Text,
+        version -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(users, emails, identities, api_keys);

@@ -5,19 +5,40 @@ use diesel::{
     SelectableHelper as _,
 };
 use diesel_async::RunQueryDsl as _;
+use uuid::Uuid;
 
+use super::audit::record;
 use super::error::corrupt;
 use super::pool::{Pool, with_conn, with_write};
-use super::schema::sessions;
+use super::revocations::{end_sessions, revoke};
+use super::schema::{login_throttles, sessions, users};
 use super::types::{Id, Moment};
 use crate::domain::{
-    Device, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp, UserId,
+    AuditTarget, Device, Draft, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp,
+    UserId,
 };
+
+/// Most sessions that a list shows.
+const LIST_MAX: i64 = 1000;
 
 /// The sessions.
 #[derive(Debug)]
 pub struct Sessions<'a> {
     pool: &'a Pool,
+    draft: Option<Draft>,
+}
+
+/// What a login has proved, to be checked again in the transaction that opens the session: neither a password
+/// change nor an admin may slip in between.
+#[derive(Clone, Default)]
+#[expect(missing_debug_implementations, reason = "it holds hashes of passwords")]
+pub struct Verified {
+    /// The hash that the password was compared with.
+    pub password_hash: Option<String>,
+    /// The hash to store instead, when the parameters have changed.
+    pub rehashed: Option<String>,
+    /// Counters of wrong passwords that are forgotten.
+    pub forgiven: Vec<Vec<u8>>,
 }
 
 /// The next step of a session's refresh tokens.
@@ -41,18 +62,35 @@ pub struct Rotation {
     pub expire_time: Timestamp,
     /// The address it is used from.
     pub peer: String,
+    /// The caller's id of this refresh, under which it may be asked for again.
+    pub request_id: Option<Uuid>,
 }
 
 impl<'a> Sessions<'a> {
     pub(super) const fn new(pool: &'a Pool) -> Self {
-        Self { pool }
+        Self { pool, draft: None }
     }
 
-    /// Opens a session.
+    /// Records this event in the transaction of the change that is called next.
+    #[must_use]
+    pub fn recording(self, draft: Draft) -> Self {
+        Self { draft: Some(draft), ..self }
+    }
+
+    /// Opens a session of a user who needs no password.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// `UserDisabled` when the account is disabled or gone, or those of the storage.
     pub async fn create(&self, new: NewSession) -> Result<Session> {
+        self.open(new, Verified::default()).await
+    }
+
+    /// Opens a session, if what the login has proved still holds.
+    ///
+    /// # Errors
+    /// `UserDisabled` when the account is disabled or gone, `CredentialsInvalid` when the password has changed
+    /// meanwhile, or those of the storage.
+    pub async fn open(&self, new: NewSession, verified: Verified) -> Result<Session> {
         let session = Session {
             id: new.id,
             user: new.user,
@@ -68,9 +106,34 @@ impl<'a> Sessions<'a> {
                 previous: None,
                 salt: None,
                 rotate_time: new.create_time,
+                rotate_request_id: None,
             },
         };
+        let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
+            // Writing the row, even unchanged, keeps everybody else from changing it until this is committed.
+            let stored: Option<Option<String>> = diesel::update(
+                users::table.find(Id::from(session.user)).filter(users::disable_time.is_null()),
+            )
+            .set(users::version.eq(users::version))
+            .returning(users::password_hash)
+            .get_result(conn)
+            .await
+            .optional()?;
+            let stored = stored.ok_or(Error::UserDisabled)?;
+            if verified.password_hash.is_some() && verified.password_hash != stored {
+                return Err(Error::CredentialsInvalid);
+            }
+            if let Some(rehashed) = &verified.rehashed {
+                diesel::update(users::table.find(Id::from(session.user)))
+                    .set(users::password_hash.eq(Some(rehashed)))
+                    .execute(conn)
+                    .await?;
+            }
+            if !verified.forgiven.is_empty() {
+                let forgiven = login_throttles::throttle_key.eq_any(&verified.forgiven);
+                diesel::delete(login_throttles::table.filter(forgiven)).execute(conn).await?;
+            }
             diesel::insert_into(sessions::table)
                 .values((
                     sessions::user_id.eq(Id::from(session.user)),
@@ -86,6 +149,8 @@ impl<'a> Sessions<'a> {
                 ))
                 .execute(conn)
                 .await?;
+            let target = Some(AuditTarget::Session(session.id));
+            record!(conn, draft, session.user, target, session.create_time);
             Ok(session)
         })
     }
@@ -128,6 +193,7 @@ impl<'a> Sessions<'a> {
                     sessions::last_use_time.eq(Moment::from(step.now)),
                     sessions::expire_time.eq(Moment::from(step.expire_time)),
                     sessions::peer.eq(&step.peer),
+                    sessions::rotate_request_id.eq(step.request_id.map(Id)),
                 ))
                 .execute(conn)
                 .await?;
@@ -135,16 +201,97 @@ impl<'a> Sessions<'a> {
         })
     }
 
-    /// Ends a session; one that has ended stays as it is.
+    /// Ends a session; one that has ended stays as it is. Answers whether it was live.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn revoke(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<()> {
+    pub async fn revoke(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<bool> {
+        let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
-            let live =
-                sessions::table.find((Id::from(user), Id::from(id))).filter(sessions::revoke_time.is_null());
-            diesel::update(live).set(sessions::revoke_time.eq(Some(Moment::from(now)))).execute(conn).await?;
+            let live = sessions::table
+                .find((Id::from(user), Id::from(id)))
+                .filter(sessions::revoke_time.is_null())
+                .filter(sessions::expire_time.gt(Moment::from(now)));
+            let ended = diesel::update(live)
+                .set(sessions::revoke_time.eq(Some(Moment::from(now))))
+                .execute(conn)
+                .await?
+                == 1;
+            if ended {
+                revoke!(conn, user, Id::from(id), true, now);
+                record!(conn, draft, user, Some(AuditTarget::Session(id)), now);
+            }
+            Ok::<bool, Error>(ended)
+        })
+    }
+
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn revoke_all(&self, user: UserId, now: Timestamp) -> Result<()> {
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            end_sessions!(conn, user, None::<SessionId>, now);
+            record!(conn, draft, user, None, now);
             Ok::<(), Error>(())
+        })
+    }
+
+    /// The sessions of a user that are live, the one used last first; at most 1000.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>> {
+        let rows: Vec<SessionRow> = with_conn!(self.pool, |conn| {
+            sessions::table
+                .filter(sessions::user_id.eq(Id::from(user)))
+                .filter(sessions::revoke_time.is_null())
+                .filter(sessions::expire_time.gt(Moment::from(now)))
+                .order((sessions::last_use_time.desc(), sessions::id.desc()))
+                .limit(LIST_MAX)
+                .select(SessionRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        rows.into_iter().map(Session::try_from).collect()
+    }
+
+    /// Whether a live session of this user was last used from this address.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn is_used_from(&self, user: UserId, peer: &str, now: Timestamp) -> Result<bool> {
+        let known: Option<Id> = with_conn!(self.pool, |conn| {
+            sessions::table
+                .filter(sessions::user_id.eq(Id::from(user)))
+                .filter(sessions::peer.eq(peer))
+                .filter(sessions::revoke_time.is_null())
+                .filter(sessions::expire_time.gt(Moment::from(now)))
+                .select(sessions::id)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(known.is_some())
+    }
+
+    /// Removes sessions that ended before `cutoff`, a bounded number at a time; answers how many.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
+        with_write!(self.pool, async move |conn| {
+            let old = sessions::table
+                .filter(sessions::expire_time.lt(Moment::from(cutoff)))
+                .select((sessions::user_id, sessions::id))
+                .limit(500)
+                .load::<(Id, Id)>(conn)
+                .await?;
+            for key in &old {
+                diesel::delete(sessions::table.find(*key)).execute(conn).await?;
+            }
+            Ok::<usize, Error>(old.len())
         })
     }
 }
@@ -167,6 +314,7 @@ struct SessionRow {
     previous_hash: Option<Vec<u8>>,
     successor_salt: Option<Vec<u8>>,
     rotate_time: Moment,
+    rotate_request_id: Option<Id>,
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -188,6 +336,7 @@ impl TryFrom<SessionRow> for Session {
                 previous: row.previous_hash,
                 salt: row.successor_salt,
                 rotate_time: row.rotate_time.try_into()?,
+                rotate_request_id: row.rotate_request_id.map(|id| id.0),
             },
         })
     }

@@ -6,19 +6,21 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 
+use super::audit::record;
 use super::error::corrupt;
 use super::found;
 use super::pool::{Pool, with_conn, with_write};
 use super::schema::{emails, users};
 use super::types::{Id, Moment};
 use crate::domain::{
-    DisplayName, Email, Error, NewUser, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+    DisplayName, Draft, Email, Error, NewUser, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
 };
 
 /// The accounts.
 #[derive(Debug)]
 pub struct Users<'a> {
-    pool: &'a Pool,
+    pub(super) pool: &'a Pool,
+    pub(super) draft: Option<Draft>,
 }
 
 /// An account together with the hash of its password.
@@ -38,7 +40,13 @@ impl std::fmt::Debug for Account {
 
 impl<'a> Users<'a> {
     pub(super) const fn new(pool: &'a Pool) -> Self {
-        Self { pool }
+        Self { pool, draft: None }
+    }
+
+    /// Records this event in the transaction of the change that is called next.
+    #[must_use]
+    pub fn recording(self, draft: Draft) -> Self {
+        Self { draft: Some(draft), ..self }
     }
 
     /// Makes an account.
@@ -57,6 +65,7 @@ impl<'a> Users<'a> {
             revision: 0,
             version: 1,
         };
+        let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             let taken = diesel::insert_into(emails::table)
                 .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
@@ -83,6 +92,7 @@ impl<'a> Users<'a> {
                 ))
                 .execute(conn)
                 .await?;
+            record!(conn, draft, user.id, None, now);
             Ok(user)
         })
     }
@@ -125,6 +135,7 @@ impl<'a> Users<'a> {
     /// `NotFound`, `EtagMismatch`, `UserAlreadyExists` when the new email is taken, `Conflict` when another
     /// change came in between, or those of the storage.
     pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
+        let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             let row: Option<UserRow> =
                 users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
@@ -156,7 +167,11 @@ impl<'a> Users<'a> {
                     ))
                     .execute(conn)
                     .await?;
-            if changed == 0 { Err(Error::Conflict) } else { Ok(next) }
+            if changed == 0 {
+                return Err(Error::Conflict);
+            }
+            record!(conn, draft, id, None, now);
+            Ok(next)
         })
     }
 }
@@ -165,7 +180,7 @@ impl<'a> Users<'a> {
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = users)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
-struct UserRow {
+pub(super) struct UserRow {
     id: Id,
     email: String,
     display_name: String,

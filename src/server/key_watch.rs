@@ -1,0 +1,58 @@
+//! Reads the signing keys again when their file changes, and on SIGHUP.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{KeyRing, Tokens};
+
+/// How often the file is looked at: read, as a file that is a mounted secret changes by a link that moves.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks at the file until the shutdown. What cannot be read changes nothing: the keys of before stay.
+pub async fn watch(file: PathBuf, tokens: Arc<Tokens>, shutdown: CancellationToken) {
+    let mut hangups = signal(SignalKind::hangup()).ok();
+    let mut seen = fingerprint(&file).await;
+    loop {
+        let asked = async {
+            match &mut hangups {
+                Some(hangups) => hangups.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let told = tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = asked => true,
+            () = tokio::time::sleep(INTERVAL) => false,
+        };
+        let found = fingerprint(&file).await;
+        if found == seen && !told {
+            continue;
+        }
+        seen = found;
+        reload(&file, &tokens).await;
+    }
+}
+
+/// Reads the file and takes its keys, if they are any.
+pub async fn reload(file: &std::path::Path, tokens: &Tokens) {
+    let path = file.to_owned();
+    match tokio::task::spawn_blocking(move || KeyRing::load(&path)).await {
+        Ok(Ok(ring)) => {
+            tracing::info!(keys = ?ring, "read the signing keys again");
+            tokens.replace_ring(ring);
+        }
+        Ok(Err(cause)) => tracing::error!(%cause, "the signing keys cannot be read; those of before stay"),
+        Err(stopped) => tracing::error!(cause = %stopped, "reading the signing keys stopped"),
+    }
+}
+
+async fn fingerprint(file: &std::path::Path) -> Option<Vec<u8>> {
+    let path = file.to_owned();
+    let text = tokio::task::spawn_blocking(move || std::fs::read(path)).await.ok()?.ok()?;
+    Some(digest(&SHA256, &text).as_ref().to_vec())
+}

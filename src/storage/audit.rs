@@ -1,0 +1,169 @@
+//! The audit trail: written in the transaction of what it tells of, read page by page, swept when it is old.
+
+use diesel::{ExpressionMethods as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _};
+use diesel_async::RunQueryDsl as _;
+
+use super::pool::{Pool, with_conn, with_write};
+use super::schema::audit_events;
+use super::types::{Id, Moment};
+use crate::domain::{
+    AuditEvent, AuditEventId, AuditEventType, AuditTarget, Error, PageSize, Result, Timestamp, Trace, UserId,
+};
+
+/// Events that one step of the sweep removes at most.
+const SWEEP_MAX: i64 = 1000;
+
+/// Records an event, if there is one to record: `record!(conn, draft, user, target, now)` inside `with_write!`.
+macro_rules! record {
+    ($conn:ident, $draft:expr, $user:expr, $target:expr, $now:expr) => {
+        if let Some(draft) = &$draft {
+            let row = $crate::storage::audit::row(draft, $user, $target, $now);
+            diesel::insert_into($crate::storage::schema::audit_events::table)
+                .values(row)
+                .execute($conn)
+                .await?;
+        }
+    };
+}
+pub(super) use record;
+
+/// The values of a new row.
+#[derive(Debug, diesel::Insertable)]
+#[diesel(table_name = audit_events)]
+#[diesel(treat_none_as_default_value = false)]
+pub(super) struct NewRow {
+    user_id: Id,
+    id: Id,
+    kind: i16,
+    actor_id: Option<Id>,
+    session_id: Option<Id>,
+    api_key_id: Option<Id>,
+    peer: String,
+    request_id: String,
+    create_time: Moment,
+}
+
+pub(super) fn row(
+    draft: &crate::domain::Draft,
+    user: UserId,
+    target: Option<AuditTarget>,
+    now: Timestamp,
+) -> NewRow {
+    let (session_id, api_key_id) = match target {
+        Some(AuditTarget::Session(id)) => (Some(id.into()), None),
+        Some(AuditTarget::ApiKey(id)) => (None, Some(id.into())),
+        None => (None, None),
+    };
+    NewRow {
+        user_id: user.into(),
+        id: AuditEventId::generate().into(),
+        kind: draft.kind.code(),
+        actor_id: draft.trace.actor.map(Id::from),
+        session_id,
+        api_key_id,
+        peer: draft.trace.peer.clone(),
+        request_id: draft.trace.request_id.clone(),
+        create_time: now.into(),
+    }
+}
+
+/// The recorded events.
+#[derive(Debug)]
+pub struct AuditEvents<'a> {
+    pool: &'a Pool,
+}
+
+impl<'a> AuditEvents<'a> {
+    pub(super) const fn new(pool: &'a Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The events of one account, newest first, from after `after` on; and whether there are more.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn list(
+        &self,
+        user: UserId,
+        after: Option<AuditEventId>,
+        page_size: PageSize,
+    ) -> Result<(Vec<AuditEvent>, bool)> {
+        let wanted = page_size.get();
+        let limit = i64::try_from(wanted + 1).unwrap_or(i64::MAX);
+        // The largest id there can be stands for the beginning, so that there is one statement.
+        let before = after.map_or(Id(uuid::Uuid::max()), Id::from);
+        let rows: Vec<EventRow> = with_conn!(self.pool, |conn| {
+            audit_events::table
+                .filter(audit_events::user_id.eq(Id::from(user)))
+                .filter(audit_events::id.lt(before))
+                .order(audit_events::id.desc())
+                .limit(limit)
+                .select(EventRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        let more = rows.len() > wanted;
+        let events: Result<Vec<AuditEvent>> =
+            rows.into_iter().take(wanted).map(AuditEvent::try_from).collect();
+        Ok((events?, more))
+    }
+
+    /// Removes events from before `cutoff`, a bounded number at a time; answers how many. Several replicas may do
+    /// this at once.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
+        with_write!(self.pool, async move |conn| {
+            let old = audit_events::table
+                .filter(audit_events::create_time.lt(Moment::from(cutoff)))
+                .order(audit_events::create_time)
+                .select((audit_events::user_id, audit_events::id))
+                .limit(SWEEP_MAX)
+                .load::<(Id, Id)>(conn)
+                .await?;
+            for key in &old {
+                diesel::delete(audit_events::table.find(*key)).execute(conn).await?;
+            }
+            Ok::<usize, Error>(old.len())
+        })
+    }
+}
+
+/// An event as it is read.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_events)]
+#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
+struct EventRow {
+    user_id: Id,
+    id: Id,
+    kind: i16,
+    actor_id: Option<Id>,
+    session_id: Option<Id>,
+    api_key_id: Option<Id>,
+    peer: String,
+    request_id: String,
+    create_time: Moment,
+}
+
+impl TryFrom<EventRow> for AuditEvent {
+    type Error = Error;
+
+    fn try_from(row: EventRow) -> Result<Self> {
+        let session = row.session_id.map(|id| AuditTarget::Session(id.into()));
+        let api_key = row.api_key_id.map(|id| AuditTarget::ApiKey(id.into()));
+        Ok(Self {
+            id: row.id.into(),
+            user: row.user_id.into(),
+            kind: AuditEventType::from_code(row.kind)
+                .ok_or_else(|| Error::Internal("a stored event has an unknown type".into()))?,
+            target: session.or(api_key),
+            trace: Trace {
+                actor: row.actor_id.map(UserId::from),
+                peer: row.peer,
+                request_id: row.request_id,
+            },
+            create_time: row.create_time.try_into()?,
+        })
+    }
+}

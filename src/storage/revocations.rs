@@ -1,0 +1,122 @@
+//! What has been taken back lately: one row for each session, key or user, written in the transaction that takes it
+//! back, read by every replica each second.
+
+use diesel::{ExpressionMethods as _, QueryDsl as _};
+use diesel_async::RunQueryDsl as _;
+use uuid::Uuid;
+
+use super::pool::{Pool, with_conn, with_write};
+use super::schema::revocations;
+use super::types::{Id, Moment};
+use crate::domain::{Result, Timestamp};
+
+/// Notes that a session, a key or a user is revoked, or no longer is: `revoke!(conn, user, subject, revoked, now)`
+/// inside `with_write!`.
+macro_rules! revoke {
+    ($conn:ident, $user:expr, $subject:expr, $revoked:expr, $now:expr) => {{
+        use $crate::storage::schema::revocations;
+        diesel::insert_into(revocations::table)
+            .values((
+                revocations::user_id.eq($crate::storage::types::Id::from($user)),
+                revocations::subject_id.eq($subject),
+                revocations::revoked.eq($revoked),
+                revocations::time.eq($crate::storage::types::Moment::from($now)),
+            ))
+            .on_conflict((revocations::user_id, revocations::subject_id))
+            .do_update()
+            .set((
+                revocations::revoked.eq($revoked),
+                revocations::time.eq($crate::storage::types::Moment::from($now)),
+            ))
+            .execute($conn)
+            .await?;
+    }};
+}
+pub(super) use revoke;
+
+/// Ends the live sessions of a user, but for one: `end_sessions!(conn, user, except, now)` inside `with_write!`.
+macro_rules! end_sessions {
+    ($conn:ident, $user:expr, $except:expr, $now:expr) => {{
+        use diesel::IntoSql as _;
+        use $crate::storage::schema::{revocations, sessions};
+        use $crate::storage::types::{DbTimestamp, Id, Moment};
+        let now = Moment::from($now);
+        // No session has the nil id.
+        let except = $except.map_or(Id(uuid::Uuid::nil()), Id::from);
+        let live = sessions::table
+            .filter(sessions::user_id.eq(Id::from($user)))
+            .filter(sessions::id.ne(except))
+            .filter(sessions::revoke_time.is_null());
+        diesel::insert_into(revocations::table)
+            .values(live.select((
+                sessions::user_id,
+                sessions::id,
+                true.into_sql::<diesel::sql_types::Bool>(),
+                now.into_sql::<DbTimestamp>(),
+            )))
+            .into_columns((
+                revocations::user_id,
+                revocations::subject_id,
+                revocations::revoked,
+                revocations::time,
+            ))
+            .execute($conn)
+            .await?;
+        diesel::update(live).set(sessions::revoke_time.eq(Some(now))).execute($conn).await?;
+    }};
+}
+pub(super) use end_sessions;
+
+/// One thing that was taken back, or given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// The session, the API key, or the user as a whole.
+    pub subject: Uuid,
+    /// False when it was given back.
+    pub revoked: bool,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// The revocations.
+#[derive(Debug)]
+pub struct Revocations<'a> {
+    pool: &'a Pool,
+}
+
+impl<'a> Revocations<'a> {
+    pub(super) const fn new(pool: &'a Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Those from `start` on, oldest first.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn since(&self, start: Timestamp) -> Result<Vec<Revocation>> {
+        let rows: Vec<(Id, bool, Moment)> = with_conn!(self.pool, |conn| {
+            revocations::table
+                .filter(revocations::time.ge(Moment::from(start)))
+                .order(revocations::time)
+                .select((revocations::subject_id, revocations::revoked, revocations::time))
+                .load(conn)
+                .await
+        })?;
+        rows.into_iter()
+            .map(|(subject, revoked, time)| {
+                Ok(Revocation { subject: subject.0, revoked, time: time.try_into()? })
+            })
+            .collect()
+    }
+
+    /// Removes those from before `cutoff`; answers how many. Several replicas may do this at once.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
+        with_write!(self.pool, async move |conn| {
+            let old = revocations::table.filter(revocations::time.lt(Moment::from(cutoff)));
+            Ok::<usize, Error>(diesel::delete(old).execute(conn).await?)
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! What happens to accounts beyond their fields: listed, disabled, enabled, given another password, deleted.
+
+use diesel::{
+    EscapeExpressionMethods as _, ExpressionMethods as _, JoinOnDsl as _, OptionalExtension as _,
+    QueryDsl as _, SelectableHelper as _, TextExpressionMethods as _,
+};
+use diesel_async::RunQueryDsl as _;
+
+use super::audit::record;
+use super::found;
+use super::pool::{with_conn, with_write};
+use super::revocations::{end_sessions, revoke};
+use super::schema::{emails, guards, identities, requests, task_changes, tasks, users};
+use super::types::{Id, Moment};
+use super::users::{Account, UserRow, Users};
+use crate::domain::{
+    EmailFilter, Error, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
+};
+
+/// Rows that one step of a deletion removes, so that no statement runs into its time limit.
+const DELETE_STEP: i64 = 5_000;
+
+/// Fails for the last administrator who is not disabled. The row that is locked first makes everybody wait who would
+/// take away another one, so that two cannot each rely on the other.
+macro_rules! keep_an_admin {
+    ($conn:ident, $user:expr) => {
+        if $user.role == Role::Admin && $user.disable_time.is_none() {
+            diesel::update(guards::table.find("admins"))
+                .set(guards::version.eq(guards::version + 1))
+                .execute($conn)
+                .await?;
+            let others: i64 = users::table
+                .filter(users::role.eq(Role::Admin.code()))
+                .filter(users::disable_time.is_null())
+                .filter(users::id.ne(Id::from($user.id)))
+                .count()
+                .get_result($conn)
+                .await?;
+            if others == 0 {
+                return Err(Error::LastAdmin);
+            }
+        }
+    };
+}
+
+macro_rules! read {
+    ($conn:ident, $id:expr) => {{
+        let row: Option<UserRow> =
+            users::table.find(Id::from($id)).select(UserRow::as_select()).first($conn).await.optional()?;
+        let user: User = found(row, Error::NotFound(Resource::User))?.try_into()?;
+        user
+    }};
+}
+
+impl Users<'_> {
+    /// The accounts, oldest first, from after `after` on; and whether there are more.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn list(
+        &self,
+        filter: &EmailFilter,
+        after: Option<UserId>,
+        page_size: PageSize,
+    ) -> Result<(Vec<User>, bool)> {
+        let wanted = page_size.get();
+        let limit = i64::try_from(wanted + 1).unwrap_or(i64::MAX);
+        let after = after.map_or(Id(uuid::Uuid::nil()), Id::from);
+        let pattern = match filter {
+            EmailFilter::Any => "%".to_owned(),
+            EmailFilter::Is(key) => like(key),
+            EmailFilter::Contains(part) => format!("%{}%", like(part)),
+        };
+        let rows: Vec<UserRow> = with_conn!(self.pool, |conn| {
+            users::table
+                .inner_join(emails::table.on(emails::user_id.eq(users::id)))
+                .filter(users::id.gt(after))
+                .filter(emails::email_key.like(&pattern).escape('\\'))
+                .order(users::id)
+                .limit(limit)
+                .select(UserRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        let more = rows.len() > wanted;
+        let users: Result<Vec<User>> = rows.into_iter().take(wanted).map(User::try_from).collect();
+        Ok((users?, more))
+    }
+
+    /// The account and the hash of its password.
+    ///
+    /// # Errors
+    /// `NotFound`, or those of the storage.
+    pub async fn find_account(&self, id: UserId) -> Result<Account> {
+        let row: Option<(UserRow, Option<String>)> = with_conn!(self.pool, |conn| {
+            users::table
+                .find(Id::from(id))
+                .select((UserRow::as_select(), users::password_hash))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        let (row, password_hash) = found(row, Error::NotFound(Resource::User))?;
+        Ok(Account { user: row.try_into()?, password_hash })
+    }
+
+    /// Disables an account and ends all its sessions. One that is disabled stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
+    pub async fn disable(&self, id: UserId, now: Timestamp) -> Result<User> {
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            let mut user: User = read!(conn, id);
+            if user.disable_time.is_some() {
+                return Ok(user);
+            }
+            keep_an_admin!(conn, user);
+            let current = users::table.find(Id::from(id)).filter(users::version.eq(user.version));
+            user.disable_time = Some(now);
+            user.update_time = now.max(user.update_time);
+            user.version += 1;
+            let changed = diesel::update(current)
+                .set((
+                    users::disable_time.eq(Some(Moment::from(now))),
+                    users::update_time.eq(Moment::from(user.update_time)),
+                    users::version.eq(user.version),
+                ))
+                .execute(conn)
+                .await?;
+            if changed == 0 {
+                return Err(Error::Conflict);
+            }
+            end_sessions!(conn, id, None::<SessionId>, now);
+            revoke!(conn, id, Id::from(id), true, now);
+            record!(conn, draft, id, None, now);
+            Ok(user)
+        })
+    }
+
+    /// Enables an account. Its sessions stay ended. One that is not disabled stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when another change came in between, or those of the storage.
+    pub async fn enable(&self, id: UserId, now: Timestamp) -> Result<User> {
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            let mut user: User = read!(conn, id);
+            if user.disable_time.is_none() {
+                return Ok(user);
+            }
+            let current = users::table.find(Id::from(id)).filter(users::version.eq(user.version));
+            user.disable_time = None;
+            user.update_time = now.max(user.update_time);
+            user.version += 1;
+            let changed = diesel::update(current)
+                .set((
+                    users::disable_time.eq(None::<Moment>),
+                    users::update_time.eq(Moment::from(user.update_time)),
+                    users::version.eq(user.version),
+                ))
+                .execute(conn)
+                .await?;
+            if changed == 0 {
+                return Err(Error::Conflict);
+            }
+            revoke!(conn, id, Id::from(id), false, now);
+            record!(conn, draft, id, None, now);
+            Ok(user)
+        })
+    }
+
+    /// Replaces the password, if `old_hash` is still its hash, and ends all sessions but one.
+    ///
+    /// # Errors
+    /// `Conflict` when the password was changed or the account disabled meanwhile, or those of the storage.
+    pub async fn change_password(
+        &self,
+        id: UserId,
+        old_hash: String,
+        new_hash: String,
+        keep: Option<SessionId>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            let verified = users::table
+                .find(Id::from(id))
+                .filter(users::password_hash.eq(Some(&old_hash)))
+                .filter(users::disable_time.is_null());
+            let changed = diesel::update(verified)
+                .set((
+                    users::password_hash.eq(Some(&new_hash)),
+                    users::update_time.eq(Moment::from(now)),
+                    users::version.eq(users::version + 1),
+                ))
+                .execute(conn)
+                .await?;
+            if changed == 0 {
+                return Err(Error::Conflict);
+            }
+            end_sessions!(conn, id, keep, now);
+            record!(conn, draft, id, None, now);
+            Ok(())
+        })
+    }
+
+    /// Deletes an account for good, with all that belongs to it; what stays is the audit trail and the revocation.
+    ///
+    /// The first step takes the account away from its user; the rows go in bounded steps after it, and the account
+    /// last. A deletion that stops in the middle leaves a disabled account, and is taken up by the next call.
+    ///
+    /// # Errors
+    /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
+    pub async fn delete(&self, id: UserId, now: Timestamp) -> Result<()> {
+        let silent = Users { pool: self.pool, draft: None };
+        silent.disable(id, now).await?;
+        while self.delete_step(id).await? {}
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            diesel::delete(emails::table.filter(emails::user_id.eq(Id::from(id)))).execute(conn).await?;
+            diesel::delete(identities::table.filter(identities::user_id.eq(Id::from(id))))
+                .execute(conn)
+                .await?;
+            diesel::delete(requests::table.filter(requests::user_id.eq(Id::from(id)))).execute(conn).await?;
+            // Sessions, keys and whatever is left below go with it.
+            let removed = diesel::delete(users::table.find(Id::from(id))).execute(conn).await?;
+            if removed == 0 {
+                return Err(Error::NotFound(Resource::User));
+            }
+            revoke!(conn, id, Id::from(id), true, now);
+            record!(conn, draft, id, None, now);
+            Ok(())
+        })
+    }
+
+    /// Removes some of the changes and tasks; answers whether there are more.
+    async fn delete_step(&self, id: UserId) -> Result<bool> {
+        with_write!(self.pool, async move |conn| {
+            let first: Option<i64> = task_changes::table
+                .filter(task_changes::user_id.eq(Id::from(id)))
+                .order(task_changes::revision)
+                .select(task_changes::revision)
+                .first(conn)
+                .await
+                .optional()?;
+            if let Some(first) = first {
+                let some = task_changes::table
+                    .filter(task_changes::user_id.eq(Id::from(id)))
+                    .filter(task_changes::revision.lt(first.saturating_add(DELETE_STEP)));
+                diesel::delete(some).execute(conn).await?;
+                return Ok(true);
+            }
+            let last: Option<Id> = tasks::table
+                .filter(tasks::user_id.eq(Id::from(id)))
+                .order(tasks::task_id)
+                .offset(DELETE_STEP - 1)
+                .select(tasks::task_id)
+                .first(conn)
+                .await
+                .optional()?;
+            let Some(last) = last else {
+                return Ok::<bool, Error>(false);
+            };
+            let some = tasks::table.filter(tasks::user_id.eq(Id::from(id))).filter(tasks::task_id.le(last));
+            diesel::delete(some).execute(conn).await?;
+            Ok(true)
+        })
+    }
+}
+
+/// A text as it stands for itself in a pattern.
+fn like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
