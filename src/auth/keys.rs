@@ -1,8 +1,8 @@
 //! Signing keys: Ed25519, kept as PKCS#8 in PEM files that only the owner may read.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -140,6 +140,10 @@ impl SigningKey {
     /// # Errors
     /// As `load` and `create`.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            let failed = |source| KeyError::File { path: path.display().to_string(), source };
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        }
         match Self::create(path) {
             Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
             created => created?,

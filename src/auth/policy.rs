@@ -53,7 +53,6 @@ pub const POLICY: &[(&str, Access)] = &[
     ("/taskwire.v1.UserService/RevokeApiKey", Access::User),
     ("/taskwire.v1.UserService/ListAuditEvents", Access::User),
     ("/grpc.health.v1.Health/Check", Access::Anyone),
-    ("/grpc.health.v1.Health/List", Access::Anyone),
     ("/grpc.health.v1.Health/Watch", Access::Anyone),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Anyone),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Anyone),

@@ -123,9 +123,11 @@ impl Storage {
                 };
                 target.prepare().map_err(|error| refused(&error))?;
                 let connection = target.connect(sqlite::Role::Writer, self.pool.limits).await;
-                connection
-                    .map(|connection| Connection::Sqlite(Box::new(connection)))
-                    .map_err(|error| refused(&error))
+                let connection = connection.map(|connection| Connection::Sqlite(Box::new(connection)));
+                connection.map_err(|error| match refused(&error) {
+                    OpenError::Refused(text) if text.contains(sqlite::LOCKED) => OpenError::Away(text),
+                    refused => refused,
+                })
             }
         }
     }

@@ -8,10 +8,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use diesel::SqliteConnection;
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 
 use super::{postgres, sqlite};
 use crate::domain::{Error, Result};
@@ -165,6 +165,19 @@ where
     })
 }
 
+/// What a statement outside a transaction answered. A connection that was lost meanwhile is marked, so that the pool
+/// drops it: the driver itself may notice the closed socket only after the pool has handed it out again.
+pub(super) fn answered<C: AsyncConnection, T>(
+    connection: &mut C,
+    result: diesel::QueryResult<T>,
+) -> Result<T> {
+    let result = result.map_err(Error::from);
+    if matches!(result, Err(Error::StorageUnavailable(_))) {
+        C::TransactionManager::transaction_manager_status_mut(connection).set_in_error();
+    }
+    result
+}
+
 /// Runs reading statements on a pooled connection of whichever engine is there.
 ///
 /// `with_conn!(pool, |conn| { … })`: the body awaits what it runs on `conn` and answers a
@@ -172,24 +185,26 @@ where
 /// dead the body runs once more on another one.
 macro_rules! with_conn {
     ($pool:expr, |$conn:ident| $body:block) => {{
-        use $crate::storage::pool::{Engine, checkout};
+        use $crate::storage::pool::{Engine, answered, checkout};
         let pool: &$crate::storage::pool::Pool = $pool;
         pool.bounded(async {
             let mut tried = false;
             loop {
-                let result: diesel::QueryResult<_> = match &pool.engine {
+                let result = match &pool.engine {
                     Engine::Postgres(connections) => {
                         let mut guard = checkout(connections).await?;
                         let $conn = &mut *guard;
-                        async { $body }.await
+                        let result = async { $body }.await;
+                        answered(&mut *guard, result)
                     }
                     Engine::Sqlite { readers, .. } => {
                         let mut guard = checkout(readers).await?;
                         let $conn = &mut *guard;
-                        async { $body }.await
+                        let result = async { $body }.await;
+                        answered(&mut *guard, result)
                     }
                 };
-                match result.map_err($crate::domain::Error::from) {
+                match result {
                     Err($crate::domain::Error::StorageUnavailable(_)) if !tried => tried = true,
                     result => break result,
                 }

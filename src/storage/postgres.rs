@@ -41,6 +41,14 @@ impl Target {
     /// What is wrong with it, without repeating it: it may hold a password.
     pub(super) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
         let mut parsed = url::Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
+        // The driver looks for the end of the password beyond these signs; the URL standard, and with it whatever
+        // masks the password, does not.
+        let behind_host = [Some(parsed.path()), parsed.query(), parsed.fragment()];
+        if behind_host.into_iter().flatten().any(|part| part.contains('@')) {
+            return Err(
+                "has an @ behind the host; in a user or a password, / ? # @ are %2F %3F %23 %40".into()
+            );
+        }
         let tls = TlsSettings::take_from(&mut parsed)?;
         let mut config: tokio_postgres::Config =
             parsed.as_str().parse().map_err(|error| format!("is not understood: {}", root_cause(&error)))?;

@@ -4,14 +4,19 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::{ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
+use tokio::time::{Instant, sleep};
 
 use super::Limits;
 use super::pool::SqliteConn;
+
+/// What SQLite says while another process holds the file.
+pub(super) const LOCKED: &str = "database is locked";
 
 /// The file.
 #[derive(Debug, Clone)]
@@ -81,11 +86,17 @@ pub(super) fn manager_config(role: Role, limits: Limits) -> ManagerConfig<Sqlite
 
 async fn establish(path: &str, role: Role, limits: Limits) -> ConnectionResult<SqliteConn> {
     let mut connection = SqliteConn::establish(path).await?;
-    connection
-        .batch_execute(&pragmas(role, limits))
-        .await
-        .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    Ok(connection)
+    let deadline = Instant::now() + limits.lock_timeout;
+    loop {
+        match connection.batch_execute(&pragmas(role, limits)).await {
+            Ok(()) => return Ok(connection),
+            // Of two who turn a new file to write-ahead logging at once, one is told so without the busy timeout.
+            Err(error) if error.to_string().contains(LOCKED) && Instant::now() < deadline => {
+                sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => return Err(ConnectionError::BadConnection(error.to_string())),
+        }
+    }
 }
 
 /// `synchronous=FULL`: in WAL mode anything less loses acknowledged commits when the power goes.
