@@ -1,0 +1,40 @@
+//! The program as people and machines run it: started, stopped, misconfigured, without its database.
+
+mod cluster;
+mod commands;
+mod databases;
+mod keys;
+mod logs;
+mod outages;
+mod settings;
+mod start;
+mod stop;
+
+use taskwire::pb::{CreateUserRequest, LoginRequest, TokenPair, User};
+use tonic::Request;
+
+use crate::support::process::Service;
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "canary-correct-horse";
+
+/// Registers an account and logs in.
+async fn log_in(service: &Service) -> TokenPair {
+    let user = User { email: EMAIL.into(), ..User::default() };
+    let create = CreateUserRequest { user: Some(user), password: PASSWORD.into() };
+    service.users().await.create_user(create).await.unwrap();
+    log_in_again(service).await
+}
+
+async fn log_in_again(service: &Service) -> TokenPair {
+    let login = LoginRequest { email: EMAIL.into(), password: PASSWORD.into(), device: "test".into() };
+    service.users().await.login(login).await.unwrap().into_inner()
+}
+
+/// A request that carries an access token.
+fn authorised<T>(message: T, pair: &TokenPair) -> Request<T> {
+    let mut request = Request::new(message);
+    let bearer = format!("Bearer {}", pair.access_token);
+    request.metadata_mut().insert("authorization", bearer.parse().unwrap());
+    request
+}

@@ -1,0 +1,304 @@
+//! Every text that a request can hold, and what the same bad input in each of them is answered.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FieldMask, FileDescriptorSet};
+use taskwire::pb;
+
+use super::{Session, alone, listing, titled};
+use crate::support::both_engines;
+use crate::support::database::TestDatabase;
+use crate::support::refusal::Answer;
+use crate::support::server::{PASSWORD, TestServer, answer};
+
+both_engines!(control_characters_are_refused_in_every_field, a_megabyte_is_refused_in_every_field,);
+
+/// One text of one request.
+pub(super) struct Field {
+    /// The request's message and the path in it.
+    pub(super) message: &'static str,
+    pub(super) path: &'static str,
+    /// What a wrong one is answered; with the path as the violated field where the reason has fields.
+    pub(super) reason: &'static str,
+    /// Whether the answer names the field.
+    pub(super) named: bool,
+    /// What it looks like when it is right, with `{}` where a character can be put in.
+    pub(super) sample: &'static str,
+}
+
+const fn field(
+    message: &'static str,
+    path: &'static str,
+    reason: &'static str,
+    sample: &'static str,
+) -> Field {
+    Field { message, path, reason, named: true, sample }
+}
+
+/// A field about which the answer says no more than that it is not the right one.
+const fn secret(
+    message: &'static str,
+    path: &'static str,
+    reason: &'static str,
+    sample: &'static str,
+) -> Field {
+    Field { named: false, ..field(message, path, reason, sample) }
+}
+
+const INVALID: &str = "FIELD_INVALID";
+const MASK: &str = "FIELD_MASK_INVALID";
+const ETAG: &str = "ETAG_MISMATCH";
+const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
+
+/// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
+pub(super) const FIELDS: [Field; 34] = [
+    field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
+    field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
+    field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
+    field("CreateTaskRequest", "task.description", INVALID, "two {}litres"),
+    field("CreateTaskRequest", "task.labels", INVALID, "ho{}me"),
+    field("GetTaskRequest", "name", INVALID, TASK),
+    field("ListTasksRequest", "parent", INVALID, "users/{}me"),
+    field("ListTasksRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
+    field("ListTasksRequest", "filter", "FILTER_INVALID", "\"mi{}lk\""),
+    field("ListTasksRequest", "order_by", "ORDER_BY_INVALID", "ti{}tle"),
+    field("UpdateTaskRequest", "task.name", INVALID, TASK),
+    field("UpdateTaskRequest", "task.title", INVALID, "Buy {}milk"),
+    field("UpdateTaskRequest", "task.description", INVALID, "two {}litres"),
+    field("UpdateTaskRequest", "task.labels", INVALID, "ho{}me"),
+    secret("UpdateTaskRequest", "task.etag", ETAG, "000{}1"),
+    field("UpdateTaskRequest", "update_mask", MASK, "ti{}tle"),
+    field("DeleteTaskRequest", "name", INVALID, TASK),
+    secret("DeleteTaskRequest", "etag", ETAG, "000{}1"),
+    field("UndeleteTaskRequest", "name", INVALID, TASK),
+    field("CreateUserRequest", "user.email", INVALID, "bo{}b@example.com"),
+    field("CreateUserRequest", "user.display_name", INVALID, "Bo{}b"),
+    field("CreateUserRequest", "password", INVALID, "correct {}horse battery staple"),
+    field("GetUserRequest", "name", INVALID, "users/{}me"),
+    field("UpdateUserRequest", "user.name", INVALID, "users/{}me"),
+    field("UpdateUserRequest", "user.email", INVALID, "bo{}b@example.com"),
+    field("UpdateUserRequest", "user.display_name", INVALID, "Bo{}b"),
+    secret("UpdateUserRequest", "user.etag", ETAG, "000{}1"),
+    field("UpdateUserRequest", "update_mask", MASK, "em{}ail"),
+    secret("LoginRequest", "email", "CREDENTIALS_INVALID", "ada{}@example.com"),
+    secret("LoginRequest", "password", "CREDENTIALS_INVALID", "correct horse {}battery staple"),
+    field("LoginRequest", "device", INVALID, "lap{}top"),
+    secret("RefreshSessionRequest", "refresh_token", "REFRESH_TOKEN_INVALID", "twr_{}AQID"),
+    // Ignored where a task or a user is created; what they hold does not matter.
+    field("CreateTaskRequest", "task.name", "", "x{}"),
+    field("CreateUserRequest", "user.name", "", "x{}"),
+];
+
+impl Field {
+    /// The sample with this put in.
+    pub(super) fn with(&self, inserted: &str) -> String {
+        self.sample.replace("{}", inserted)
+    }
+
+    /// Sends a request in which only this field is not as it should be.
+    pub(super) async fn send(
+        &self,
+        server: &TestServer,
+        session: &Session,
+        task: &pb::Task,
+        text: String,
+    ) -> Answer<()> {
+        match self.message {
+            "CreateUserRequest" | "LoginRequest" | "RefreshSessionRequest" => {
+                self.send_anonymously(server, text).await
+            }
+            "GetUserRequest" => session.account(&text).await.map(drop),
+            "UpdateUserRequest" => self.send_user_update(session, text).await,
+            _ => self.send_about_tasks(session, task, text).await,
+        }
+    }
+
+    async fn send_about_tasks(&self, session: &Session, task: &pb::Task, text: String) -> Answer<()> {
+        let mut update = pb::Task { name: task.name.clone(), ..titled("new") };
+        let mut creation = pb::CreateTaskRequest {
+            parent: "users/me".to_owned(),
+            task: Some(titled("new")),
+            ..pb::CreateTaskRequest::default()
+        };
+        let mut list = listing();
+        let mut given = titled("new");
+        match (self.message, self.path) {
+            ("GetTaskRequest", _) => return session.get(&text).await.map(drop),
+            ("UndeleteTaskRequest", _) => return session.undelete(&text).await.map(drop),
+            ("DeleteTaskRequest", "name") => return session.delete(&text).await.map(drop),
+            ("DeleteTaskRequest", _) => return session.delete_with(&task.name, &text, false).await.map(drop),
+            ("UpdateTaskRequest", "update_mask") => {
+                let update_mask = Some(FieldMask { paths: vec![text] });
+                return session.update_masked(update, update_mask).await.map(drop);
+            }
+            ("ListTasksRequest", "parent") => list.parent = text,
+            ("ListTasksRequest", "page_token") => list.page_token = text,
+            ("ListTasksRequest", "filter") => list.filter = text,
+            ("ListTasksRequest", _) => list.order_by = text,
+            ("CreateTaskRequest", "parent") => creation.parent = text,
+            ("CreateTaskRequest", "task_id") => creation.task_id = text,
+            ("UpdateTaskRequest", "task.name") => update.name = text,
+            ("UpdateTaskRequest", "task.etag") => update.etag = text,
+            (_, "task.name") => given.name = text,
+            (_, "task.title") => given.title = text,
+            (_, "task.description") => given.description = Some(text),
+            (_, "task.labels") => given.labels = vec![text],
+            other => panic!("unknown field {other:?}"),
+        }
+        match self.message {
+            "ListTasksRequest" => session.list(list).await.map(drop),
+            "CreateTaskRequest" => {
+                if self.path.starts_with("task.") {
+                    creation.task = Some(given);
+                }
+                answer(session.tasks().create_task(creation).await).map(drop)
+            }
+            _ => {
+                update.title = given.title;
+                update.description = given.description;
+                update.labels = given.labels;
+                session.update(update, &[]).await.map(drop)
+            }
+        }
+    }
+
+    async fn send_user_update(&self, session: &Session, text: String) -> Answer<()> {
+        let mut user = pb::User { name: session.user.clone(), ..pb::User::default() };
+        match self.path {
+            "user.name" => user.name = text,
+            "user.email" => user.email = text,
+            "user.display_name" => user.display_name = text,
+            "user.etag" => user.etag = text,
+            _ => return session.update_account(user, &[&text]).await.map(drop),
+        }
+        session.update_account(user, &[]).await.map(drop)
+    }
+
+    async fn send_anonymously(&self, server: &TestServer, text: String) -> Answer<()> {
+        let mut client = server.anonymous();
+        let mut user = pb::User { email: "new@example.com".to_owned(), ..pb::User::default() };
+        let mut password = PASSWORD.to_owned();
+        let mut login = pb::LoginRequest {
+            email: "ada@example.com".to_owned(),
+            password: PASSWORD.to_owned(),
+            ..pb::LoginRequest::default()
+        };
+        match (self.message, self.path) {
+            ("RefreshSessionRequest", _) => return server.refresh(&text).await.map(drop),
+            ("LoginRequest", "email") => login.email = text,
+            ("LoginRequest", "password") => login.password = text,
+            ("LoginRequest", _) => login.device = text,
+            (_, "user.email") => user.email = text,
+            (_, "user.name") => user.name = text,
+            (_, "user.display_name") => user.display_name = text,
+            _ => password = text,
+        }
+        if self.message == "LoginRequest" {
+            return answer(client.login(login).await).map(drop);
+        }
+        let request =
+            pb::CreateUserRequest { user: Some(user), password, ..pb::CreateUserRequest::default() };
+        answer(client.create_user(request).await).map(drop)
+    }
+
+    /// Checks that this was refused as the table says.
+    fn check(&self, answered: Answer<()>, what: &str) {
+        let (message, path) = (self.message, self.path);
+        let refusal = answered.expect_err(&format!("{message}.{path} takes {what}"));
+        assert_eq!(refusal.reason, self.reason, "{message}.{path} with {what}: {refusal:?}");
+        let fields: &[&str] = if self.named { &[path] } else { &[] };
+        assert_eq!(refusal.fields(), fields, "{message}.{path} with {what}: {refusal:?}");
+    }
+}
+
+/// The Unicode category Cc: C0, delete, C1.
+pub(super) fn controls() -> impl Iterator<Item = char> {
+    ('\0'..='\u{1F}').chain('\u{7F}'..='\u{9F}')
+}
+
+async fn control_characters_are_refused_in_every_field(database: TestDatabase) {
+    let (server, ada) = alone(database).await;
+    let task = ada.create(titled("0")).await.unwrap();
+    for field in FIELDS.iter().filter(|field| !field.reason.is_empty()) {
+        for control in controls() {
+            if field.path == "task.description" && ['\n', '\t'].contains(&control) {
+                continue;
+            }
+            let text = field.with(&control.to_string());
+            let answered = field.send(&server, &ada, &task, text).await;
+            field.check(answered, &format!("{control:?}"));
+        }
+    }
+    assert_eq!(ada.all(listing()).await, [task]);
+    let unchanged = pb::User { revision: 1, ..ada.pair.user.clone().unwrap() };
+    assert_eq!(ada.me().await, unchanged);
+    server.sign_up("new@example.com", PASSWORD).await.expect("somebody was registered");
+}
+
+async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
+    let (server, ada) = alone(database).await;
+    let task = ada.create(titled("0")).await.unwrap();
+    // Below the limit of the message, so that it is the field that is judged.
+    for field in FIELDS.iter().filter(|field| !field.reason.is_empty()) {
+        let text = field.with(&"x".repeat(1_000_000));
+        let answered = field.send(&server, &ada, &task, text).await;
+        field.check(answered, "a million letters");
+    }
+    assert_eq!(ada.all(listing()).await, [task]);
+}
+
+/// The messages whose fields the table holds.
+const MESSAGES: [&str; 12] = [
+    "CreateTaskRequest",
+    "GetTaskRequest",
+    "ListTasksRequest",
+    "UpdateTaskRequest",
+    "DeleteTaskRequest",
+    "UndeleteTaskRequest",
+    "CreateUserRequest",
+    "GetUserRequest",
+    "UpdateUserRequest",
+    "LoginRequest",
+    "RefreshSessionRequest",
+    "LogoutRequest",
+];
+
+fn text_fields(messages: &[DescriptorProto], message: &str, prefix: &str, found: &mut BTreeSet<String>) {
+    let descriptor =
+        messages.iter().find(|one| one.name() == message).unwrap_or_else(|| panic!("no message {message}"));
+    for field in &descriptor.field {
+        let path = format!("{prefix}{}", field.name());
+        match (field.r#type(), field.type_name()) {
+            (Type::String, _) => drop(found.insert(path)),
+            (Type::Message, ".google.protobuf.FieldMask") => drop(found.insert(path)),
+            (Type::Message, name) if name.starts_with(".taskwire.v1.") => {
+                let name = name.trim_start_matches(".taskwire.v1.");
+                text_fields(messages, name, &format!("{path}."), found);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_text_field_is_in_the_table() {
+    let files = FileDescriptorSet::decode(pb::DESCRIPTOR_SET).unwrap().file;
+    let messages: Vec<DescriptorProto> = files
+        .into_iter()
+        .filter(|file| file.package() == "taskwire.v1")
+        .flat_map(|file| file.message_type)
+        .collect();
+    for message in MESSAGES {
+        let mut expected = BTreeSet::new();
+        text_fields(&messages, message, "", &mut expected);
+        // A request id has tests of its own; etags are ignored where something is created.
+        expected.retain(|path| {
+            path != "request_id" && !(message.starts_with("Create") && path.ends_with(".etag"))
+        });
+        let listed = FIELDS.iter().filter(|field| field.message == message);
+        let listed: BTreeSet<String> = listed.map(|field| field.path.to_owned()).collect();
+        assert_eq!(listed, expected, "{message}");
+    }
+}

@@ -1,0 +1,185 @@
+//! Migrations: applied once, by whoever comes first, and compared before anything is served.
+
+use std::path::PathBuf;
+
+use taskwire::storage::{OpenError, SchemaState, Storage};
+use tokio::task::JoinSet;
+
+use super::{Person, at, new_user, task};
+use crate::support::both_engines;
+use crate::support::database::{Engine, Schema, TestDatabase, limits};
+
+both_engines!(empty:
+    fresh_database_is_behind,
+    migrating_applies_everything_once,
+    replicas_migrate_at_once,
+    failed_migration_leaves_nothing_behind,
+    down_and_up_again,
+);
+both_engines!(
+    migrated_database_is_current,
+    migrated_data_survives_another_migrate,
+    newer_database_is_refused,
+    missing_version_is_behind,
+);
+
+/// The migrations of this engine in the source tree, oldest first.
+pub(super) fn sources(engine: Engine) -> Vec<PathBuf> {
+    let name = if engine == Engine::Sqlite { "sqlite" } else { "postgres" };
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("migrations").join(name);
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut sources: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    sources.sort();
+    sources
+}
+
+fn pending(state: &SchemaState) -> usize {
+    state.migrations.iter().filter(|migration| !migration.applied).count()
+}
+
+async fn schema(database: &TestDatabase) -> Vec<String> {
+    let sql = match database.engine {
+        Engine::Sqlite => {
+            "select type || ' ' || name || ' ' || coalesce(sql, '') from sqlite_master \
+             where name not like '\\_\\_diesel%' escape '\\' and tbl_name not like '\\_\\_diesel%' escape '\\' \
+             order by type, name"
+        }
+        Engine::Postgres => {
+            "select table_name || ' ' || column_name || ' ' || data_type || ' ' || is_nullable \
+             from information_schema.columns where table_schema = 'public' and table_name not like '\\_\\_diesel%' \
+             union all select indexdef from pg_indexes where schemaname = 'public' \
+             and tablename not like '\\_\\_diesel%' \
+             union all select conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint \
+             where connamespace = 'public'::regnamespace and conrelid <> '__diesel_schema_migrations'::regclass \
+             order by 1"
+        }
+    };
+    database.query_texts(sql).await
+}
+
+async fn check_usable(storage: &Storage) {
+    let name = format!("{}@example.org", taskwire::domain::UserId::generate());
+    assert!(storage.users().create(new_user(&name), "hash".into(), at(0)).await.is_ok());
+}
+
+async fn fresh_database_is_behind(database: TestDatabase) {
+    let state = database.storage.schema_state().await.unwrap();
+    let count = sources(database.engine).len();
+    assert_eq!((state.migrations.len(), pending(&state)), (count, count));
+    assert!(state.unknown.is_empty());
+    assert_eq!(state.check(), Err(OpenError::SchemaBehind { pending: count }));
+    // Asking changes nothing.
+    assert_eq!(database.storage.schema_state().await, Ok(state));
+}
+
+async fn migrating_applies_everything_once(database: TestDatabase) {
+    let expected: Vec<String> = sources(database.engine)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let before = database.storage.schema_state().await.unwrap();
+    let names: Vec<&String> = before.migrations.iter().map(|migration| &migration.name).collect();
+    assert_eq!(names, expected.iter().collect::<Vec<_>>());
+
+    let applied = database.storage.migrate().await.unwrap();
+    assert_eq!(applied.len(), expected.len());
+    let state = database.storage.schema_state().await.unwrap();
+    assert_eq!(state.check(), Ok(()));
+    assert_eq!(database.storage.migrate().await, Ok(vec![]), "the second time there is nothing to do");
+    assert_eq!(database.storage.schema_state().await, Ok(state));
+    check_usable(&database.storage).await;
+}
+
+async fn replicas_migrate_at_once(database: TestDatabase) {
+    for round in 0..5 {
+        let database = TestDatabase::create(database.engine, Schema::Empty).await.unwrap();
+        let mut racing = JoinSet::new();
+        for _ in 0..4 {
+            let replica = database.open(limits());
+            racing.spawn(async move {
+                let applied = replica.migrate().await;
+                (applied, replica.schema_state().await.map(|state| state.check()))
+            });
+        }
+        let mut count = 0;
+        for (applied, state) in racing.join_all().await {
+            count += applied.unwrap_or_else(|error| panic!("round {round}: {error}")).len();
+            assert_eq!(state, Ok(Ok(())), "whoever has migrated finds a current schema");
+        }
+        assert!(count <= sources(database.engine).len(), "nothing is applied twice");
+        check_usable(&database.storage).await;
+    }
+}
+
+async fn failed_migration_leaves_nothing_behind(database: TestDatabase) {
+    // Something of that name is there already, so that the first migration fails in the middle.
+    database.execute("create table service_secrets (something_else integer)").await;
+    let failed = database.storage.migrate().await;
+    assert!(matches!(failed, Err(OpenError::Migration(_))), "{failed:?}");
+    assert!(matches!(
+        database.storage.schema_state().await.unwrap().check(),
+        Err(OpenError::SchemaBehind { .. })
+    ));
+    database.execute("drop table service_secrets").await;
+    assert_eq!(schema(&database).await, Vec::<String>::new());
+    assert!(database.storage.migrate().await.is_ok());
+    check_usable(&database.storage).await;
+}
+
+async fn down_and_up_again(database: TestDatabase) {
+    let read = |path: &PathBuf, name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    database.storage.migrate().await.unwrap();
+    let migrated = schema(&database).await;
+    assert!(!migrated.is_empty());
+    check_usable(&database.storage).await;
+    for source in sources(database.engine).iter().rev() {
+        database.execute(&read(source, "down.sql")).await;
+    }
+    assert_eq!(schema(&database).await, Vec::<String>::new(), "nothing is left");
+    for source in sources(database.engine) {
+        database.execute(&read(&source, "up.sql")).await;
+    }
+    assert_eq!(schema(&database).await, migrated);
+    let fresh = database.open(limits());
+    assert_eq!(fresh.schema_state().await.unwrap().check(), Ok(()));
+    check_usable(&fresh).await;
+}
+
+async fn migrated_database_is_current(database: TestDatabase) {
+    let state = database.storage.schema_state().await.unwrap();
+    assert_eq!(state.check(), Ok(()));
+    assert_eq!(pending(&state), 0);
+    assert!(state.unknown.is_empty());
+}
+
+async fn migrated_data_survives_another_migrate(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await;
+    let created = ada.create(task("kept"), at(1)).await;
+    assert_eq!(database.storage.migrate().await, Ok(vec![]));
+    assert_eq!(ada.find(created.id).await, Ok(created));
+}
+
+async fn newer_database_is_refused(database: TestDatabase) {
+    let versions = ["99990101000000", "99990102000000"];
+    for version in versions {
+        let plant = format!("insert into __diesel_schema_migrations (version) values ('{version}')");
+        database.execute(&plant).await;
+    }
+    let state = database.storage.schema_state().await.unwrap();
+    assert_eq!(state.unknown, versions);
+    let ahead = Err(OpenError::SchemaAhead { version: versions[1].into() });
+    assert_eq!(state.check(), ahead);
+    assert_eq!(database.storage.migrate().await.map(|_| ()), ahead);
+
+    // Newer in one respect and older in another: it is not for this program to mend.
+    database.execute("delete from __diesel_schema_migrations where version < '9999'").await;
+    assert_eq!(database.storage.migrate().await.map(|_| ()), ahead);
+}
+
+async fn missing_version_is_behind(database: TestDatabase) {
+    database
+        .execute("delete from __diesel_schema_migrations where version = (select max(version) from __diesel_schema_migrations)")
+        .await;
+    let state = database.storage.schema_state().await.unwrap();
+    assert_eq!(state.check(), Err(OpenError::SchemaBehind { pending: 1 }));
+}

@@ -1,0 +1,200 @@
+//! The hand-kept `schema.rs` against both migrated databases, and the two against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use taskwire::domain::TaskId;
+
+use super::{Person, at, task};
+use crate::support::both_engines;
+use crate::support::database::{Engine, TestDatabase};
+
+both_engines!(
+    tables_and_columns_are_as_declared,
+    primary_keys_are_as_declared,
+    indexes_are_the_same_on_both_engines,
+    rows_go_with_their_account,
+    checks_refuse_what_the_domain_never_writes,
+);
+
+const DECLARED: &str = include_str!("../../../src/storage/schema.rs");
+
+#[derive(Debug, Default)]
+struct Table {
+    key: Vec<String>,
+    /// Name to type and whether it may be null.
+    columns: BTreeMap<String, (String, bool)>,
+}
+
+/// Reads the `table!` declarations.
+fn declared() -> BTreeMap<String, Table> {
+    let mut tables = BTreeMap::new();
+    for block in DECLARED.split("diesel::table! {").skip(1) {
+        let (mut name, mut table, mut renamed) = (String::new(), Table::default(), None);
+        for line in block.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("#[sql_name = \"") {
+                renamed = Some(text.trim_end_matches("\"]").to_owned());
+            } else if let Some((column, kind)) = line.split_once(" -> ") {
+                let kind = kind.trim_end_matches(',');
+                let inner = kind.strip_prefix("Nullable<").map(|inner| inner.trim_end_matches('>'));
+                let column = renamed.take().unwrap_or_else(|| column.to_owned());
+                table.columns.insert(column, (inner.unwrap_or(kind).to_owned(), inner.is_some()));
+            } else if let Some((table_name, rest)) = line.split_once(" (") {
+                name = table_name.to_owned();
+                let key = rest.split(')').next().unwrap();
+                table.key = key.split(", ").map(str::to_owned).collect();
+            }
+        }
+        tables.insert(name, table);
+    }
+    assert!(tables.contains_key("tasks") && tables.len() > 5, "the declarations are not understood");
+    tables
+}
+
+/// How a declared type is called by the engine.
+fn native(engine: Engine, declared: &str) -> &'static str {
+    let (postgres, sqlite) = match declared {
+        "DbUuid" => ("uuid", "blob"),
+        "DbTimestamp" => ("timestamp with time zone", "integer"),
+        "DbJson" => ("jsonb", "text"),
+        "Text" => ("text", "text"),
+        "Binary" => ("bytea", "blob"),
+        "Bool" => ("boolean", "boolean"),
+        "SmallInt" => ("smallint", "integer"),
+        "BigInt" => ("bigint", "integer"),
+        other => panic!("{other} is no type of ours"),
+    };
+    if engine == Engine::Sqlite { sqlite } else { postgres }
+}
+
+async fn table_names(database: &TestDatabase) -> BTreeSet<String> {
+    let sql = match database.engine {
+        Engine::Sqlite => {
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
+        }
+        Engine::Postgres => "select table_name from information_schema.tables where table_schema = 'public'",
+    };
+    let mut names: BTreeSet<String> = database.query_texts(sql).await.into_iter().collect();
+    assert!(names.remove("__diesel_schema_migrations"));
+    names
+}
+
+async fn tables_and_columns_are_as_declared(database: TestDatabase) {
+    let declared = declared();
+    assert_eq!(table_names(&database).await, declared.keys().cloned().collect());
+    for (name, table) in declared {
+        let sql = match database.engine {
+            Engine::Sqlite => {
+                format!(
+                    "select name || '|' || lower(type) || '|' || (\"notnull\" = 0) from pragma_table_info('{name}')"
+                )
+            }
+            Engine::Postgres => format!(
+                "select column_name || '|' || data_type || '|' || (is_nullable = 'YES')::int \
+                 from information_schema.columns where table_schema = 'public' and table_name = '{name}'"
+            ),
+        };
+        let found: BTreeSet<String> = database.query_texts(&sql).await.into_iter().collect();
+        let expected = table.columns.iter().map(|(column, (kind, nullable))| {
+            format!("{column}|{}|{}", native(database.engine, kind), u8::from(*nullable))
+        });
+        assert_eq!(found, expected.collect(), "{name}");
+    }
+}
+
+async fn primary_keys_are_as_declared(database: TestDatabase) {
+    for (name, table) in declared() {
+        let sql = match database.engine {
+            Engine::Sqlite => {
+                format!("select name from pragma_table_info('{name}') where pk > 0 order by pk")
+            }
+            Engine::Postgres => format!(
+                "select attname from pg_index, unnest(indkey) with ordinality as key (number, place), pg_attribute \
+                 where indrelid = '{name}'::regclass and indisprimary and attrelid = indrelid \
+                 and attnum = number order by place"
+            ),
+        };
+        assert_eq!(database.query_texts(&sql).await, table.key, "{name}");
+    }
+}
+
+/// An index as both engines would spell it: which columns, of which rows; not of which kind it is.
+fn plain(definition: &str) -> String {
+    let words = definition.to_lowercase().replace("public.", "");
+    let words = words.replace("using btree ", "").replace("using brin ", "");
+    let words = words.replace("where (", "where ").replace(" null)", " null");
+    let words = words.split(" with (").next().unwrap();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The indexes that the migrations of this engine make.
+fn migrated(engine: Engine) -> BTreeSet<String> {
+    let mut indexes = BTreeSet::new();
+    for source in super::migrations::sources(engine) {
+        let text = std::fs::read_to_string(source.join("up.sql")).unwrap();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        indexes.extend(text.split(';').map(plain).filter(|statement| statement.starts_with("create index")));
+    }
+    indexes
+}
+
+async fn indexes_are_the_same_on_both_engines(database: TestDatabase) {
+    let sql = match database.engine {
+        Engine::Sqlite => "select sql from sqlite_master where type = 'index' and sql is not null",
+        Engine::Postgres => {
+            "select indexdef from pg_indexes where schemaname = 'public' and indexname not like '%\\_pkey'"
+        }
+    };
+    let found: BTreeSet<String> = database.query_texts(sql).await.iter().map(|sql| plain(sql)).collect();
+    for list in ["", "completed, ", "priority, ", "completed, priority, "] {
+        let name = format!("tasks_live_{}idx", list.replace(", ", "_"));
+        let columns = format!("(user_id, {list}create_time, task_id)");
+        let index = format!("create index {name} on tasks {columns} where delete_time is null");
+        assert!(found.contains(&index), "no {index} in {found:#?}");
+    }
+    assert_eq!(found, migrated(Engine::Sqlite));
+    assert_eq!(found, migrated(Engine::Postgres));
+}
+
+async fn rows_go_with_their_account(database: TestDatabase) {
+    let (ada, bob) = (Person::new(&database, "ada").await, Person::new(&database, "bob").await);
+    for person in [&ada, &bob] {
+        person.create(task("one"), at(1)).await;
+    }
+    let mut raw = database.raw().await;
+    if database.engine == Engine::Sqlite {
+        raw.execute("pragma foreign_keys = on").await;
+    }
+    raw.execute(&format!("delete from users where id = {}", database.id(ada.user().uuid()))).await;
+    for table in ["tasks", "task_changes"] {
+        assert_eq!(database.query_i64(&format!("select count(*) from {table}")).await, 1, "{table}");
+    }
+    bob.check_books(&database).await;
+}
+
+async fn checks_refuse_what_the_domain_never_writes(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await;
+    let created = ada.create(task("sound"), at(1)).await;
+    let mut raw = database.raw().await;
+    let mut refused = vec![
+        "update tasks set priority = 0".to_owned(),
+        "update tasks set priority = 4".to_owned(),
+        "update tasks set title = null".to_owned(),
+        "update tasks set completed = null".to_owned(),
+        "update users set role = 3".to_owned(),
+        "update task_changes set type = 0".to_owned(),
+        "update task_changes set type = 6".to_owned(),
+        format!("update tasks set user_id = {}", database.id(TaskId::generate().uuid())),
+        "insert into emails select email_key, user_id from emails".to_owned(),
+    ];
+    if database.engine == Engine::Sqlite {
+        raw.execute("pragma foreign_keys = on").await;
+        refused.push("update tasks set completed = 2".to_owned());
+        refused.push("update tasks set task_id = x'00'".to_owned());
+        refused.push("insert into emails (email_key, user_id) values ('x', 'not a uuid')".to_owned());
+    }
+    for sql in refused {
+        assert!(raw.try_execute(&sql).await.is_err(), "{sql}");
+    }
+    assert_eq!(ada.find(created.id).await, Ok(created));
+}

@@ -1,0 +1,76 @@
+//! What every test stands on: a database of its own on either engine, and a runtime to run on.
+
+pub(crate) mod database;
+pub(crate) mod process;
+pub(crate) mod refusal;
+pub(crate) mod server;
+
+use std::future::Future;
+use std::time::Duration;
+
+use database::{Engine, Schema, TestDatabase};
+
+/// Makes two tests out of each case, `name::sqlite` and `name::postgres`.
+///
+/// A case is an `async fn name(database: TestDatabase)`. `both_engines!(empty: …)` hands out databases that
+/// were never migrated.
+macro_rules! both_engines {
+    (empty: $($name:ident),+ $(,)?) => {
+        $crate::support::both_engines!(@ Empty: $($name),+);
+    };
+    (@ $schema:ident: $($name:ident),+) => {$(
+        mod $name {
+            use $crate::support::database::{Engine, Schema};
+
+            #[test]
+            fn sqlite() {
+                $crate::support::run(Engine::Sqlite, Schema::$schema, super::$name);
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::support::run(Engine::Postgres, Schema::$schema, super::$name);
+            }
+        }
+    )+};
+    ($($name:ident),+ $(,)?) => {
+        $crate::support::both_engines!(@ Migrated: $($name),+);
+    };
+}
+pub(crate) use both_engines;
+
+/// As `both_engines!`, for cases that only one engine can have: `one_engine!(Sqlite: …)`.
+macro_rules! one_engine {
+    ($engine:ident: $($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use $crate::support::database::{Engine, Schema};
+
+            #[test]
+            fn alone() {
+                $crate::support::run(Engine::$engine, Schema::Migrated, super::$name);
+            }
+        }
+    )+};
+}
+pub(crate) use one_engine;
+
+/// Longer than any case takes, so that one that hangs fails instead.
+const CASE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Runs one case on a runtime and a database of its own. Without a server, a case for PostgreSQL is skipped
+/// with a word about it, or fails when `TASKWIRE_REQUIRE_POSTGRES=1`.
+pub(crate) fn run<Case, Running>(engine: Engine, schema: Schema, case: Case)
+where
+    Case: FnOnce(TestDatabase) -> Running,
+    Running: Future<Output = ()>,
+{
+    // SQLite's connections need more than a current-thread runtime.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let Some(database) = TestDatabase::create(engine, schema).await else {
+            println!("skipped: TASKWIRE_TEST_POSTGRES_URL names no server");
+            return;
+        };
+        tokio::time::timeout(CASE_TIMEOUT, case(database)).await.expect("the case hangs");
+    });
+}
