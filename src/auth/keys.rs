@@ -124,30 +124,18 @@ impl SigningKey {
         file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
     }
 
-    /// Makes a key file when there is none.
+    /// Makes a key file, and the directory for it (0700), when there is none.
     ///
     /// # Errors
     /// As `create`.
     pub fn create_missing(path: &Path) -> Result<(), KeyError> {
-        match Self::create(path) {
-            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            created => created,
-        }
-    }
-
-    /// Reads a key file, and makes it first when there is none.
-    ///
-    /// # Errors
-    /// As `load` and `create`.
-    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             let failed = |source| KeyError::File { path: path.display().to_string(), source };
             DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         }
         match Self::create(path) {
-            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            created => created?,
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            created => created,
         }
-        Self::load(path)
     }
 }

@@ -31,7 +31,7 @@ pub use password::{Password, PasswordPolicy, Passwords};
 pub use policy::{Access, POLICY, access};
 pub use revocations::Revocations;
 pub use sessions::{Accounts, AccountsConfig, TokenPair};
-pub use throttle::{Attempt, Throttle};
+pub use throttle::{Attempt, Throttle, ThrottleRules};
 pub use token::{Claims, TokenConfig, Tokens};
 
 use crate::domain::{ApiKeyId, Error, Owner, Result, Role, Scope, Scopes, SessionId, Timestamp, UserId};

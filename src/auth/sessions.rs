@@ -30,6 +30,8 @@ pub struct AccountsConfig {
     pub audit_kept: Duration,
     /// Gateways whose word on the caller's address is taken (`x-forwarded-for`).
     pub trusted_proxies: Arc<[IpNet]>,
+    /// From when on wrong passwords make the next attempt wait.
+    pub throttle: ThrottleRules,
 }
 
 impl Default for AccountsConfig {
@@ -42,6 +44,7 @@ impl Default for AccountsConfig {
             registration_open: true,
             audit_kept: 90 * day,
             trusted_proxies: Arc::new([]),
+            throttle: ThrottleRules::default(),
         }
     }
 }
@@ -93,7 +96,7 @@ impl Accounts {
         let authenticator =
             Authenticator::new(Arc::clone(&tokens), api_keys.clone(), issuers, Arc::clone(&revocations));
         Self {
-            throttle: Throttle::new(storage.clone(), clock.clone()),
+            throttle: Throttle::new(storage.clone(), clock.clone(), config.throttle),
             authenticator: Arc::new(authenticator),
             revocations,
             api_keys,

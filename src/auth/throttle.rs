@@ -16,10 +16,6 @@ use super::refresh::random;
 use crate::domain::{AuditEventType, Clock, Error, Result, Timestamp, Trace, UserId};
 use crate::storage::{Counter, Storage};
 
-/// Wrong passwords in a row that cost nothing: fingers slip.
-const ACCOUNT_FREE: u32 = 5;
-/// The same for an address, behind which there may be many users.
-const ADDRESS_FREE: u32 = 50;
 /// The wait after the first one beyond; each further one doubles it.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait: at most 96 guesses a day.
@@ -38,6 +34,7 @@ type Key = Vec<u8>;
 pub struct Throttle {
     storage: Storage,
     clock: Clock,
+    rules: ThrottleRules,
     /// The emails of unknown accounts lie in the table as well: hashed with a key, they are nobody's to read.
     key: Arc<OnceCell<hmac::Key>>,
     /// Until when a key waits, and since when that is known.
@@ -47,6 +44,21 @@ pub struct Throttle {
 impl std::fmt::Debug for Throttle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Throttle").finish_non_exhaustive()
+    }
+}
+
+/// From when on a wrong password makes the next attempt wait.
+#[derive(Debug, Clone, Copy)]
+pub struct ThrottleRules {
+    /// Wrong passwords in a row that an account has free.
+    pub account_free: u32,
+    /// Those that an address has free, whoever is behind it.
+    pub address_free: u32,
+}
+
+impl Default for ThrottleRules {
+    fn default() -> Self {
+        Self { account_free: 5, address_free: 50 }
     }
 }
 
@@ -72,8 +84,9 @@ impl Attempt {
 
 impl Throttle {
     /// Counts in this storage.
-    pub fn new(storage: Storage, clock: Clock) -> Self {
-        Self { storage, clock, key: Arc::new(OnceCell::new()), waiting: Arc::new(Cache::new(REMEMBERED_MAX)) }
+    pub fn new(storage: Storage, clock: Clock, rules: ThrottleRules) -> Self {
+        let waiting = Arc::new(Cache::new(REMEMBERED_MAX));
+        Self { storage, clock, rules, key: Arc::new(OnceCell::new()), waiting }
     }
 
     /// Whether an attempt at this account from this address may go on. `email` is the folded address, whether or not
@@ -113,7 +126,7 @@ impl Throttle {
             if is_account {
                 attempt.failures = counter.failures + 1;
             }
-            let free = if is_account { ACCOUNT_FREE } else { ADDRESS_FREE };
+            let free = if is_account { self.rules.account_free } else { self.rules.address_free };
             self.refuse_waiting(counter, free, now)?;
         }
         Ok(attempt)
@@ -126,7 +139,7 @@ impl Throttle {
     pub async fn fail(&self, attempt: Attempt, user: Option<UserId>, trace: &Trace) -> Result<()> {
         let now = self.clock.now();
         let mut drafts = vec![trace.did(AuditEventType::LoginFailed)];
-        if wait(attempt.failures, ACCOUNT_FREE).is_some() {
+        if wait(attempt.failures, self.rules.account_free).is_some() {
             drafts.push(trace.did(AuditEventType::LoginThrottled));
         }
         let keys = [Some(attempt.account), attempt.address].into_iter().flatten().collect();
@@ -220,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_wait_grows_and_has_an_end() {
-        let seconds = |failures| wait(failures, ACCOUNT_FREE).map(|wait| wait.as_secs());
+        let seconds = |failures| wait(failures, ThrottleRules::default().account_free).map(|wait| wait.as_secs());
         assert_eq!(seconds(5), None);
         assert_eq!(seconds(6), Some(1));
         assert_eq!(seconds(7), Some(2));

@@ -9,7 +9,7 @@ use taskwire::domain::{Clock, Error, Role, SessionId, UserId};
 
 use super::forge::{Forge, resigned};
 use super::served::{Served, run};
-use super::{Accepted, Invalid, Verdict, assert_tokens};
+use super::{Accepted, Invalid, InvalidKey, Verdict, assert_tokens};
 
 type Cases = Vec<(&'static str, String, Verdict)>;
 
@@ -200,7 +200,7 @@ fn envelopes() {
             ("a space within", format!("{header}. {claims}.{signature}"), Invalid),
             ("upper case", token.to_uppercase(), Invalid),
             ("refresh token", forge.issued.refresh_token.clone(), Invalid),
-            ("API key", "twk_0123456789abcdef".into(), Invalid),
+            ("API key", "twk_0123456789abcdef".into(), InvalidKey),
             ("JSON serialisation", "{\"payload\":\"e30\"}".into(), Invalid),
             ("encrypted, five parts", "eyJhbGciOiJkaXIifQ..a.b.c".into(), Invalid),
             ("header no JSON", forge.raw_header("EdDSA"), Invalid),

@@ -24,8 +24,9 @@ enum Verdict {
     Missing,
     Invalid,
     Expired,
+    InvalidKey,
 }
-use Verdict::{Accepted, Expired, Invalid, Missing};
+use Verdict::{Accepted, Expired, Invalid, InvalidKey, Missing};
 
 /// A method that only looks at its arguments, as far as an empty message gets.
 const PROBE: &str = "/taskwire.v1.TaskService/GetTask";
@@ -55,6 +56,7 @@ fn verdict(what: &str, answer: &Result<(), Status>) -> Verdict {
         "TOKEN_MISSING" => Missing,
         "TOKEN_INVALID" => Invalid,
         "TOKEN_EXPIRED" => Expired,
+        "API_KEY_INVALID" => InvalidKey,
         other => panic!("{what}: {other}"),
     }
 }

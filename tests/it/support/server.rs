@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, ThrottleRules, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -45,6 +45,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that the clients read, as far as the server goes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+const PATIENT: ThrottleRules = ThrottleRules { account_free: 1000, address_free: 10_000 };
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a test may want otherwise.
@@ -65,7 +66,8 @@ impl Default for Setup {
                 changes_kept: MONTH,
                 watch: WatchLimits::default(),
             },
-            accounts: AccountsConfig::default(),
+            // Tests about passwords try many wrong ones; those about throttling say so themselves.
+            accounts: AccountsConfig { throttle: PATIENT, ..AccountsConfig::default() },
             passwords: PasswordPolicy { code_points_min: 8 },
             limits: TransportLimits::default(),
         }
