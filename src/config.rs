@@ -29,6 +29,26 @@ pub enum LogFormat {
     Json,
 }
 
+/// How many lanes there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes(pub u8);
+
+impl fmt::Display for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("off") } else { self.0.fmt(f) }
+    }
+}
+
+fn lanes(text: &str) -> Result<Lanes, String> {
+    match text {
+        "off" => Ok(Lanes(0)),
+        text => match text.parse() {
+            Ok(count @ 1..=16) => Ok(Lanes(count)),
+            _ => Err("must be `off` or a number from 1 to 16".to_owned()),
+        },
+    }
+}
+
 /// The settings as given. Each flag has an environment variable; the flag wins.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -118,6 +138,10 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_SQLITE_READERS_MAX", value_name = "COUNT", default_value = "4")]
     pub sqlite_readers_max: NonZeroU32,
 
+    /// Lanes that carry many callers' reads, and as many for writes: a number, or `off` for a pool call by call
+    #[arg(long, env = "TASKWIRE_LANES", value_name = "COUNT", default_value = "1", value_parser = lanes)]
+    pub lanes: Lanes,
+
     /// Longest wait for a new connection to the database
     #[arg(long, env = "TASKWIRE_CONNECT_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "5000")]
     pub connect_timeout_ms: NonZeroU64,
@@ -198,6 +222,7 @@ impl Settings {
             checkout_timeout: milliseconds(self.checkout_timeout_ms),
             statement_timeout: milliseconds(self.statement_timeout_ms),
             lock_timeout: milliseconds(self.lock_timeout_ms),
+            lanes: self.lanes.0.into(),
         }
     }
 
@@ -225,13 +250,15 @@ impl Settings {
             session_ttl_max: days(self.session_days_max),
             registration_open: self.registration_open,
             audit_kept: days(self.audit_kept_days),
-            trusted_proxies: self.proxies().unwrap_or_default().into(),
             ..AccountsConfig::default()
         }
     }
 
     /// The networks of the gateways.
-    fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
+    ///
+    /// # Errors
+    /// What they must be instead.
+    pub fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
         let texts = self.trusted_proxies.split(',').map(str::trim).filter(|text| !text.is_empty());
         let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
         texts
@@ -394,6 +421,7 @@ impl Config {
             ("TASKWIRE_STREAMS_PER_USER_MAX", settings.streams_per_user_max.to_string()),
             ("TASKWIRE_POSTGRES_CONNECTIONS_MAX", settings.postgres_connections_max.to_string()),
             ("TASKWIRE_SQLITE_READERS_MAX", settings.sqlite_readers_max.to_string()),
+            ("TASKWIRE_LANES", settings.lanes.to_string()),
             ("TASKWIRE_CONNECT_TIMEOUT_MS", settings.connect_timeout_ms.to_string()),
             ("TASKWIRE_CHECKOUT_TIMEOUT_MS", settings.checkout_timeout_ms.to_string()),
             ("TASKWIRE_STATEMENT_TIMEOUT_MS", settings.statement_timeout_ms.to_string()),

@@ -1,5 +1,6 @@
 //! `TaskService`: each handler parses, authorises, does one thing, and answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
@@ -70,7 +71,7 @@ impl TaskApi {
         let request = key.map(|key| Remembered {
             id: key.id,
             fingerprint: key.fingerprint,
-            answer: Box::new(move |written| remember(written).encode_to_vec()),
+            answer: Arc::new(move |written| remember(written).encode_to_vec()),
         });
         let operation = Operation {
             owner,
@@ -80,18 +81,24 @@ impl TaskApi {
             request,
             dry_run,
         };
-        let results = self.storage.tasks().carry_out(vec![operation]).await.map_err(|error| match error {
-            // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
-            Error::Conflict if in_progress => Error::RequestInProgress,
-            error => error,
-        })?;
-        match results.into_iter().next() {
-            Some(Ok(Done::Written(written))) => Ok(answer(&written)),
-            Some(Ok(Done::Replayed(bytes))) => M::decode(bytes.as_slice()).map_err(|error| {
+        let tasks = self.storage.tasks();
+        let done = if operation.writes.len() == 1 {
+            tasks.carry_out_one(operation).await
+        } else {
+            // A large batch would hold up everybody else's small ones.
+            match tasks.carry_out(vec![operation]).await?.pop() {
+                Some(done) => done,
+                None => Err(Error::Internal("an operation was not answered".into()).into()),
+            }
+        };
+        match done {
+            Ok(Done::Written(written)) => Ok(answer(&written)),
+            Ok(Done::Replayed(bytes)) => M::decode(bytes.as_slice()).map_err(|error| {
                 Error::Internal(format!("a remembered answer cannot be read: {error}")).into()
             }),
-            Some(Err(failed)) => Err(failed),
-            None => Err(Error::Internal("an operation was not answered".into()).into()),
+            // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
+            Err(Failed { error: Error::Conflict, .. }) if in_progress => Err(Error::RequestInProgress.into()),
+            Err(failed) => Err(failed),
         }
     }
 

@@ -5,6 +5,7 @@
 //! operations.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::task_row;
 use super::types::Id;
@@ -14,17 +15,18 @@ use crate::domain::{
 };
 
 /// How a call is recognised when it comes again, and what it is then answered.
+#[derive(Clone)]
 pub struct Request {
     /// The id that the caller gave it.
     pub id: uuid::Uuid,
     /// Hash of method and message.
     pub fingerprint: Vec<u8>,
     /// The answer to be remembered, given what was done.
-    pub answer: Box<Answer>,
+    pub answer: Arc<Answer>,
 }
 
 /// Makes the encoded answer out of what became of each write.
-pub type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
+type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,7 +35,7 @@ impl std::fmt::Debug for Request {
 }
 
 /// What one caller wants done, all or nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Operation {
     /// Whose tasks.
     pub owner: Owner,
@@ -188,7 +190,7 @@ impl Ledger {
                 .map_err(|error| Failed { at: Some(at), error })?;
         }
         if operation.dry_run {
-            return Ok(Done::Written(draft.written));
+            return Ok(Done::Written(self.as_numbered_now(user, draft.written)));
         }
         if let Some(request) = operation.request {
             let answer = (request.answer)(&draft.written);
@@ -248,6 +250,15 @@ impl Ledger {
         draft.written.push(Written { task: task.clone(), effect: Effect::Changed });
         draft.tasks.insert(id, task);
         Ok(())
+    }
+
+    /// The tasks as they would be, still with the revisions that they have: nothing has been given out.
+    fn as_numbered_now(&self, user: UserId, written: Vec<Written>) -> Vec<Written> {
+        let renumber = |task: Task| {
+            let stored = self.tasks.get(&(user, task.id)).and_then(|entry| entry.task.as_ref());
+            Task { revision: stored.map_or(0, |stored| stored.revision), ..task }
+        };
+        written.into_iter().map(|one| Written { task: one.task.map(renumber), ..one }).collect()
     }
 
     /// Takes over what an operation did.

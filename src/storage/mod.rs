@@ -10,6 +10,8 @@ mod error;
 mod feed;
 mod filter;
 mod identities;
+mod lane;
+mod lanes;
 mod ledger;
 mod migrations;
 mod pool;
@@ -30,12 +32,14 @@ mod users;
 mod write_conn;
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 pub use api_keys::{ApiKeys, KeyHolder};
 pub use audit::AuditEvents;
 pub use changes::Changes;
 pub use feed::{Feed, Subscription};
 pub use identities::{Identities, Identity};
+pub use lane::LaneMetrics;
 pub use ledger::{Done, Failed, Operation, Request};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
@@ -47,6 +51,7 @@ pub use throttles::{Counter, Throttles};
 pub use users::{Account, Users};
 
 use crate::domain::{Error, Result};
+use lanes::Lanes;
 use pool::{Pool, with_conn};
 
 /// Why the storage cannot be used.
@@ -100,6 +105,8 @@ pub struct Storage {
     target: Target,
     pool: Pool,
     feed: Feed,
+    /// Opened with the first call, since they need a runtime.
+    lanes: Arc<OnceLock<Lanes>>,
 }
 
 impl Storage {
@@ -113,11 +120,16 @@ impl Storage {
         if url.starts_with("sqlite:") {
             let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
             let pool = Pool::sqlite(&target, limits);
-            Ok(Self { target: Target::Sqlite(target), pool, feed: Feed::default() })
+            Ok(Self { target: Target::Sqlite(target), pool, feed: Feed::default(), lanes: Arc::default() })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let pool = Pool::postgres(&target, limits);
-            Ok(Self { target: Target::Postgres(Box::new(target)), pool, feed: Feed::default() })
+            Ok(Self {
+                target: Target::Postgres(Box::new(target)),
+                pool,
+                feed: Feed::default(),
+                lanes: Arc::default(),
+            })
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }
@@ -155,7 +167,17 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool, &self.feed)
+        Tasks::new(&self.pool, &self.feed, self.lanes())
+    }
+
+    /// `None` when every call goes to the pool by itself.
+    fn lanes(&self) -> Option<&Lanes> {
+        (self.pool.limits.lanes > 0).then(|| self.lanes.get_or_init(|| Lanes::open(self)))
+    }
+
+    /// How the lanes are doing, reading ones first; empty when there are none.
+    pub fn lane_metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
+        self.lanes.get().map(Lanes::metrics).unwrap_or_default()
     }
 
     /// The change log.

@@ -34,6 +34,8 @@ pub struct Limits {
     pub statement_timeout: Duration,
     /// Time a statement may wait for a lock.
     pub lock_timeout: Duration,
+    /// Lanes for reading, and as many for writing; 0 sends every call to the pool by itself.
+    pub lanes: usize,
 }
 
 impl Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             checkout_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
+            lanes: 1,
         }
     }
 }
@@ -85,8 +88,16 @@ impl Pool {
     pub(super) fn postgres(target: &postgres::Target, limits: Limits) -> Self {
         let manager =
             AsyncDieselConnectionManager::new_with_config("", postgres::manager_config(target, limits));
-        let pool = builder(limits.postgres_connections_max, limits).build_unchecked(manager);
+        // The lanes' own connections count as well.
+        let shared =
+            limits.postgres_connections_max.saturating_sub(2 * u32::try_from(limits.lanes).unwrap_or(0));
+        let pool = builder(shared.max(1), limits).build_unchecked(manager);
         Self { engine: Engine::Postgres(pool), limits }
+    }
+
+    /// A pool of one connection, for work that goes one at a time.
+    pub(super) fn single(target: &postgres::Target, limits: Limits) -> Self {
+        Self::postgres(target, Limits { postgres_connections_max: 1, lanes: 0, ..limits })
     }
 
     pub(super) fn sqlite(target: &sqlite::Target, limits: Limits) -> Self {
@@ -191,38 +202,45 @@ pub(super) use with_conn;
 
 /// Runs a write transaction on whichever engine is there, opened as each wants it.
 ///
-/// `with_write!(pool, async move |conn| { … })`: the body answers a `Result<T, Error>`; an error rolls back.
+/// `in_transaction!(pool, async move |conn| { … })`: the body answers a `Result<T, Error>`; an error rolls back.
 /// An error of a statement must leave the body as an error: PostgreSQL turns the commit of a failed transaction
 /// into a rollback and reports success.
 ///
-/// The transaction runs in a task of its own, so that a caller who goes away cannot cut it in the middle.
-macro_rules! with_write {
+/// Whoever drops this in the middle leaves a transaction that the server rolls back when it notices.
+macro_rules! in_transaction {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         use diesel_async::AsyncConnection as _;
         use $crate::domain::Error;
         use $crate::storage::pool::{Engine, checkout};
-        let pool: $crate::storage::pool::Pool = $pool.clone();
-        let work = async move {
-            match &pool.engine {
-                Engine::Postgres(connections) => {
-                    let work = async {
-                        let mut guard = checkout(connections).await?;
-                        (&mut *guard).transaction::<_, Error, _>(async move |$conn| $body).await
-                    };
-                    pool.bounded(work).await
-                }
-                Engine::Sqlite { writer, .. } => {
-                    let work = async {
-                        let mut guard = checkout(writer).await?;
-                        (&mut *guard).immediate_transaction::<_, Error, _>(async move |$conn| $body).await
-                    };
-                    pool.bounded(work).await
-                }
+        let pool: &$crate::storage::pool::Pool = $pool;
+        match &pool.engine {
+            Engine::Postgres(connections) => {
+                let work = async {
+                    let mut guard = checkout(connections).await?;
+                    (&mut *guard).transaction::<_, Error, _>(async move |$conn| $body).await
+                };
+                pool.bounded(work).await
             }
-        };
+            Engine::Sqlite { writer, .. } => {
+                let work = async {
+                    let mut guard = checkout(writer).await?;
+                    (&mut *guard).immediate_transaction::<_, Error, _>(async move |$conn| $body).await
+                };
+                pool.bounded(work).await
+            }
+        }
+    }};
+}
+pub(super) use in_transaction;
+
+/// As `in_transaction!`, in a task of its own, so that a caller who goes away cannot cut it in the middle.
+macro_rules! with_write {
+    ($pool:expr, async move |$conn:ident| $body:block) => {{
+        let pool: $crate::storage::pool::Pool = $pool.clone();
+        let work = async move { $crate::storage::pool::in_transaction!(&pool, async move |$conn| $body) };
         match tokio::spawn(work).await {
             Ok(result) => result,
-            Err(stopped) => Err(Error::Internal(format!("a write stopped: {stopped}"))),
+            Err(stopped) => Err($crate::domain::Error::Internal(format!("a write stopped: {stopped}"))),
         }
     }};
 }

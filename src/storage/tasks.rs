@@ -1,13 +1,14 @@
 //! The tasks of one owner. Every method takes an `Owner`, and every statement names the owner's id.
 
-use diesel::{
-    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _,
-};
 use std::collections::HashMap;
 
 use diesel::sql_types::BigInt;
+use diesel::{
+    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _,
+};
 use diesel_async::RunQueryDsl as _;
 
+use super::lanes::Lanes;
 use super::pool::{Pool, with_conn, with_write};
 use super::schema::tasks;
 use super::sql::{Explain, Fragment, Value, Whole};
@@ -24,11 +25,12 @@ use crate::domain::{
 pub struct Tasks<'a> {
     pool: &'a Pool,
     feed: &'a Feed,
+    lanes: Option<&'a Lanes>,
 }
 
 impl<'a> Tasks<'a> {
-    pub(super) const fn new(pool: &'a Pool, feed: &'a Feed) -> Self {
-        Self { pool, feed }
+    pub(super) const fn new(pool: &'a Pool, feed: &'a Feed, lanes: Option<&'a Lanes>) -> Self {
+        Self { pool, feed, lanes }
     }
 
     /// The task, deleted or not.
@@ -36,6 +38,9 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// `NotFound`, or those of the storage.
     pub async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
+        if let Some(lanes) = self.lanes {
+            return lanes.find(owner, id).await;
+        }
         let row = with_conn!(self.pool, |conn| {
             tasks::table
                 .find((Id::from(owner.user()), Id::from(id)))
@@ -120,6 +125,21 @@ impl<'a> Tasks<'a> {
             }
         };
         Ok(steps.join("\n"))
+    }
+
+    /// Carries out one operation, together with those of other callers where lanes are on.
+    ///
+    /// # Errors
+    /// As `carry_out`.
+    pub async fn carry_out_one(&self, operation: Operation) -> Result<Done, Failed> {
+        if let Some(lanes) = self.lanes {
+            return lanes.carry_out(operation).await;
+        }
+        let results = self.carry_out(vec![operation]).await?;
+        results
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
     }
 
     /// Carries out operations in one transaction, each all or nothing by itself: reads the tasks as they stand under

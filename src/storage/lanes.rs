@@ -1,0 +1,136 @@
+//! The lanes of the service: reads of single tasks, and writes of single tasks.
+//!
+//! A user's operations always take the same lane, so their order stays. Each lane has a connection of its own, so
+//! that its statements are prepared once.
+
+use std::collections::HashMap;
+
+use diesel_async::RunQueryDsl as _;
+
+use super::lane::{Lane, LaneMetrics};
+use super::pool::{Pool, in_transaction, with_conn};
+use super::task_row::TaskRow;
+use super::types::Id;
+use super::write_conn::find_tasks;
+use super::{Done, Failed, Feed, Operation, Storage, Target, ledger};
+use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
+
+type Key = (UserId, TaskId);
+
+/// All lanes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    reads: Vec<Lane<Key, Result<Task>>>,
+    writes: Vec<Lane<Operation, Result<Done, Failed>>>,
+}
+
+impl Lanes {
+    pub(super) fn open(storage: &Storage) -> Self {
+        let count = storage.pool.limits.lanes;
+        let pool = || match &storage.target {
+            Target::Postgres(target) => Pool::single(target, storage.pool.limits),
+            // One connection writes anyway, and readers cost nothing to share.
+            Target::Sqlite(_) => storage.pool.clone(),
+        };
+        let read = |pool: Pool| {
+            Lane::open(move |keys| {
+                let pool = pool.clone();
+                async move { find_all(&pool, keys).await }
+            })
+        };
+        let write = |pool: Pool| {
+            let feed = storage.feed.clone();
+            Lane::open(move |operations| {
+                let (pool, feed) = (pool.clone(), feed.clone());
+                async move { write_all(&pool, &feed, operations).await }
+            })
+        };
+        Self {
+            reads: (0..count).map(|_| read(pool())).collect(),
+            writes: (0..count).map(|_| write(pool())).collect(),
+        }
+    }
+
+    /// Reads one task, together with others.
+    pub(super) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
+        self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id)).await?
+    }
+
+    /// Carries out one operation, together with others.
+    pub(super) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
+        let owner = operation.owner;
+        self.writes[place(owner, self.writes.len())].send(owner.user(), operation).await?
+    }
+
+    pub(super) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
+        let reads = self.reads.iter().map(|lane| ("read", lane.metrics()));
+        let writes = self.writes.iter().map(|lane| ("write", lane.metrics()));
+        reads.chain(writes).collect()
+    }
+}
+
+/// The lane of a user. The last bytes of a UUID of either common version are random.
+fn place(owner: Owner, lanes: usize) -> usize {
+    let bytes = owner.user();
+    let tail =
+        bytes.as_bytes()[8..].iter().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(*byte));
+    tail % lanes.max(1)
+}
+
+async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
+    let rows: Result<Vec<TaskRow>> = with_conn!(pool, |conn| {
+        let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
+        find_tasks(&keys).load(conn).await
+    });
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => return keys.iter().map(|_| Err(error.clone())).collect(),
+    };
+    // A row that cannot be read fails whoever asked for it, and nobody else.
+    let found: HashMap<Key, Result<Task>> =
+        rows.into_iter().map(|row| ((row.user_id.into(), row.task_id.into()), Task::try_from(row))).collect();
+    keys.iter().map(|key| found.get(key).cloned().unwrap_or(Err(Error::NotFound(Resource::Task)))).collect()
+}
+
+async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<Result<Done, Failed>> {
+    let count = operations.len();
+    // Kept in case the batch fails as a whole; what fails alone is not worth a copy.
+    let again = if count > 1 { operations.clone() } else { Vec::new() };
+    match write_batch(pool, feed, operations).await {
+        Ok(results) => results,
+        // Whether it was committed is not known, or trying again at once would help nobody.
+        Err(
+            error @ (Error::StorageUnavailable(_)
+            | Error::DeadlineExceeded
+            | Error::Overloaded
+            | Error::StorageFull),
+        ) => (0..count).map(|_| Err(error.clone().into())).collect(),
+        Err(error) if again.is_empty() => vec![Err(error.into())],
+        // Rolled back for certain, by the fault of one of them. By themselves the others succeed.
+        Err(_) => {
+            let mut results = Vec::with_capacity(count);
+            for operation in again {
+                let result = write_batch(pool, feed, vec![operation]).await;
+                results.push(match result.map(|mut results| results.pop()) {
+                    Ok(Some(result)) => result,
+                    Ok(None) => Err(Error::Internal("an operation was not answered".into()).into()),
+                    Err(error) => Err(error.into()),
+                });
+            }
+            results
+        }
+    }
+}
+
+async fn write_batch(
+    pool: &Pool,
+    feed: &Feed,
+    operations: Vec<Operation>,
+) -> Result<Vec<Result<Done, Failed>>> {
+    let origin = feed.origin();
+    let (results, raised) =
+        in_transaction!(pool, async move |conn| { ledger::run(conn, operations, origin).await })?;
+    // Only now, after the commit, is there news.
+    feed.announce(raised);
+    Ok(results)
+}
