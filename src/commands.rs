@@ -114,7 +114,8 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
         clock.clone(),
         config.settings.accounts(),
     )
-    .trusting(issuers);
+    .trusting(issuers)
+    .behind(config.settings.proxies().unwrap_or_default());
     let services = Services {
         storage: storage.clone(),
         clock,

@@ -250,13 +250,15 @@ impl Settings {
             session_ttl_max: days(self.session_days_max),
             registration_open: self.registration_open,
             audit_kept: days(self.audit_kept_days),
-            trusted_proxies: self.proxies().unwrap_or_default().into(),
             ..AccountsConfig::default()
         }
     }
 
     /// The networks of the gateways.
-    fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
+    ///
+    /// # Errors
+    /// What they must be instead.
+    pub fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
         let texts = self.trusted_proxies.split(',').map(str::trim).filter(|text| !text.is_empty());
         let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
         texts

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use uuid::Uuid;
 
+use super::ThrottleRules;
 use super::api_keys::ApiKeys;
 use super::refresh::{RefreshToken, random, same};
 use super::{Authenticator, Issuers, Password, Passwords, Principal, Revocations, Throttle, Tokens};
@@ -15,8 +16,8 @@ use crate::domain::{
 };
 use crate::storage::{Rotation, Storage, Verified};
 
-/// How long sessions last, who may register, and whom to believe about addresses.
-#[derive(Debug, Clone)]
+/// How long sessions and the audit trail last, and who may register.
+#[derive(Debug, Clone, Copy)]
 pub struct AccountsConfig {
     /// How long a session lasts after its last refresh.
     pub refresh_ttl: Duration,
@@ -28,8 +29,6 @@ pub struct AccountsConfig {
     pub registration_open: bool,
     /// How long audit events are kept.
     pub audit_kept: Duration,
-    /// Gateways whose word on the caller's address is taken (`x-forwarded-for`).
-    pub trusted_proxies: Arc<[IpNet]>,
     /// From when on wrong passwords make the next attempt wait.
     pub throttle: ThrottleRules,
 }
@@ -43,7 +42,6 @@ impl Default for AccountsConfig {
             refresh_grace: Duration::from_secs(10),
             registration_open: true,
             audit_kept: 90 * day,
-            trusted_proxies: Arc::new([]),
             throttle: ThrottleRules::default(),
         }
     }
@@ -79,6 +77,7 @@ pub struct Accounts {
     pub(super) revocations: Arc<Revocations>,
     api_keys: ApiKeys,
     authenticator: Arc<Authenticator>,
+    trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Accounts {
@@ -100,6 +99,7 @@ impl Accounts {
             authenticator: Arc::new(authenticator),
             revocations,
             api_keys,
+            trusted_proxies: Arc::new([]),
             storage,
             tokens,
             passwords,
@@ -120,6 +120,17 @@ impl Accounts {
         Self { authenticator: Arc::new(authenticator), ..self }
     }
 
+    /// The same accounts behind these gateways, whose word on a caller's address is taken (`x-forwarded-for`).
+    #[must_use]
+    pub fn behind(self, trusted_proxies: Vec<IpNet>) -> Self {
+        Self { trusted_proxies: trusted_proxies.into(), ..self }
+    }
+
+    /// The gateways whose word on a caller's address is taken.
+    pub const fn trusted_proxies(&self) -> &Arc<[IpNet]> {
+        &self.trusted_proxies
+    }
+
     /// What verifies credentials.
     pub fn authenticator(&self) -> Arc<Authenticator> {
         Arc::clone(&self.authenticator)
@@ -133,11 +144,6 @@ impl Accounts {
     /// The API keys.
     pub const fn api_keys(&self) -> &ApiKeys {
         &self.api_keys
-    }
-
-    /// What was configured.
-    pub const fn config(&self) -> &AccountsConfig {
-        &self.config
     }
 
     /// Checks that this caller may make accounts.

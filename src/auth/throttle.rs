@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn the_wait_grows_and_has_an_end() {
-        let seconds = |failures| wait(failures, ThrottleRules::default().account_free).map(|wait| wait.as_secs());
+        let seconds =
+            |failures| wait(failures, ThrottleRules::default().account_free).map(|wait| wait.as_secs());
         assert_eq!(seconds(5), None);
         assert_eq!(seconds(6), Some(1));
         assert_eq!(seconds(7), Some(2));

@@ -108,7 +108,7 @@ pub async fn serve(
         // What the framework answers by itself gets the codes and reasons of the contract.
         .layer(wire_errors::WireErrorsLayer)
         // Whose address it is: throttling and sessions need it, and a caller may claim any.
-        .layer(peer::PeerLayer::new(Arc::clone(&services.accounts.config().trusted_proxies)))
+        .layer(peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
         // Nothing behind this runs for a caller who may not call it.
         .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<tonic::body::Body>))
         // What a caller was given the right to once, they keep only as long as they have it.

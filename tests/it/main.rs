@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod auth;
 mod process;
+mod revisions;
 mod rpc;
 mod storage;
 mod support;

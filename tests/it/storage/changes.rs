@@ -12,6 +12,7 @@ both_engines!(
     absent_fields_are_left_out,
     update_notes_which_fields_changed,
     each_kind_of_write_is_noted_as_such,
+    change_keeps_the_task_as_it_was_before,
     change_is_noted_at_the_time_of_the_write,
     numbers_run_without_gap_and_per_owner,
 );
@@ -61,6 +62,7 @@ async fn create_is_noted_with_every_field(database: TestDatabase) {
         "description": "a \"quoted\"\nline",
         "completed": true,
         "priority": 3,
+        "revision": 1,
         "due_time": at(77).as_micros(),
         "labels": ["b", "a"],
         "create_time": at(1).as_micros(),
@@ -78,6 +80,7 @@ async fn absent_fields_are_left_out(database: TestDatabase) {
         "title": "bare",
         "completed": false,
         "priority": 2,
+        "revision": 1,
         "create_time": at(1).as_micros(),
         "update_time": at(1).as_micros(),
     });
@@ -137,6 +140,24 @@ async fn each_kind_of_write_is_noted_as_such(database: TestDatabase) {
     let same_task =
         format!("select count(*) from task_changes where task_id = {}", database.id(created.id.uuid()));
     assert_eq!(database.query_i64(&same_task).await, 3);
+}
+
+async fn change_keeps_the_task_as_it_was_before(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await;
+    let created = ada.create(task("one"), at(1)).await;
+    ada.create(task("bystander"), at(1)).await;
+    let patch = TaskPatch { title: Some(title("two")), ..TaskPatch::default() };
+    ada.update(created.id, patch, at(2)).await.unwrap();
+    ada.delete(created.id, at(3)).await.unwrap();
+    ada.undelete(created.id, at(4)).await.unwrap();
+    let column = |name: &str| {
+        let id = database.id(created.id.uuid());
+        format!("select {name} from task_changes where task_id = {id} order by revision")
+    };
+    let states = database.query_texts(&column("state")).await;
+    let before = database.query_texts(&column("before")).await;
+    assert_eq!(before[0], "null", "a new task has no past");
+    assert_eq!(before[1..], states[..3]);
 }
 
 async fn change_is_noted_at_the_time_of_the_write(database: TestDatabase) {

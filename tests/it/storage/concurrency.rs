@@ -8,9 +8,10 @@ use taskwire::domain::{
 use tokio::task::JoinSet;
 
 use super::sessions::step;
-use super::{Person, QUOTA, at, email, eventually, new_user, page_size, query, stale, task, title};
+use super::writes::mismatch;
+use super::{Person, QUOTA, at, email, eventually, new_user, page_size, query, task, title};
 use crate::support::both_engines;
-use crate::support::database::{TestDatabase, limits};
+use crate::support::database::TestDatabase;
 
 both_engines!(
     fifty_writers_of_one_owner_leave_no_gap,
@@ -23,7 +24,9 @@ both_engines!(
     racing_changes_of_an_account_lose_nothing,
     one_of_many_rotations_wins,
     one_of_many_rotations_and_a_revocation_agree,
-    abandoned_writes_are_whole_or_absent,
+    abandoned_writes_are_carried_out,
+    abandoned_writes_in_a_lane_are_whole_or_absent,
+    nobody_waits_in_a_lane_once_all_are_answered_or_gone,
     abandoned_reads_leave_the_connections_usable,
     readers_see_whole_transactions,
 );
@@ -32,8 +35,9 @@ async fn fifty_writers_of_one_owner_leave_no_gap(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let shared = ada.create(task("shared"), at(0)).await;
     let mut writers = JoinSet::new();
+    let everywhere = ada.everywhere(&database);
     for number in 0..50 {
-        let ada = ada.clone();
+        let ada = everywhere[number % 3].clone();
         writers.spawn(async move {
             match number % 5 {
                 0 => {
@@ -87,7 +91,7 @@ async fn writers_of_many_owners_do_not_disturb_each_other(database: TestDatabase
 
 async fn replicas_share_one_count(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
-    let elsewhere = Person { storage: database.open(limits()), ..ada.clone() };
+    let elsewhere = ada.through(&database, 0);
     let mut writers = JoinSet::new();
     for number in 0..30 {
         let person = if number % 2 == 0 { ada.clone() } else { elsewhere.clone() };
@@ -99,15 +103,15 @@ async fn replicas_share_one_count(database: TestDatabase) {
     ada.check_books(&database).await;
 }
 
-/// Runs these writes at once; answers the results.
+/// Runs these writes at once, at three replicas; answers the results.
 async fn race(
-    ada: &Person,
+    everywhere: &[Person; 3],
     quota: i64,
     writes: impl IntoIterator<Item = TaskWrite>,
 ) -> Vec<Result<Option<Task>>> {
     let mut racing = JoinSet::new();
-    for write in writes {
-        let ada = ada.clone();
+    for (number, write) in writes.into_iter().enumerate() {
+        let ada = everywhere[number % 3].clone();
         racing.spawn(async move { ada.write_within(quota, write, at(1)).await });
     }
     racing.join_all().await
@@ -121,10 +125,10 @@ async fn one_of_many_updates_with_one_etag_wins(database: TestDatabase) {
         patch: TaskPatch { title: Some(title(&format!("by {number}"))), ..TaskPatch::default() },
         etag: Some(created.etag()),
     });
-    let results = race(&ada, QUOTA, updates).await;
+    let results = race(&ada.everywhere(&database), QUOTA, updates).await;
     let winners: Vec<&Task> = results.iter().filter_map(|result| result.as_ref().ok()?.as_ref()).collect();
     assert_eq!(winners.len(), 1);
-    let lost = Err(stale(&winners[0]));
+    let lost = Err(mismatch(winners[0]));
     assert_eq!(results.iter().filter(|result| **result == lost).count(), 29);
     assert_eq!(ada.find(created.id).await.as_ref(), Ok(winners[0]));
     ada.check_books(&database).await;
@@ -134,7 +138,7 @@ async fn one_of_many_creates_of_one_id_wins(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let id = TaskId::generate();
     let creates = (0..30).map(|number| TaskWrite::Create(NewTask { id, ..task(&format!("by {number}")) }));
-    let results = race(&ada, QUOTA, creates).await;
+    let results = race(&ada.everywhere(&database), QUOTA, creates).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert_eq!(results.iter().filter(|result| **result == Err(Error::TaskAlreadyExists)).count(), 29);
     assert_eq!(ada.revision().await, 1);
@@ -143,7 +147,8 @@ async fn one_of_many_creates_of_one_id_wins(database: TestDatabase) {
 
 async fn quota_holds_under_pressure(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
-    let results = race(&ada, 10, (0..30).map(|_| TaskWrite::Create(task("one more")))).await;
+    let results =
+        race(&ada.everywhere(&database), 10, (0..30).map(|_| TaskWrite::Create(task("one more")))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
     let refused = Err(Error::QuotaExceeded { limit: 10 });
     assert_eq!(results.iter().filter(|result| **result == refused).count(), 20);
@@ -241,18 +246,42 @@ async fn one_of_many_rotations_and_a_revocation_agree(database: TestDatabase) {
     assert_eq!(won, usize::from(stored.secrets.previous.is_some()));
 }
 
-async fn abandoned_writes_are_whole_or_absent(database: TestDatabase) {
-    let ada = Person::new(&database, "ada").await;
+/// Begins writes and drops each at a different place.
+async fn abandon_writes(ada: &Person) {
     for round in 0..40_u32 {
-        // Begun, and dropped at a different place each time.
         let write = ada.write(TaskWrite::Create(task("abandoned")), at(1));
         let _ = tokio::time::timeout(Duration::from_micros(u64::from(round) * 50), write).await;
     }
+}
+
+async fn abandoned_writes_are_carried_out(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await.through(&database, 0);
+    abandon_writes(&ada).await;
     // Each was begun, so each goes on without its caller.
     eventually("all writes are through", async || ada.revision().await == 40).await;
     assert_eq!(ada.create(task("next"), at(2)).await.revision, 41);
     assert_eq!(ada.live_tasks(&database).await, 41);
     ada.check_books(&database).await;
+}
+
+async fn abandoned_writes_in_a_lane_are_whole_or_absent(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await;
+    abandon_writes(&ada).await;
+    // A lane keeps a user's order, so what comes last finds the others done with, one way or the other.
+    let last = ada.create(task("last"), at(2)).await;
+    assert!((1..=41).contains(&last.revision), "{last:?}");
+    assert_eq!(ada.list(&query()).await.tasks.len(), usize::try_from(last.revision).unwrap());
+    ada.check_books(&database).await;
+}
+
+async fn nobody_waits_in_a_lane_once_all_are_answered_or_gone(database: TestDatabase) {
+    let ada = Person::new(&database, "ada").await;
+    abandon_writes(&ada).await;
+    let last = ada.create(task("last"), at(2)).await;
+    assert!(ada.find(last.id).await.is_ok());
+    for (lane, metrics) in database.storage.lane_metrics() {
+        assert_eq!(metrics.waiting.load(std::sync::atomic::Ordering::Relaxed), 0, "the {lane} lane");
+    }
 }
 
 async fn abandoned_reads_leave_the_connections_usable(database: TestDatabase) {

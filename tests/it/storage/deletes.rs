@@ -2,7 +2,7 @@
 
 use taskwire::domain::{Error, NewTask, Resource, Task, TaskId, TaskWrite};
 
-use super::writes::{delete, renamed, update};
+use super::writes::{delete, mismatch, renamed, update};
 use super::{PURGE_AFTER, Person, at, task};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -64,7 +64,7 @@ async fn delete_checks_the_etag(database: TestDatabase) {
     let updated = ada.update(created.id, renamed("two"), at(2)).await.unwrap();
     for allow_missing in [false, true] {
         let stale = ada.write(delete(created.id, Some(created.etag()), allow_missing), at(3)).await;
-        assert_eq!(stale, Err(super::stale(&updated)));
+        assert_eq!(stale, Err(mismatch(&updated)));
     }
     let matching = ada.write(delete(created.id, Some(updated.etag()), false), at(3)).await;
     assert!(matching.unwrap().unwrap().is_deleted());

@@ -137,6 +137,8 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
     let narrow = database.open(Limits {
         postgres_connections_max: 1,
         checkout_timeout: Duration::from_millis(300),
+        // A lane would carry both in one batch.
+        lanes: 0,
         ..limits()
     });
     // The first checkout may have to make the connection, which may take longer than that on a busy machine.

@@ -22,13 +22,13 @@ use std::time::Duration;
 
 use taskwire::auth::{Credential, Principal};
 use taskwire::domain::{
-    Description, DisplayName, Email, Error, Filter, Labels, NewTask, NewUser, Owner, PageSize, Priority,
-    Result, Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite, Timestamp,
-    Title, UserId, WriteRules,
+    Description, DisplayName, Email, Filter, Labels, NewTask, NewUser, Owner, PageSize, Priority, Result,
+    Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite, Timestamp, Title,
+    UserId, WriteRules,
 };
-use taskwire::storage::{Done, Operation, Storage};
+use taskwire::storage::{Done, Limits, Operation, Storage};
 
-use crate::support::database::TestDatabase;
+use crate::support::database::{TestDatabase, limits};
 
 /// Live tasks that a user may have, where a case is not about that.
 const QUOTA: i64 = 100_000;
@@ -118,28 +118,6 @@ fn owner_of(user: UserId) -> Owner {
     principal.owner_of(user).unwrap()
 }
 
-/// A single write, as a call with a single write makes it.
-async fn write_one(
-    storage: &Storage,
-    owner: Owner,
-    write: TaskWrite,
-    now: Timestamp,
-    live_tasks_max: i64,
-) -> Result<Option<Task>> {
-    let operation = Operation {
-        owner,
-        writes: vec![write],
-        rules: rules(now),
-        live_tasks_max,
-        request: None,
-        dry_run: false,
-    };
-    match storage.tasks().carry_out_one(operation).await.map_err(|failed| failed.error)? {
-        Done::Written(mut written) => Ok(written.pop().and_then(|written| written.task)),
-        Done::Replayed(_) => panic!("a write without a request id was replayed"),
-    }
-}
-
 /// An account at work: its tasks, with the parameters that most cases do not care about left out.
 #[derive(Debug, Clone)]
 struct Person {
@@ -154,12 +132,34 @@ impl Person {
         Self { storage: database.storage.clone(), owner: owner_of(user.id) }
     }
 
+    /// The same person through other connections: with no lane, each call takes one of the pool by itself.
+    fn through(&self, database: &TestDatabase, lanes: usize) -> Self {
+        Self { storage: database.open(Limits { lanes, ..limits() }), owner: self.owner }
+    }
+
+    /// The same person at three replicas, with lanes and without.
+    fn everywhere(&self, database: &TestDatabase) -> [Self; 3] {
+        [self.clone(), self.through(database, 0), self.through(database, 2)]
+    }
+
     fn user(&self) -> UserId {
         self.owner.user()
     }
 
     async fn write_within(&self, quota: i64, write: TaskWrite, now: Timestamp) -> Result<Option<Task>> {
-        write_one(&self.storage, self.owner, write, now, quota).await
+        let operation = Operation {
+            owner: self.owner,
+            writes: vec![write],
+            rules: rules(now),
+            live_tasks_max: quota,
+            request: None,
+            dry_run: false,
+        };
+        match self.storage.tasks().carry_out_one(operation).await {
+            Ok(Done::Written(mut written)) => Ok(written.remove(0).task),
+            Ok(Done::Replayed(_)) => panic!("there was no request to replay"),
+            Err(failed) => Err(failed.error),
+        }
     }
 
     async fn write(&self, write: TaskWrite, now: Timestamp) -> Result<Option<Task>> {
@@ -255,9 +255,4 @@ async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "never: {what}");
-}
-
-/// What a write with another etag than this task's answers.
-fn stale(current: &Task) -> Error {
-    Error::EtagMismatch { current: current.etag(), task: Some(Box::new(current.clone())) }
 }

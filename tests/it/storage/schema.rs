@@ -60,6 +60,7 @@ fn native(engine: Engine, declared: &str) -> &'static str {
         "Binary" => ("bytea", "blob"),
         "Bool" => ("boolean", "boolean"),
         "SmallInt" => ("smallint", "integer"),
+        "Integer" => ("integer", "integer"),
         "BigInt" => ("bigint", "integer"),
         other => panic!("{other} is no type of ours"),
     };
@@ -119,11 +120,15 @@ async fn primary_keys_are_as_declared(database: TestDatabase) {
 
 /// An index as both engines would spell it: which columns, of which rows; not of which kind it is.
 fn plain(definition: &str) -> String {
-    let words = definition.to_lowercase().replace("public.", "");
+    let words = definition.to_lowercase().replace("public.", "").replace('"', "");
     let words = words.replace("using btree ", "").replace("using brin ", "");
-    let words = words.replace("where (", "where ").replace(" null)", " null");
     let words = words.split(" with (").next().unwrap();
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    // PostgreSQL puts a condition into parentheses.
+    match words.split_once(" where (") {
+        Some((columns, condition)) => format!("{columns} where {}", condition.trim_end_matches(')')),
+        None => words,
+    }
 }
 
 /// The indexes that the migrations of this engine make.

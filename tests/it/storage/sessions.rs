@@ -34,6 +34,8 @@ async fn opened(database: &TestDatabase, user: UserId) -> Session {
     database.storage.sessions().create(new).await.unwrap()
 }
 
+const REQUEST: uuid::Uuid = uuid::Uuid::from_bytes([9; 16]);
+
 /// A step from one token to the next.
 pub(super) fn step(session: &Session, presented: &str, successor: &str, now: Timestamp) -> Rotation {
     Rotation {
@@ -46,7 +48,7 @@ pub(super) fn step(session: &Session, presented: &str, successor: &str, now: Tim
         now,
         expire_time: now.after(std::time::Duration::from_secs(1000)),
         peer: "[2001:db8::1]:2".into(),
-        request_id: None,
+        request_id: Some(REQUEST),
     }
 }
 
@@ -87,7 +89,7 @@ async fn rotation_moves_the_session_on(database: TestDatabase) {
             previous: Some(b"first".to_vec()),
             salt: Some(b"salt of second".to_vec()),
             rotate_time: at(10),
-            rotate_request_id: None,
+            rotate_request_id: Some(REQUEST),
         },
         ..session.clone()
     };
@@ -158,7 +160,8 @@ async fn revoking_twice_keeps_the_first_time(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let session = opened(&database, ada.user()).await;
     for seconds in [5, 9, 1] {
-        database.storage.sessions().revoke(ada.user(), session.id, at(seconds)).await.unwrap();
+        let ended = database.storage.sessions().revoke(ada.user(), session.id, at(seconds)).await;
+        assert_eq!(ended, Ok(seconds == 5), "whether it was live");
         assert_eq!(stored(&database, &session).await.revoke_time, Some(at(5)));
     }
 }

@@ -4,7 +4,7 @@ use taskwire::domain::{
     Error, Etag, NewTask, Owner, Priority, Resource, Task, TaskId, TaskPatch, TaskWrite, UserId,
 };
 
-use super::{Person, QUOTA, at, description, labels, owner_of, task, title};
+use super::{Person, at, description, labels, owner_of, task, title};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 
@@ -23,6 +23,11 @@ both_engines!(
     write_for_an_account_that_is_gone_is_refused,
     owners_never_see_each_other,
 );
+
+/// What a write with another etag than this task's is answered: the task as it stands.
+pub(super) fn mismatch(current: &Task) -> Error {
+    Error::EtagMismatch { current: current.etag(), task: Some(Box::new(current.clone())) }
+}
 
 pub(super) fn renamed(text: &str) -> TaskPatch {
     TaskPatch { title: Some(title(text)), ..TaskPatch::default() }
@@ -142,10 +147,10 @@ async fn update_checks_the_etag(database: TestDatabase) {
     let updated = ada.write(matching, at(2)).await.unwrap().unwrap();
 
     let stale = ada.write(update(created.id, renamed("three"), Some(created.etag())), at(3)).await;
-    assert_eq!(stale, Err(super::stale(&updated)));
+    assert_eq!(stale, Err(mismatch(&updated)));
     let foreign = Etag::given("no etag of ours".into());
     let refused = ada.write(update(created.id, renamed("three"), foreign), at(3)).await;
-    assert_eq!(refused, Err(super::stale(&updated)));
+    assert_eq!(refused, Err(mismatch(&updated)));
     assert_eq!(ada.find(created.id).await, Ok(updated));
     assert_eq!(ada.revision().await, 2);
 }
@@ -229,10 +234,11 @@ async fn refused_writes_store_nothing(database: TestDatabase) {
 async fn write_for_an_account_that_is_gone_is_refused(database: TestDatabase) {
     let nobody: Owner = owner_of(UserId::generate());
     let write = TaskWrite::Create(task("for nobody"));
-    let refused = super::write_one(&database.storage, nobody, write, at(1), QUOTA).await;
+    let nobody = Person { storage: database.storage.clone(), owner: nobody };
+    let refused = nobody.write(write, at(1)).await;
     assert_eq!(refused, Err(Error::SessionRevoked));
     assert_eq!(database.query_i64("select count(*) from tasks").await, 0);
-    assert!(database.storage.tasks().list(nobody, &super::query()).await.unwrap().tasks.is_empty());
+    assert!(nobody.list(&super::query()).await.tasks.is_empty());
 }
 
 async fn owners_never_see_each_other(database: TestDatabase) {

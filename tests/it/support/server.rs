@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, ThrottleRules, TokenConfig, Tokens};
+use taskwire::auth::{
+    Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, ThrottleRules, TokenConfig, Tokens,
+};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;

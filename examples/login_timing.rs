@@ -1,0 +1,63 @@
+//! Measures whether a login tells by its time that an account exists: 200 wrong passwords for known accounts and 200 for
+//! unknown ones, taken in turns, with the real cost of a hash. Run with `cargo run --release --example login_timing`.
+//!
+//! Prints both medians and how far they are apart; the promise is less than 5 %. Not a test: a busy machine decides.
+
+use std::time::{Duration, Instant};
+
+use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
+use taskwire::domain::{Clock, Device, DisplayName, Email, Role, Trace};
+use taskwire::storage::{Limits, Storage};
+
+const ROUNDS: usize = 200;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let directory = tempfile::TempDir::new()?;
+    let url = format!("sqlite:{}", directory.path().join("taskwire.db").display());
+    let storage = Storage::open(&url, Limits::default())?;
+    storage.migrate().await?;
+    let clock = Clock::system();
+    let config = TokenConfig {
+        issuer: "taskwire".into(),
+        audience: "taskwire".into(),
+        access_ttl: Duration::from_secs(900),
+    };
+    let key = SigningKey::from_pem(SigningKey::generate_pem()?.as_bytes(), "example")?;
+    let tokens = Tokens::new(key, config, clock.clone());
+    let accounts = Accounts::new(storage, tokens, Passwords::new(1), clock, AccountsConfig::default());
+    let policy = PasswordPolicy { code_points_min: 8 };
+    let address = |kind: &str, number: usize| {
+        Email::parse(&format!("{kind}{number}@example.org")).map_err(|rule| rule.text.into_owned())
+    };
+    for number in 0..ROUNDS {
+        let password = policy.parse("correct horse battery staple", None).map_err(|rule| rule.text)?;
+        let name = DisplayName::default();
+        accounts.register(address("known", number)?, name, password, Role::User, &Trace::default()).await?;
+    }
+    let mut times = [Vec::new(), Vec::new()];
+    for number in 0..ROUNDS {
+        for (kind, times) in ["known", "unknown"].into_iter().zip(&mut times) {
+            let begin = Instant::now();
+            let login = accounts.login(
+                Some(address(kind, number)?),
+                "wrong password",
+                Device::default(),
+                Trace::default(),
+            );
+            if login.await.is_ok() {
+                return Err("a wrong password was accepted".into());
+            }
+            times.push(begin.elapsed());
+        }
+    }
+    let [known, unknown] = times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1000.0
+    });
+    let apart = (known - unknown).abs() / unknown * 100.0;
+    println!("known {known:.2} ms, unknown {unknown:.2} ms, {apart:.1} % apart");
+    Ok(())
+}

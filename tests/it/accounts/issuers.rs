@@ -1,0 +1,264 @@
+//! Other issuers: whose tokens are taken, with which keys, and whose are not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use taskwire::auth::{IssuerConfig, Issuers, KeyRing, SigningKey};
+use taskwire::domain::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::world::{PASSWORD, Setup, World, token_config};
+use crate::support::both_engines;
+use crate::support::database::TestDatabase;
+use crate::support::refusal::Refused as _;
+
+both_engines!(
+    a_subject_gets_one_account_on_first_use,
+    forged_tokens_are_refused,
+    a_shared_secret_works_and_nothing_else_signs_with_it,
+    keys_are_fetched_on_an_unknown_kid_once_a_minute,
+    who_is_unknown_stays_out_where_no_accounts_are_made,
+);
+
+const ISSUER: &str = "https://idp.example";
+
+/// An issuer with an Ed25519 key.
+struct Idp {
+    pem: String,
+}
+
+impl Idp {
+    fn new() -> Self {
+        Self { pem: SigningKey::generate_pem().unwrap() }
+    }
+
+    fn jwks(&self) -> String {
+        let ring = KeyRing::parse(&self.pem, "idp").unwrap();
+        ring.jwks(Timestamp::from_micros(0).unwrap(), Duration::ZERO)
+    }
+
+    fn kid(&self) -> String {
+        SigningKey::from_pem(self.pem.as_bytes(), "idp").unwrap().id().to_owned()
+    }
+
+    fn token(&self, world: &World, change: impl FnOnce(&mut Header, &mut Value)) -> String {
+        let (now, _) = world.clock.now().to_parts();
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(self.kid());
+        let mut claims = json!({
+            "iss": ISSUER, "aud": "taskwire", "sub": "subject-1", "exp": now + 300, "iat": now,
+            "email": "ada@example.org", "email_verified": true, "name": "Ada",
+        });
+        change(&mut header, &mut claims);
+        encode(&header, &claims, &EncodingKey::from_ed_pem(self.pem.as_bytes()).unwrap()).unwrap()
+    }
+}
+
+fn config(jwks: &str, create_users: bool) -> IssuerConfig {
+    IssuerConfig {
+        issuer: ISSUER.into(),
+        audience: "taskwire".into(),
+        jwks: Some(jwks.into()),
+        hs256_secret_file: None,
+        algorithms: vec!["EdDSA".into()],
+        create_users,
+    }
+}
+
+fn trusting(configs: Vec<IssuerConfig>) -> Setup {
+    let issuers: Box<dyn Fn(_, _) -> _ + Send + Sync> =
+        Box::new(move |storage, clock| Issuers::new(configs.clone(), "taskwire", storage, clock).unwrap());
+    Setup { issuers: Some(issuers), ..Default::default() }
+}
+
+/// A directory with the issuer's JWK set in a file.
+fn jwks_file(idp: &Idp) -> (tempfile::TempDir, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("jwks.json");
+    std::fs::write(&file, idp.jwks()).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+async fn a_subject_gets_one_account_on_first_use(database: TestDatabase) {
+    let idp = Idp::new();
+    let (_directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, true)]));
+    let (here, there) = (world.replica().await, world.replica().await);
+    let token = idp.token(&world, |_, _| {});
+    let (one, other) = tokio::join!(here.probe(&token), there.probe(&token));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one, other);
+    assert_eq!((one.email.as_str(), one.display_name.as_str()), ("ada@example.org", "Ada"));
+    here.read_tasks(&token).await.unwrap();
+    // It has no password, so nobody logs in with one.
+    here.log_in("ada@example.org", "").await.refused("CREDENTIALS_INVALID");
+
+    // Somebody else's address is not taken over, and an unverified one is not believed.
+    here.sign_up("bob@example.org", PASSWORD).await.unwrap();
+    let bob = idp.token(&world, |_, claims| {
+        claims["sub"] = "subject-2".into();
+        claims["email"] = "bob@example.org".into();
+    });
+    assert!(here.probe(&bob).await.unwrap().email.ends_with("@identity.invalid"));
+    let eve = idp.token(&world, |_, claims| {
+        claims["sub"] = "subject-3".into();
+        claims["email"] = "eve@example.org".into();
+        claims["email_verified"] = false.into();
+    });
+    assert!(here.probe(&eve).await.unwrap().email.ends_with("@identity.invalid"));
+
+    // Disabled here means out, whatever the issuer says.
+    let root = here.register_admin("root@example.org").await;
+    let request = taskwire::pb::DisableUserRequest { name: one.name };
+    here.users(&root.access_token).disable_user(request).await.unwrap();
+    here.probe(&token).await.refused("SESSION_REVOKED");
+    world.hand.advance(Duration::from_secs(31));
+    here.probe(&token).await.refused("SESSION_REVOKED");
+}
+
+async fn forged_tokens_are_refused(database: TestDatabase) {
+    let idp = Idp::new();
+    let (_directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, true)]));
+    let replica = world.replica().await;
+    let (now, _) = world.clock.now().to_parts();
+    type Change = Box<dyn FnOnce(&mut Header, &mut Value)>;
+    let forged: Vec<(&str, Change)> = vec![
+        ("another issuer", Box::new(|_, claims| claims["iss"] = "https://evil.example".into())),
+        ("our own issuer", Box::new(|_, claims| claims["iss"] = "taskwire".into())),
+        ("another audience", Box::new(|_, claims| claims["aud"] = "other".into())),
+        ("no audience", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("aud")))),
+        ("no subject", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("sub")))),
+        ("an empty subject", Box::new(|_, claims| claims["sub"] = "".into())),
+        ("a subject with controls", Box::new(|_, claims| claims["sub"] = "a\u{0}b".into())),
+        ("no end", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("exp")))),
+        ("an end that is text", Box::new(move |_, claims| claims["exp"] = (now + 300).to_string().into())),
+        ("not yet", Box::new(move |_, claims| claims["nbf"] = (now + 60).into())),
+        ("an unknown key", Box::new(|header, _| header.kid = Some("other".into()))),
+        ("a path for a key", Box::new(|header, _| header.kid = Some("../../dev/null".into()))),
+        ("a key of its own", Box::new(|header, _| header.jku = Some("https://evil.example/jwks".into()))),
+        ("an id token", Box::new(|header, _| header.typ = Some("id_token+jwt".into()))),
+        ("a refresh token", Box::new(|header, _| header.typ = Some("rt+jwt".into()))),
+    ];
+    for (what, change) in forged {
+        let token = idp.token(&world, change);
+        assert_eq!(replica.probe(&token).await.unwrap_err().reason, "TOKEN_INVALID", "{what}");
+    }
+    // Signed with the public key as if it were a secret; signed by nobody; signed by another key with our kid.
+    let public = SigningKey::from_pem(idp.pem.as_bytes(), "idp").unwrap().public().to_owned();
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some(idp.kid());
+    let claims = json!({"iss": ISSUER, "aud": "taskwire", "sub": "subject-1", "exp": now + 300});
+    let confused = encode(&header, &claims, &EncodingKey::from_secret(public.as_bytes())).unwrap();
+    replica.probe(&confused).await.refused("TOKEN_INVALID");
+    let good = idp.token(&world, |_, _| {});
+    let (unsigned, _) = good.rsplit_once('.').unwrap();
+    replica.probe(&format!("{unsigned}.")).await.refused("TOKEN_INVALID");
+    let mut other = Idp::new();
+    let kid = idp.kid();
+    let forged = other.token(&world, |header, _| header.kid = Some(kid));
+    replica.probe(&forged).await.refused("TOKEN_INVALID");
+    other.pem.clear();
+    let late = idp.token(&world, |_, claims| claims["exp"] = (now - 6).into());
+    replica.probe(&late).await.refused("TOKEN_EXPIRED");
+    replica.probe(&good).await.unwrap();
+    assert_eq!(world.database.query_i64("select count(*) from users").await, 1);
+}
+
+async fn a_shared_secret_works_and_nothing_else_signs_with_it(database: TestDatabase) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("secret");
+    let secret = [b"0123456789abcdefghijklmnopqrstuv".as_slice(), b"\n"].concat();
+    std::fs::write(&file, &secret).unwrap();
+    let gateway = IssuerConfig {
+        issuer: "gateway".into(),
+        audience: "taskwire".into(),
+        jwks: None,
+        hs256_secret_file: Some(file.to_str().unwrap().into()),
+        algorithms: Vec::new(),
+        create_users: true,
+    };
+    for (text, weak) in [(&secret[..31], true), (&[b'a'; 64], true), (b"".as_slice(), true)] {
+        let short = directory.path().join("short");
+        std::fs::write(&short, text).unwrap();
+        let config =
+            IssuerConfig { hs256_secret_file: Some(short.to_str().unwrap().into()), ..gateway.clone() };
+        let clock = taskwire::domain::Clock::system();
+        let made = Issuers::new(vec![config], "taskwire", database.storage.clone(), clock);
+        assert_eq!(made.is_err(), weak);
+        assert!(made.unwrap_err().contains("hs256_secret_file"));
+    }
+    let world = World::with(database, trusting(vec![gateway]));
+    let replica = world.replica().await;
+    let (now, _) = world.clock.now().to_parts();
+    let claims = json!({"iss": "gateway", "aud": ["other", "taskwire"], "sub": "s", "exp": now + 60});
+    let key = EncodingKey::from_secret(&secret[..32]);
+    let signed = |algorithm| encode(&Header::new(algorithm), &claims, &key).unwrap();
+    replica.probe(&signed(Algorithm::HS256)).await.unwrap();
+    replica.probe(&signed(Algorithm::HS512)).await.refused("TOKEN_INVALID");
+    let wrong = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(&[7; 32])).unwrap();
+    replica.probe(&wrong).await.refused("TOKEN_INVALID");
+}
+
+async fn keys_are_fetched_on_an_unknown_kid_once_a_minute(database: TestDatabase) {
+    let (first, second) = (Idp::new(), Idp::new());
+    let set = Arc::new(std::sync::Mutex::new(first.jwks()));
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    let (served, counted) = (Arc::clone(&set), Arc::clone(&fetches));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 2048];
+            let _ = stream.read(&mut head).await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            let body = served.lock().unwrap().clone();
+            let status = if body.is_empty() { "500 no" } else { "200 OK" };
+            let text = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    });
+    let world = World::with(database, trusting(vec![config(&url, true)]));
+    let replica = world.replica().await;
+    replica.probe(&first.token(&world, |_, _| {})).await.unwrap();
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    // A flood of unknown keys is not a flood of fetches.
+    for number in 0..20 {
+        let token = first.token(&world, |header, _| header.kid = Some(format!("made up {number}")));
+        replica.probe(&token).await.refused("TOKEN_INVALID");
+    }
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    // The issuer rotates: its new key works once a minute has passed.
+    *set.lock().unwrap() = second.jwks();
+    replica.probe(&second.token(&world, |_, _| {})).await.refused("TOKEN_INVALID");
+    world.hand.advance(Duration::from_secs(60));
+    replica.probe(&second.token(&world, |_, _| {})).await.unwrap();
+    assert_eq!(fetches.load(Ordering::SeqCst), 2);
+    // The issuer is away: the last good copy goes on.
+    *set.lock().unwrap() = String::new();
+    world.hand.advance(Duration::from_secs(3600));
+    replica.probe(&second.token(&world, |_, _| {})).await.unwrap();
+    assert_eq!(fetches.load(Ordering::SeqCst), 3);
+}
+
+async fn who_is_unknown_stays_out_where_no_accounts_are_made(database: TestDatabase) {
+    let idp = Idp::new();
+    let (_directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, false)]));
+    let replica = world.replica().await;
+    replica.probe(&idp.token(&world, |_, _| {})).await.refused("TOKEN_INVALID");
+    assert_eq!(world.database.query_i64("select count(*) from users").await, 0);
+    let own = token_config().issuer;
+    let clock = world.clock.clone();
+    let wrong = IssuerConfig { issuer: own.clone(), ..config(&file, false) };
+    assert!(Issuers::new(vec![wrong], &own, world.database.storage.clone(), clock).is_err());
+}

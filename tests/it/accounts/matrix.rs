@@ -1,0 +1,278 @@
+//! Every RPC × every principal. The RPCs come from the descriptors: a new one without a row here fails.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{Buf as _, BufMut as _};
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use taskwire::auth::{POLICY, Tokens};
+use taskwire::domain::{Clock, Role, SessionId, Timestamp, UserId};
+use taskwire::pb;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Request, Status};
+
+use super::world::{PASSWORD, Replica, World, bearer, new_key, token_config};
+use crate::support::both_engines;
+use crate::support::database::TestDatabase;
+use crate::support::refusal::Refusal;
+
+both_engines!(every_rpc_for_every_principal);
+
+const PRINCIPALS: [&str; 9] =
+    ["nobody", "owner", "other", "admin", "disabled", "deleted", "expired", "reading key", "writing key"];
+
+/// What each principal is answered, in their order; `OK`, or a reason. The request concerns the owner's account, and a
+/// task, a session and a key in it that do not exist.
+fn row(method: &str) -> Option<[&'static str; 9]> {
+    const SHUT: [&str; 3] = ["SESSION_REVOKED", "SESSION_REVOKED", "TOKEN_EXPIRED"];
+    let all = |nobody, owner, other, admin, shut: [&'static str; 3], reading, writing| {
+        Some([nobody, owner, other, admin, shut[0], shut[1], shut[2], reading, writing])
+    };
+    let denied = "PARENT_ACCESS_DENIED";
+    let missing = "TOKEN_MISSING";
+    let scope = "SCOPE_INSUFFICIENT";
+    let reads = |answer| all(missing, answer, denied, denied, SHUT, answer, answer);
+    let writes = |answer| all(missing, answer, denied, denied, SHUT, scope, answer);
+    let managed = |answer| all(missing, answer, denied, answer, SHUT, scope, scope);
+    let own = |answer| all(missing, answer, denied, denied, SHUT, scope, scope);
+    let admins = |answer| all(missing, "ADMIN_REQUIRED", "ADMIN_REQUIRED", answer, SHUT, scope, scope);
+    let anyone = |answer| all(answer, answer, answer, answer, [answer; 3], answer, answer);
+    match method {
+        "CreateTask" | "BatchCreateTasks" => writes("OK"),
+        "GetTask" | "BatchGetTasks" => reads("TASK_NOT_FOUND"),
+        "ListTasks" | "CountTasks" | "ListTaskChanges" | "WatchTasks" => reads("OK"),
+        "UpdateTask" | "DeleteTask" | "UndeleteTask" => writes("TASK_NOT_FOUND"),
+        "BatchUpdateTasks" | "BatchDeleteTasks" => writes("TASK_NOT_FOUND"),
+        "UndoChanges" => writes("REVISION_IN_FUTURE"),
+        "CreateUser" => anyone("USER_ALREADY_EXISTS"),
+        "Login" => anyone("CREDENTIALS_INVALID"),
+        "RefreshSession" => anyone("REFRESH_TOKEN_INVALID"),
+        "GetUser" | "UpdateUser" | "ListSessions" | "RevokeAllSessions" | "ListAuditEvents" => managed("OK"),
+        "DeleteUser" => all(missing, "CREDENTIALS_INVALID", denied, "OK", SHUT, scope, scope),
+        "ListUsers" | "DisableUser" | "EnableUser" => admins("OK"),
+        // It concerns whoever calls.
+        "Logout" => all(missing, "OK", "OK", "OK", SHUT, scope, scope),
+        "ChangePassword" => own("CREDENTIALS_INVALID"),
+        "RevokeSession" => managed("SESSION_NOT_FOUND"),
+        "CreateApiKey" | "ListApiKeys" => own("OK"),
+        "RevokeApiKey" => own("API_KEY_NOT_FOUND"),
+        _ => None,
+    }
+}
+
+/// A request about this user's account.
+fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
+    let parent = user.to_owned();
+    let name = user.to_owned();
+    let missing = "0198c0de-0000-7000-8000-00000000000a";
+    let task = format!("{user}/tasks/{missing}");
+    let titled = || Some(pb::Task { title: "a task".into(), ..Default::default() });
+    let changed = || Some(pb::Task { name: task.clone(), title: "a task".into(), ..Default::default() });
+    match method {
+        "CreateTask" => {
+            pb::CreateTaskRequest { parent, task: titled(), ..Default::default() }.encode_to_vec()
+        }
+        "BatchCreateTasks" => {
+            let item = pb::CreateTaskRequest { parent: parent.clone(), task: titled(), ..Default::default() };
+            pb::BatchCreateTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
+        }
+        "GetTask" => pb::GetTaskRequest { name: task }.encode_to_vec(),
+        "BatchGetTasks" => pb::BatchGetTasksRequest { parent, names: vec![task] }.encode_to_vec(),
+        "ListTasks" => pb::ListTasksRequest { parent, ..Default::default() }.encode_to_vec(),
+        "CountTasks" => pb::CountTasksRequest { parent, ..Default::default() }.encode_to_vec(),
+        "ListTaskChanges" => pb::ListTaskChangesRequest { parent, ..Default::default() }.encode_to_vec(),
+        "WatchTasks" => {
+            pb::WatchTasksRequest { parent, initial_state: true, ..Default::default() }.encode_to_vec()
+        }
+        "UpdateTask" => pb::UpdateTaskRequest { task: changed(), ..Default::default() }.encode_to_vec(),
+        "BatchUpdateTasks" => {
+            let item = pb::UpdateTaskRequest { task: changed(), ..Default::default() };
+            pb::BatchUpdateTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
+        }
+        "DeleteTask" => pb::DeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec(),
+        "BatchDeleteTasks" => {
+            let item = pb::DeleteTaskRequest { name: task, ..Default::default() };
+            pb::BatchDeleteTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
+        }
+        "UndeleteTask" => pb::UndeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec(),
+        "UndoChanges" => {
+            pb::UndoChangesRequest { parent, start_revision: 900, end_revision: 901, ..Default::default() }
+                .encode_to_vec()
+        }
+        "CreateUser" => super::world::new_user(email, PASSWORD).encode_to_vec(),
+        "Login" => super::world::credentials(email, "wrong password").encode_to_vec(),
+        "RefreshSession" => {
+            pb::RefreshSessionRequest { refresh_token: "twr_no".into(), ..Default::default() }.encode_to_vec()
+        }
+        "GetUser" | "DisableUser" | "EnableUser" => pb::GetUserRequest { name }.encode_to_vec(),
+        "UpdateUser" => {
+            let user = pb::User { name, display_name: "new".into(), ..Default::default() };
+            pb::UpdateUserRequest { user: Some(user), update_mask: None }.encode_to_vec()
+        }
+        "DeleteUser" => pb::DeleteUserRequest { name, password: "wrong password".into() }.encode_to_vec(),
+        "ChangePassword" => pb::ChangePasswordRequest {
+            name,
+            current_password: "wrong password".into(),
+            new_password: "another good one".into(),
+        }
+        .encode_to_vec(),
+        "RevokeSession" => {
+            pb::RevokeSessionRequest { name: format!("{user}/sessions/{missing}") }.encode_to_vec()
+        }
+        "ListSessions" | "RevokeAllSessions" | "ListApiKeys" | "ListAuditEvents" => {
+            pb::ListSessionsRequest { parent }.encode_to_vec()
+        }
+        "CreateApiKey" => pb::CreateApiKeyRequest { parent, ..new_key(&["tasks.read"]) }.encode_to_vec(),
+        "RevokeApiKey" => {
+            pb::RevokeApiKeyRequest { name: format!("{user}/apiKeys/{missing}") }.encode_to_vec()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every method of ours: its path and its name.
+fn methods() -> Vec<(String, String)> {
+    let set = FileDescriptorSet::decode(pb::DESCRIPTOR_SET).unwrap();
+    let files = set.file.iter().filter(|file| file.package() == "taskwire.v1");
+    files
+        .flat_map(|file| &file.service)
+        .flat_map(|service| {
+            service.method.iter().map(move |method| {
+                let path = format!("/taskwire.v1.{}/{}", service.name(), method.name());
+                (path, method.name().to_owned())
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn the_policy_names_every_method_and_no_other() {
+    let described: Vec<String> = methods().into_iter().map(|(path, _)| path).collect();
+    let policy = POLICY.iter().map(|(path, _)| *path).filter(|path| path.starts_with("/taskwire."));
+    let policy: BTreeMap<&str, ()> = policy.map(|path| (path, ())).collect();
+    for path in &described {
+        assert!(policy.contains_key(path.as_str()), "{path} is not in the policy table");
+    }
+    assert_eq!(policy.len(), described.len());
+    for (path, name) in methods() {
+        assert!(row(&name).is_some(), "{path} has no row in this test");
+    }
+}
+
+async fn every_rpc_for_every_principal(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    let other = replica.register("other@example.org").await;
+    let mut number = 0;
+    let mut wrong = Vec::new();
+    for (path, name) in methods() {
+        let expected = row(&name).expect("a row");
+        for (principal, expected) in PRINCIPALS.into_iter().zip(expected) {
+            number += 1;
+            let email = format!("owner{number}@example.org");
+            let owner = replica.register(&email).await;
+            let user = owner.user.clone().unwrap().name;
+            let token = match principal {
+                "nobody" => String::new(),
+                "owner" => owner.access_token.clone(),
+                "other" if name == "Logout" => {
+                    replica.log_in("other@example.org", PASSWORD).await.unwrap().access_token
+                }
+                "other" => other.access_token.clone(),
+                "admin" => replica.register_admin(&format!("admin{number}@example.org")).await.access_token,
+                "reading key" => replica.api_key(&owner.access_token, &["tasks.read"]).await.secret,
+                "writing key" => replica.api_key(&owner.access_token, &["tasks.write"]).await.secret,
+                "expired" => expired(&world, &user),
+                _ => shut_out(&replica, principal, &owner, number).await,
+            };
+            // The email of a deleted user is free, so there the account of somebody else is in the way.
+            let email = if principal == "deleted" { "other@example.org" } else { &email };
+            let found = call(&replica, &path, &token, message(&name, &user, email)).await;
+            if found != expected {
+                wrong.push(format!("{name} by {principal}: {found}, not {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A token of this user from long ago.
+fn expired(world: &World, user: &str) -> String {
+    let long_ago = Timestamp::from_micros(world.clock.now().as_micros() - 3_600_000_000).unwrap();
+    let (clock, _) = Clock::manual(long_ago);
+    let user = UserId::parse(user.strip_prefix("users/").unwrap()).unwrap();
+    let tokens = Tokens::with_ring(world.ring(), token_config(), clock);
+    tokens.issue(user, SessionId::generate(), Role::User).unwrap()
+}
+
+async fn shut_out(replica: &Replica, how: &str, owner: &pb::TokenPair, number: usize) -> String {
+    let root = replica.register_admin(&format!("root{number}@example.org")).await;
+    let name = owner.user.clone().unwrap().name;
+    let mut admins = replica.users(&root.access_token);
+    if how == "disabled" {
+        admins.disable_user(pb::DisableUserRequest { name }).await.unwrap();
+    } else {
+        admins.delete_user(pb::DeleteUserRequest { name, ..Default::default() }).await.unwrap();
+    }
+    owner.access_token.clone()
+}
+
+/// Calls a method by its path; answers `OK` or the reason.
+async fn call(replica: &Replica, path: &str, token: &str, message: Vec<u8>) -> String {
+    let channel = tonic::service::interceptor::InterceptedService::new(
+        replica.channel(),
+        if token.is_empty() { Default::default() } else { bearer(token) },
+    );
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let path = path.parse().unwrap();
+    let answered = tokio::time::timeout(Duration::from_secs(30), async {
+        let stream = grpc.server_streaming(Request::new(message), path, Raw).await?;
+        stream.into_inner().message().await
+    });
+    match answered.await.expect("an answer") {
+        Ok(_) => "OK".to_owned(),
+        Err(status) => Refusal::from(status).reason,
+    }
+}
+
+/// Messages as they are.
+#[derive(Debug, Clone, Copy)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut item = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut item);
+        Ok(Some(item))
+    }
+}

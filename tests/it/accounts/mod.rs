@@ -1,0 +1,13 @@
+//! Accounts and sessions, through the real channel: who gets in, who no longer does, and what attackers try.
+
+mod api_keys;
+mod audit;
+mod issuers;
+mod keys;
+mod matrix;
+mod passwords;
+mod refresh;
+mod revocation;
+mod throttle;
+mod users;
+mod world;

@@ -1,0 +1,258 @@
+//! Replicas of the service over one database and one clock, and people who talk to them.
+
+use std::time::Duration;
+
+use argon2::Params;
+use ipnet::IpNet;
+use taskwire::api::{TaskRules, WatchLimits};
+use taskwire::auth::{
+    Accounts, AccountsConfig, Issuers, KeyRing, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens,
+};
+use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
+use taskwire::pb;
+use taskwire::pb::task_service_client::TaskServiceClient;
+use taskwire::pb::user_service_client::UserServiceClient;
+use taskwire::server::{Services, TransportLimits, serve};
+use taskwire::storage::Storage;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::support::database::{TestDatabase, limits};
+use crate::support::refusal::{Answer, Refusal};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// 2026-01-01T00:00:00Z.
+const START: i64 = 1_767_225_600;
+pub(crate) const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
+
+/// What a test may want otherwise.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) accounts: AccountsConfig,
+    pub(crate) proxies: Vec<IpNet>,
+    /// What makes the issuers, given storage and clock.
+    pub(crate) issuers: Option<Box<dyn Fn(Storage, Clock) -> Issuers + Send + Sync>>,
+    pub(crate) passwords: Option<Passwords>,
+}
+
+/// One database, one clock, one key file; any number of replicas.
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) clock: Clock,
+    pub(crate) hand: ManualClock,
+    pub(crate) key_file: String,
+    setup: Setup,
+}
+
+/// One process of the service. It stops when this is dropped.
+pub(crate) struct Replica {
+    channel: Channel,
+    pub(crate) accounts: Accounts,
+    pub(crate) tokens: std::sync::Arc<Tokens>,
+    pub(crate) services: Services,
+    _stop: DropGuard,
+}
+
+pub(crate) fn token_config() -> TokenConfig {
+    TokenConfig { issuer: "taskwire".into(), audience: "taskwire".into(), access_ttl: ACCESS_TTL }
+}
+
+/// The least that argon2 takes.
+pub(crate) fn cheap() -> Params {
+    Params::new(Params::MIN_M_COST, 1, 1, None).unwrap()
+}
+
+impl World {
+    pub(crate) fn new(database: TestDatabase) -> Self {
+        Self::with(database, Setup::default())
+    }
+
+    pub(crate) fn with(database: TestDatabase, setup: Setup) -> Self {
+        let (clock, hand) = Clock::manual(Timestamp::from_parts(START, 0).unwrap());
+        Self { database, clock, hand, key_file: SigningKey::generate_pem().unwrap(), setup }
+    }
+
+    pub(crate) fn ring(&self) -> KeyRing {
+        KeyRing::parse(&self.key_file, "test").unwrap()
+    }
+
+    /// Another process, with connections of its own.
+    pub(crate) async fn replica(&self) -> Replica {
+        let storage = self.database.open(limits());
+        let tokens = Tokens::with_ring(self.ring(), token_config(), self.clock.clone());
+        let passwords = self.setup.passwords.clone().unwrap_or_else(|| Passwords::with_params(4, cheap()));
+        let mut accounts = Accounts::new(
+            storage.clone(),
+            tokens.clone(),
+            passwords,
+            self.clock.clone(),
+            self.setup.accounts,
+        )
+        .behind(self.setup.proxies.clone());
+        if let Some(issuers) = &self.setup.issuers {
+            accounts = accounts.trusting(issuers(storage.clone(), self.clock.clone()));
+        }
+        let services = Services {
+            storage,
+            clock: self.clock.clone(),
+            tokens: tokens.clone(),
+            accounts: accounts.clone(),
+            passwords: PasswordPolicy { code_points_min: 8 },
+            tasks: TaskRules {
+                purge_after: Duration::from_secs(30 * 24 * 3600),
+                live_tasks_max: 1000,
+                changes_kept: Duration::from_secs(30 * 24 * 3600),
+                watch: WatchLimits::default(),
+            },
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = serve(listener, services.clone(), TransportLimits::default(), stop.clone());
+        tokio::spawn(async move { serving.await.expect("serving fails") });
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .unwrap()
+            .timeout(Duration::from_secs(60))
+            .connect()
+            .await
+            .unwrap();
+        let replica = Replica { channel, accounts, tokens, services, _stop: stop.drop_guard() };
+        // It answers once it has read the revocations.
+        replica.anonymous().get_user(pb::GetUserRequest::default()).await.unwrap_err();
+        replica
+    }
+}
+
+/// Puts metadata into every call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata(MetadataMap);
+
+impl Interceptor for Metadata {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        for entry in self.0.iter() {
+            if let tonic::metadata::KeyAndValueRef::Ascii(key, value) = entry {
+                request.metadata_mut().insert(key, value.clone());
+            }
+        }
+        Ok(request)
+    }
+}
+
+pub(crate) type Caller = InterceptedService<Channel, Metadata>;
+
+impl Replica {
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn anonymous(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel())
+    }
+
+    /// Accounts, with this token.
+    pub(crate) fn users(&self, token: &str) -> UserServiceClient<Caller> {
+        UserServiceClient::with_interceptor(self.channel(), bearer(token))
+    }
+
+    /// Tasks, with this token.
+    pub(crate) fn tasks(&self, token: &str) -> TaskServiceClient<Caller> {
+        TaskServiceClient::with_interceptor(self.channel(), bearer(token))
+    }
+
+    /// Accounts, as seen through a gateway that says so of the caller's address.
+    pub(crate) fn from_address(&self, address: &str) -> UserServiceClient<Caller> {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("x-forwarded-for", address.parse().unwrap());
+        UserServiceClient::with_interceptor(self.channel(), Metadata(metadata))
+    }
+
+    pub(crate) async fn sign_up(&self, email: &str, password: &str) -> Answer<pb::User> {
+        answer(self.anonymous().create_user(new_user(email, password)).await)
+    }
+
+    pub(crate) async fn log_in(&self, email: &str, password: &str) -> Answer<pb::TokenPair> {
+        answer(self.anonymous().login(credentials(email, password)).await)
+    }
+
+    pub(crate) async fn refresh(&self, token: &str, request_id: &str) -> Answer<pb::TokenPair> {
+        let request =
+            pb::RefreshSessionRequest { refresh_token: token.to_owned(), request_id: request_id.to_owned() };
+        answer(self.anonymous().refresh_session(request).await)
+    }
+
+    /// Somebody new, logged in.
+    pub(crate) async fn register(&self, email: &str) -> pb::TokenPair {
+        self.sign_up(email, PASSWORD).await.unwrap();
+        self.log_in(email, PASSWORD).await.unwrap()
+    }
+
+    /// An administrator, whom no call can make; logged in.
+    pub(crate) async fn register_admin(&self, email: &str) -> pb::TokenPair {
+        let address = Email::parse(email).unwrap();
+        let password = PasswordPolicy { code_points_min: 8 }.parse(PASSWORD, None).unwrap();
+        let name = DisplayName::default();
+        self.accounts.register(address, name, password, Role::Admin, &Trace::default()).await.unwrap();
+        self.log_in(email, PASSWORD).await.unwrap()
+    }
+
+    /// A key of this user's, with its secret.
+    pub(crate) async fn api_key(&self, token: &str, scopes: &[&str]) -> pb::CreateApiKeyResponse {
+        let request = new_key(scopes);
+        answer(self.users(token).create_api_key(request).await).unwrap()
+    }
+
+    /// What a call with this token is answered that only needs one.
+    pub(crate) async fn probe(&self, token: &str) -> Answer<pb::User> {
+        let request = pb::GetUserRequest { name: "users/me".into() };
+        answer(self.users(token).get_user(request).await)
+    }
+
+    /// What a call with this token or key is answered that reads tasks.
+    pub(crate) async fn read_tasks(&self, token: &str) -> Answer<pb::ListTasksResponse> {
+        let request = pb::ListTasksRequest { parent: "users/me".into(), ..Default::default() };
+        answer(self.tasks(token).list_tasks(request).await)
+    }
+}
+
+pub(crate) fn bearer(token: &str) -> Metadata {
+    let mut metadata = MetadataMap::new();
+    let value: MetadataValue<Ascii> = format!("Bearer {token}").parse().unwrap();
+    metadata.insert("authorization", value);
+    Metadata(metadata)
+}
+
+pub(crate) fn new_user(email: &str, password: &str) -> pb::CreateUserRequest {
+    let user = pb::User { email: email.to_owned(), ..Default::default() };
+    pb::CreateUserRequest { user: Some(user), password: password.to_owned() }
+}
+
+pub(crate) fn credentials(email: &str, password: &str) -> pb::LoginRequest {
+    pb::LoginRequest { email: email.to_owned(), password: password.to_owned(), device: "test".into() }
+}
+
+pub(crate) fn new_key(scopes: &[&str]) -> pb::CreateApiKeyRequest {
+    let scopes = scopes.iter().map(ToString::to_string).collect();
+    let api_key = pb::ApiKey { display_name: "a key".into(), scopes, ..Default::default() };
+    pb::CreateApiKeyRequest { parent: "users/me".into(), api_key: Some(api_key) }
+}
+
+/// The message that a call answered, or its error, checked.
+#[track_caller]
+pub(crate) fn answer<T>(answered: Result<tonic::Response<T>, tonic::Status>) -> Answer<T> {
+    answered.map(tonic::Response::into_inner).map_err(Refusal::from)
+}
+
+/// The delay of the `RetryInfo` that a call was refused with.
+pub(crate) fn retry_after<T: std::fmt::Debug>(
+    answered: Result<tonic::Response<T>, tonic::Status>,
+) -> Duration {
+    use tonic_types::StatusExt as _;
+    let status = answered.expect_err("was answered");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "LOGIN_THROTTLED", "{status:?}");
+    details.retry_info().unwrap().retry_delay.unwrap()
+}
