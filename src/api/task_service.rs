@@ -297,7 +297,11 @@ impl TaskService for TaskApi {
         let (caller, request) = caller(request)?;
         let key = Key::of("UndoChanges", &request.request_id, &request);
         let (owner, (start, end)) = changes::undo(&caller, &request)?;
-        let writes = self.undo_writes(owner, start, end, request.force).await?;
+        let writes = match self.undo_writes(owner, start, end, request.force).await {
+            Ok(writes) => writes,
+            // The changes may be gone while the answer is still remembered.
+            Err(error) => return self.undone_before(owner, key).await?.ok_or_else(|| error.into()),
+        };
         let ids: Vec<_> = writes.iter().map(TaskWrite::id).collect();
         let dry_run = request.validate_only;
         let answer = move |written: &[Written]| changes::undone(owner, &ids, written, dry_run);
@@ -316,5 +320,19 @@ impl TaskApi {
             return Err(Error::RevisionInFuture { current: page.current_revision });
         }
         Ok(changes::restores(page.changes, end, force))
+    }
+
+    /// What this very call was answered when it was carried out.
+    async fn undone_before(
+        &self,
+        owner: Owner,
+        key: Option<Key>,
+    ) -> Result<Option<Response<pb::UndoChangesResponse>>> {
+        let Some(key) = key else { return Ok(None) };
+        let remembered = self.storage.changes().answered(owner, key.id, &key.fingerprint).await?;
+        let decoded = remembered.map(|bytes| pb::UndoChangesResponse::decode(bytes.as_slice())).transpose();
+        decoded
+            .map(|answer| answer.map(Response::new))
+            .map_err(|error| Error::Internal(format!("a remembered answer cannot be read: {error}")))
     }
 }

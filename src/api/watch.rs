@@ -98,6 +98,7 @@ impl Watches {
             Start::After(revision) => changes.list(owner, revision, 0).await.map(|_| revision)?,
         };
         let (sender, receiver) = mpsc::channel(BUFFER_MESSAGES);
+        let last_sender = sender.clone();
         let ended = Arc::new(OnceLock::new());
         let watch = Watch {
             storage: self.storage.clone(),
@@ -117,6 +118,9 @@ impl Watches {
             if let Err(error) = work.await {
                 let _ = reason.set(Status::from(error));
             }
+            // In this order: once the last sender is gone, the reader takes the reason, and needs it for itself.
+            drop(reason);
+            drop(last_sender);
         });
         Ok(WatchStream { receiver, ended })
     }

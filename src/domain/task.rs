@@ -287,7 +287,8 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
     let mut changed = TaskFields::default();
     changed.note(TaskField::Title, after.title != before.title);
     changed.note(TaskField::Description, after.description != before.description);
-    changed.note(TaskField::Completed, after.completed != before.completed);
+    let completion = |task: &Task| (task.completed, task.complete_time);
+    changed.note(TaskField::Completed, completion(after) != completion(before));
     changed.note(TaskField::Priority, after.priority != before.priority);
     changed.note(TaskField::DueTime, after.due_time != before.due_time);
     changed.note(TaskField::Labels, after.labels != before.labels);

@@ -153,30 +153,30 @@ impl TaskWrite {
     }
 }
 
-/// Back to `former`, under a new revision. A task that did not exist then is put away.
+/// Back to `former`, under a new revision. A task that did not exist then is put away. When it was or will be put
+/// away is no part of a former state: what becomes deleted becomes so now, what is deleted stays so.
 fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
     let now = rules.now.max(current.update_time);
-    let former = former.unwrap_or_else(|| match current.is_deleted() {
-        true => current.clone(),
-        false => put_away(current.clone(), now, rules.purge_after),
-    });
+    let was_deleted = former.as_ref().is_none_or(Task::is_deleted);
     let restored = Task {
         owner: current.owner,
         id: current.id,
         create_time: current.create_time,
         update_time: current.update_time,
+        delete_time: current.delete_time,
+        purge_time: current.purge_time,
         revision: current.revision,
-        ..former
+        ..former.unwrap_or_else(|| current.clone())
+    };
+    let (restored, change, live) = match (current.is_deleted(), was_deleted) {
+        (false, true) => (put_away(restored, now, rules.purge_after), ChangeType::Deleted, -1),
+        (true, false) => (Task { delete_time: None, purge_time: None, ..restored }, ChangeType::Undeleted, 1),
+        _ => (restored, ChangeType::Updated, 0),
     };
     if restored == current {
         return Decision::Keep(Some(current));
     }
     let fields = changed_fields(&current, &restored);
-    let (change, live) = match (current.is_deleted(), restored.is_deleted()) {
-        (false, true) => (ChangeType::Deleted, -1),
-        (true, false) => (ChangeType::Undeleted, 1),
-        _ => (ChangeType::Updated, 0),
-    };
     Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live }
 }
 

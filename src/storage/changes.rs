@@ -67,9 +67,10 @@ impl<'a> Changes<'a> {
         if start_revision > current_revision {
             return Err(Error::RevisionInFuture { current: current_revision });
         }
-        let has_more = rows.len() > limit;
         let changes =
             rows.into_iter().take(limit).map(|row| change(owner, row)).collect::<Result<Vec<_>>>()?;
+        // Not by the number of rows: there may be more by now than when they were read.
+        let has_more = changes.last().map_or(start_revision, |last| last.revision) < current_revision;
         Ok(ChangePage { changes, current_revision, earliest_revision, has_more })
     }
 
@@ -157,6 +158,27 @@ impl<'a> Changes<'a> {
             })?;
         }
         Ok(count)
+    }
+
+    /// The answer to the call with this request id and fingerprint, when it was carried out before.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn answered(
+        &self,
+        owner: Owner,
+        request: uuid::Uuid,
+        fingerprint: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
+        with_conn!(self.pool, |conn| {
+            requests::table
+                .find((Id::from(owner.user()), Id(request)))
+                .filter(requests::fingerprint.eq(fingerprint))
+                .select(requests::answer)
+                .first(conn)
+                .await
+                .optional()
+        })
     }
 
     /// Forgets the answers remembered before `cutoff`.

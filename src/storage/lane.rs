@@ -80,15 +80,29 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
             self.metrics.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Error::Overloaded);
         }
-        self.metrics.waiting.fetch_add(1, Ordering::Relaxed);
-        let outcome = answered.await.map_err(|_| Error::Internal("a batch ended without an answer".into()));
-        self.metrics.waiting.fetch_sub(1, Ordering::Relaxed);
-        outcome
+        let _counted = Counted::one_more(&self.metrics.waiting);
+        answered.await.map_err(|_| Error::Internal("a batch ended without an answer".into()))
     }
 
     /// How the lane is doing.
     pub(super) fn metrics(&self) -> &LaneMetrics {
         &self.metrics
+    }
+}
+
+/// Counts a caller for as long as it waits, whether it gets its answer or goes away.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

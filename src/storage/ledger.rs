@@ -189,6 +189,10 @@ impl Ledger {
             self.decide(&mut draft, user, write, operation.rules, operation.live_tasks_max)
                 .map_err(|error| Failed { at: Some(at), error })?;
         }
+        // Of an undo only what comes of it counts: it may restore one task before it puts another away.
+        if draft.counters.live_tasks > operation.live_tasks_max.max(counters.live_tasks) {
+            return Err(Error::QuotaExceeded { limit: operation.live_tasks_max }.into());
+        }
         if operation.dry_run {
             return Ok(Done::Written(self.as_numbered_now(user, draft.written)));
         }
@@ -215,6 +219,7 @@ impl Ledger {
             None => self.tasks.get(&(user, id)).and_then(|entry| entry.task.clone()),
         };
         let before = current.clone();
+        let counted_at_end = matches!(write, TaskWrite::Restore { .. });
         let (kind, fields, task) = match write.decide(user, current, rules)? {
             Decision::Keep(task) => {
                 draft.written.push(Written { task, effect: Effect::Unchanged });
@@ -226,7 +231,7 @@ impl Ledger {
             }
             Decision::Remove(_) => (crate::domain::ChangeType::Purged, TaskFields::default(), None),
             Decision::Store { task, change, fields, live } => {
-                if live > 0 && draft.counters.live_tasks >= live_tasks_max {
+                if live > 0 && !counted_at_end && draft.counters.live_tasks >= live_tasks_max {
                     return Err(Error::QuotaExceeded { limit: live_tasks_max });
                 }
                 draft.counters.live_tasks += live;

@@ -91,16 +91,20 @@ impl Storage {
             conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))?;
         }
         let state = schema_state(&mut connection).await?;
-        match state.check() {
+        let pending = match state.check() {
             Ok(()) => return Ok(Vec::new()),
-            Err(OpenError::SchemaBehind { .. }) => {}
+            Err(OpenError::SchemaBehind { pending }) => pending,
             Err(error) => return Err(error),
-        }
+        };
         match run_pending(connection) {
             Ok(applied) => Ok(applied),
             // On SQLite another process may have been faster; what counts is where the schema stands now.
             Err(failed) => match self.schema_state().await?.check() {
                 Ok(()) => Ok(Vec::new()),
+                // It has done a step and goes on to the next; whoever is first there does it.
+                Err(OpenError::SchemaBehind { pending: left }) if left < pending => {
+                    Box::pin(self.migrate()).await
+                }
                 Err(_) => Err(failed),
             },
         }

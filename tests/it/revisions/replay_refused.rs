@@ -55,7 +55,7 @@ async fn a_request_id_stands_for_one_call_only(database: TestDatabase) {
     let other = pb::UndoChangesRequest { request_id, ..undoing(0, 1) };
     reused(tasks.undo_changes(other).await.unwrap_err());
 
-    assert_eq!(all(&mut tasks).await, [made.clone()]);
+    assert_eq!(all(&mut tasks).await, std::slice::from_ref(&made));
     // The first call is still the first call.
     assert_eq!(tasks.create_task(first).await.unwrap().into_inner(), made);
 }
