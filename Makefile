@@ -25,11 +25,14 @@ run: ## Build the server and run it on the embedded database
 	@cargo run --release --locked -- serve $(ARGS)
 
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
-	@scripts/with-postgres cargo test --locked $(ARGS)
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
 
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	scripts/with-buf sh -c 'if [ -n "$$TASKWIRE_TEST_BUF" ]; then "$$TASKWIRE_TEST_BUF" lint; fi'
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	@for script in $(shell_scripts); do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -103,8 +103,9 @@ pub struct Settings {
     pub registration_open: bool,
 
     /// JSON file that names other issuers whose access tokens are taken
-    #[arg(long, env = "TASKWIRE_TRUSTED_ISSUERS_FILE", value_name = "FILE")]
-    pub trusted_issuers_file: Option<PathBuf>,
+    // A text rather than a path, because empty stands for none.
+    #[arg(long, env = "TASKWIRE_TRUSTED_ISSUERS_FILE", value_name = "FILE", default_value = "")]
+    pub trusted_issuers_file: String,
 
     /// Gateways whose word on the caller's address is taken (x-forwarded-for): addresses or networks, comma-separated
     #[arg(long, env = "TASKWIRE_TRUSTED_PROXIES", value_name = "NETWORKS", default_value = "")]
@@ -273,7 +274,7 @@ impl Settings {
     /// # Errors
     /// What is wrong with the file or an issuer.
     pub fn issuers(&self, storage: &Storage, clock: &Clock) -> Result<Issuers, String> {
-        match &self.trusted_issuers_file {
+        match Some(Path::new(&self.trusted_issuers_file)).filter(|file| !file.as_os_str().is_empty()) {
             None => Ok(Issuers::none(storage.clone(), clock.clone())),
             Some(file) => {
                 let configs = Issuers::read_file(file)?;
@@ -405,14 +406,7 @@ impl Config {
             ("TASKWIRE_SESSION_DAYS_MAX", settings.session_days_max.to_string()),
             ("TASKWIRE_PASSWORD_LENGTH_MIN", settings.password_length_min.to_string()),
             ("TASKWIRE_REGISTRATION_OPEN", settings.registration_open.to_string()),
-            (
-                "TASKWIRE_TRUSTED_ISSUERS_FILE",
-                settings
-                    .trusted_issuers_file
-                    .as_ref()
-                    .map(|file| file.display().to_string())
-                    .unwrap_or_default(),
-            ),
+            ("TASKWIRE_TRUSTED_ISSUERS_FILE", settings.trusted_issuers_file.clone()),
             ("TASKWIRE_TRUSTED_PROXIES", settings.trusted_proxies.clone()),
             ("TASKWIRE_AUDIT_KEPT_DAYS", settings.audit_kept_days.to_string()),
             ("TASKWIRE_PURGE_AFTER_DAYS", settings.purge_after_days.to_string()),

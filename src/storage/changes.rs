@@ -160,25 +160,28 @@ impl<'a> Changes<'a> {
         Ok(count)
     }
 
-    /// The answer to the call with this request id and fingerprint, when it was carried out before.
+    /// The answer to the call with this request id, when it was carried out before.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// `RequestIdReused` when that was another call, or those of the storage.
     pub async fn answered(
         &self,
         owner: Owner,
         request: uuid::Uuid,
         fingerprint: &[u8],
     ) -> Result<Option<Vec<u8>>> {
-        with_conn!(self.pool, |conn| {
+        let row: Option<(Vec<u8>, Vec<u8>)> = with_conn!(self.pool, |conn| {
             requests::table
                 .find((Id::from(owner.user()), Id(request)))
-                .filter(requests::fingerprint.eq(fingerprint))
-                .select(requests::answer)
+                .select((requests::fingerprint, requests::answer))
                 .first(conn)
                 .await
                 .optional()
-        })
+        })?;
+        match row {
+            Some((known, _)) if known != fingerprint => Err(Error::RequestIdReused),
+            row => Ok(row.map(|(_, answer)| answer)),
+        }
     }
 
     /// Forgets the answers remembered before `cutoff`.

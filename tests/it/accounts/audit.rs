@@ -36,7 +36,7 @@ async fn every_action_is_recorded(database: TestDatabase) {
     users.revoke_api_key(pb::RevokeApiKeyRequest { name: key.clone() }).await.unwrap();
     for _ in 0..6 {
         let wrong = credentials("ada@example.org", "wrong password");
-        replica.from_address("192.0.2.1").login(wrong).await.unwrap_err();
+        replica.at_address("192.0.2.1").login(wrong).await.unwrap_err();
     }
     let second = replica.log_in("ada@example.org", PASSWORD).await.unwrap();
     let session = second.session.clone().unwrap().name;

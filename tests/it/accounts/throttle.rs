@@ -30,7 +30,7 @@ async fn the_wait_grows_on_all_replicas_and_a_success_forgets_it(database: TestD
     let (here, there) = (world.replica().await, world.replica().await);
     here.sign_up("ada@example.org", PASSWORD).await.unwrap();
     let wrong = credentials("Ada@Example.org", "wrong password");
-    let mut users = here.from_address("192.0.2.1");
+    let mut users = here.at_address("192.0.2.1");
     for _ in 0..6 {
         answer(users.login(wrong.clone()).await).refused("CREDENTIALS_INVALID");
     }
@@ -39,7 +39,7 @@ async fn the_wait_grows_on_all_replicas_and_a_success_forgets_it(database: TestD
         assert_eq!(retry_after(users.login(wrong.clone()).await), wait);
         // Even the right password is not looked at, on whichever replica.
         let right = credentials("ada@example.org", PASSWORD);
-        assert_eq!(retry_after(there.from_address("192.0.2.2").login(right).await), wait);
+        assert_eq!(retry_after(there.at_address("192.0.2.2").login(right).await), wait);
         world.hand.advance(wait);
         answer(users.login(wrong.clone()).await).refused("CREDENTIALS_INVALID");
     }
@@ -51,7 +51,7 @@ async fn the_wait_grows_on_all_replicas_and_a_success_forgets_it(database: TestD
 async fn an_unknown_account_is_throttled_alike(database: TestDatabase) {
     let world = World::with(database, gateway());
     let replica = world.replica().await;
-    let mut users = replica.from_address("192.0.2.1");
+    let mut users = replica.at_address("192.0.2.1");
     let nobody = credentials("nobody@example.org", "wrong password");
     for _ in 0..6 {
         answer(users.login(nobody.clone()).await).refused("CREDENTIALS_INVALID");
@@ -65,14 +65,14 @@ async fn a_known_address_is_not_shut_out_by_strangers(database: TestDatabase) {
     let replica = world.replica().await;
     replica.sign_up("ada@example.org", PASSWORD).await.unwrap();
     let right = credentials("ada@example.org", PASSWORD);
-    let mut home = replica.from_address("198.51.100.7");
+    let mut home = replica.at_address("198.51.100.7");
     answer(home.login(right.clone()).await).unwrap();
     for number in 0..6 {
-        let mut stranger = replica.from_address(&format!("192.0.2.{number}"));
+        let mut stranger = replica.at_address(&format!("192.0.2.{number}"));
         let wrong = credentials("ada@example.org", "wrong password");
         answer(stranger.login(wrong).await).refused("CREDENTIALS_INVALID");
     }
-    retry_after(replica.from_address("192.0.2.99").login(right.clone()).await);
+    retry_after(replica.at_address("192.0.2.99").login(right.clone()).await);
     answer(home.login(right).await).unwrap();
 }
 
@@ -82,13 +82,13 @@ async fn an_address_is_throttled_across_accounts(database: TestDatabase) {
     replica.sign_up("ada@example.org", PASSWORD).await.unwrap();
     for number in 0..51 {
         // One network of 64 bits is one address.
-        let mut users = replica.from_address(&format!("2001:db8::{number:x}"));
+        let mut users = replica.at_address(&format!("2001:db8::{number:x}"));
         let wrong = credentials(&format!("user{number}@example.org"), "wrong password");
         answer(users.login(wrong).await).refused("CREDENTIALS_INVALID");
     }
     let right = credentials("ada@example.org", PASSWORD);
-    retry_after(replica.from_address("2001:db8::ffff").login(right.clone()).await);
-    answer(replica.from_address("2001:db8:0:1::1").login(right).await).unwrap();
+    retry_after(replica.at_address("2001:db8::ffff").login(right.clone()).await);
+    answer(replica.at_address("2001:db8:0:1::1").login(right).await).unwrap();
 }
 
 async fn the_other_password_questions_count_as_well(database: TestDatabase) {
@@ -119,7 +119,7 @@ async fn a_forged_address_is_not_believed(database: TestDatabase) {
     let world = World::new(database);
     let replica = world.replica().await;
     replica.sign_up("ada@example.org", PASSWORD).await.unwrap();
-    let login = replica.from_address("203.0.113.9").login(credentials("ada@example.org", PASSWORD)).await;
+    let login = replica.at_address("203.0.113.9").login(credentials("ada@example.org", PASSWORD)).await;
     assert_eq!(answer(login).unwrap().session.unwrap().peer, "127.0.0.1");
 }
 

@@ -53,7 +53,6 @@ pub(crate) struct Replica {
     channel: Channel,
     pub(crate) accounts: Accounts,
     pub(crate) tokens: std::sync::Arc<Tokens>,
-    pub(crate) services: Services,
     _stop: DropGuard,
 }
 
@@ -112,7 +111,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = serve(listener, services.clone(), TransportLimits::default(), stop.clone());
+        let serving = serve(listener, services, TransportLimits::default(), stop.clone());
         tokio::spawn(async move { serving.await.expect("serving fails") });
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .unwrap()
@@ -120,7 +119,7 @@ impl World {
             .connect()
             .await
             .unwrap();
-        let replica = Replica { channel, accounts, tokens, services, _stop: stop.drop_guard() };
+        let replica = Replica { channel, accounts, tokens, _stop: stop.drop_guard() };
         // It answers once it has read the revocations.
         replica.anonymous().get_user(pb::GetUserRequest::default()).await.unwrap_err();
         replica
@@ -164,7 +163,7 @@ impl Replica {
     }
 
     /// Accounts, as seen through a gateway that says so of the caller's address.
-    pub(crate) fn from_address(&self, address: &str) -> UserServiceClient<Caller> {
+    pub(crate) fn at_address(&self, address: &str) -> UserServiceClient<Caller> {
         let mut metadata = MetadataMap::new();
         metadata.insert("x-forwarded-for", address.parse().unwrap());
         UserServiceClient::with_interceptor(self.channel(), Metadata(metadata))

@@ -6,6 +6,7 @@ mod databases;
 mod keys;
 mod logs;
 mod outages;
+mod readme;
 mod settings;
 mod start;
 mod stop;

@@ -20,6 +20,11 @@ use tonic_health::pb::health_client::HealthClient;
 /// Longer than anything takes, even while the machine is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The program under test: the release build where `make test` made one, else the one built with the tests.
+pub(crate) fn program() -> String {
+    std::env::var("TASKWIRE_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_taskwire").to_owned())
+}
+
 /// A directory in which the program runs.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -70,13 +75,13 @@ impl Sandbox {
 
     /// The program, in this directory.
     pub(crate) fn command(&self) -> Command {
-        self.prepared(Command::new(env!("CARGO_BIN_EXE_taskwire")))
+        self.prepared(Command::new(program()))
     }
 
     /// The program run by a line of `sh`, in which it is called `"$0" "$@"`.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let mut command = self.prepared(Command::new("sh"));
-        command.args(["-c", line, env!("CARGO_BIN_EXE_taskwire")]);
+        command.args(["-c", line, &program()]);
         command
     }
 
