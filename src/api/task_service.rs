@@ -315,11 +315,16 @@ impl TaskApi {
     /// What takes the tasks of this stretch of the log back to where they were before it.
     async fn undo_writes(&self, owner: Owner, start: i64, end: i64, force: bool) -> Result<Vec<TaskWrite>> {
         let count = usize::try_from(end - start).unwrap_or_default();
-        let page = self.storage.changes().list(owner, start, count).await?;
-        if end > page.current_revision {
-            return Err(Error::RevisionInFuture { current: page.current_revision });
+        loop {
+            let page = self.storage.changes().list(owner, start, count).await?;
+            if end > page.current_revision {
+                return Err(Error::RevisionInFuture { current: page.current_revision });
+            }
+            // The last of them may have been made just after the rows were read; then they are there by now.
+            if page.changes.last().is_some_and(|last| last.revision == end) {
+                return Ok(changes::restores(page.changes, end, force));
+            }
         }
-        Ok(changes::restores(page.changes, end, force))
     }
 
     /// What this very call was answered when it was carried out.

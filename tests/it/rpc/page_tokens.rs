@@ -49,7 +49,7 @@ async fn invalid(session: &Session, request: &pb::ListTasksRequest, token: &str)
     let refusal =
         session.list(with_token(request, token)).await.refused_at("PAGE_TOKEN_INVALID", &["page_token"]);
     // One text for all, and nothing of the token in it.
-    assert_eq!(refusal.message, "page_token: must be a token as it was answered, unaltered");
+    assert_eq!(&*refusal.message, "page_token: must be a token as it was answered, unaltered");
 }
 
 async fn a_token_is_opaque_and_url_safe(database: TestDatabase) {

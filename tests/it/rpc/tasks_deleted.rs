@@ -54,7 +54,7 @@ async fn a_deleted_task_is_listed_only_on_request(database: TestDatabase) {
     let live = ada.create(titled("live")).await.unwrap();
     let task = ada.create(titled("deleted")).await.unwrap();
     let deleted = ada.delete(&task.name).await.unwrap();
-    assert_eq!(ada.all(listing()).await, [live.clone()]);
+    assert_eq!(ada.all(listing()).await, std::slice::from_ref(&live));
     let request = pb::ListTasksRequest { show_deleted: true, ..listing() };
     assert_eq!(ada.all(request.clone()).await, [deleted.clone(), live]);
     let request = pb::ListTasksRequest { filter: "title:deleted".to_owned(), ..request };
@@ -120,7 +120,7 @@ async fn a_restored_task_is_as_it_was(database: TestDatabase) {
         pb::Task { update_time: Some(at(120)), revision: 3, etag: restored.etag.clone(), ..task.clone() };
     assert_eq!(restored, expected);
     assert_eq!(ada.get(&task.name).await.unwrap(), restored);
-    assert_eq!(ada.all(listing()).await, [restored.clone()]);
+    assert_eq!(ada.all(listing()).await, std::slice::from_ref(&restored));
     let update = pb::Task { etag: restored.etag, name: task.name, ..titled("writable again") };
     ada.update(update, &["title"]).await.unwrap();
 }

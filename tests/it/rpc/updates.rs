@@ -220,7 +220,8 @@ async fn fields_outside_of_the_mask_are_not_looked_at(database: TestDatabase) {
 
 async fn a_path_without_a_value_clears_the_field(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
-    let clear: [(&str, fn(&mut pb::Task)); 5] = [
+    type Cleared = fn(&mut pb::Task);
+    let clear: [(&str, Cleared); 5] = [
         ("description", |task| task.description = None),
         ("completed", |task| {
             task.completed = false;

@@ -1,6 +1,6 @@
 //! An error as a client reads it. Making one checks what the contract says of every error.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use http::HeaderMap;
@@ -15,8 +15,8 @@ pub(crate) type Answer<T> = Result<T, Refusal>;
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     pub(crate) reason: String,
-    pub(crate) message: String,
-    pub(crate) metadata: HashMap<String, String>,
+    pub(crate) message: Box<str>,
+    pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) violations: Vec<(String, String)>,
     /// `ErrorInfo`, `BadRequest` and so on, in the order sent.
     pub(crate) details: Vec<String>,
@@ -139,8 +139,8 @@ impl From<Status> for Refusal {
         Self {
             code: status.code(),
             reason: info.reason,
-            message: status.message().to_owned(),
-            metadata: info.metadata,
+            message: status.message().into(),
+            metadata: info.metadata.into_iter().collect(),
             violations,
             details: kinds,
         }
