@@ -200,7 +200,6 @@ fn envelopes() {
             ("a space within", format!("{header}. {claims}.{signature}"), Invalid),
             ("upper case", token.to_uppercase(), Invalid),
             ("refresh token", forge.issued.refresh_token.clone(), Invalid),
-            ("API key", "twk_0123456789abcdef".into(), InvalidKey),
             ("JSON serialisation", "{\"payload\":\"e30\"}".into(), Invalid),
             ("encrypted, five parts", "eyJhbGciOiJkaXIifQ..a.b.c".into(), Invalid),
             ("header no JSON", forge.raw_header("EdDSA"), Invalid),
@@ -222,6 +221,25 @@ fn envelopes() {
             ("typ refresh", forge.headed(json!({"typ": "rt+jwt"})), Invalid),
             ("typ of an ID token", forge.headed(json!({"typ": "id+jwt"})), Invalid),
             ("typ of a logout token", forge.headed(json!({"typ": "logout+jwt"})), Invalid),
+        ]
+    });
+}
+
+#[test]
+fn api_keys() {
+    hold(|forge| {
+        let token = &forge.issued.access_token;
+        vec![
+            ("prefix alone", "twk_".into(), InvalidKey),
+            ("short", "twk_0123456789abcdef".into(), InvalidKey),
+            ("made up", format!("twk_{}", URL_SAFE_NO_PAD.encode([7; 48])), InvalidKey),
+            ("made up, longer", format!("twk_{}", URL_SAFE_NO_PAD.encode([7; 64])), InvalidKey),
+            ("long", format!("twk_{}", "a".repeat(4096)), InvalidKey),
+            ("other alphabet", "twk_++++////====".into(), InvalidKey),
+            ("SQL", "twk_' or 1=1 --".into(), InvalidKey),
+            ("a token behind it", format!("twk_{token}"), InvalidKey),
+            ("in capitals", "TWK_0123456789abcdef".into(), Invalid),
+            ("longer than anything", format!("twk_{}", "a".repeat(9 * 1024)), Invalid),
         ]
     });
 }

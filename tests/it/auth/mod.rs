@@ -35,7 +35,7 @@ const PROBE: &str = "/taskwire.v1.TaskService/GetTask";
 fn guarded() -> impl Iterator<Item = &'static str> {
     POLICY
         .iter()
-        .filter(|(_, access)| *access == Access::User)
+        .filter(|(_, access)| *access != Access::Anyone)
         .map(|(path, _)| *path)
         .filter(|path| !path.ends_with("/Logout"))
 }

@@ -54,37 +54,62 @@ fn every_method_has_a_rest_binding() {
     assert!(!methods.is_empty());
     for method in methods {
         let name = method.rsplit('/').next().unwrap();
-        let rule = bindings.get(name).unwrap_or_else(|| panic!("{method} has none"));
-        assert!(rule.contains("/v1/"), "{method}: {rule}");
+        let (_, path) = bindings.get(name).unwrap_or_else(|| panic!("{method} has none"));
+        assert!(path.starts_with("/v1/"), "{method}: {path}");
     }
+    let mut distinct: Vec<&(&str, String)> = bindings.values().collect();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), bindings.len(), "two methods share a binding: {bindings:#?}");
 }
+
+/// What clients of the gateway rely on.
+const BINDINGS: [(&str, &str, &str); 32] = [
+    ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
+    ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
+    ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
+    ("UpdateTask", "patch", "/v1/{task.name=users/*/tasks/*}"),
+    ("DeleteTask", "delete", "/v1/{name=users/*/tasks/*}"),
+    ("UndeleteTask", "post", "/v1/{name=users/*/tasks/*}:undelete"),
+    ("BatchGetTasks", "get", "/v1/{parent=users/*}/tasks:batchGet"),
+    ("BatchCreateTasks", "post", "/v1/{parent=users/*}/tasks:batchCreate"),
+    ("BatchUpdateTasks", "post", "/v1/{parent=users/*}/tasks:batchUpdate"),
+    ("BatchDeleteTasks", "post", "/v1/{parent=users/*}/tasks:batchDelete"),
+    ("CountTasks", "get", "/v1/{parent=users/*}/tasks:count"),
+    ("ListTaskChanges", "get", "/v1/{parent=users/*}/taskChanges"),
+    ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),
+    ("UndoChanges", "post", "/v1/{parent=users/*}/taskChanges:undo"),
+    ("CreateUser", "post", "/v1/users"),
+    ("GetUser", "get", "/v1/{name=users/*}"),
+    ("UpdateUser", "patch", "/v1/{user.name=users/*}"),
+    ("Login", "post", "/v1/sessions:login"),
+    ("RefreshSession", "post", "/v1/sessions:refresh"),
+    ("Logout", "post", "/v1/sessions:logout"),
+    ("DeleteUser", "post", "/v1/{name=users/*}:delete"),
+    ("ListUsers", "get", "/v1/users"),
+    ("DisableUser", "post", "/v1/{name=users/*}:disable"),
+    ("EnableUser", "post", "/v1/{name=users/*}:enable"),
+    ("ChangePassword", "post", "/v1/{name=users/*}:changePassword"),
+    ("ListSessions", "get", "/v1/{parent=users/*}/sessions"),
+    ("RevokeSession", "delete", "/v1/{name=users/*/sessions/*}"),
+    ("RevokeAllSessions", "post", "/v1/{parent=users/*}/sessions:revokeAll"),
+    ("CreateApiKey", "post", "/v1/{parent=users/*}/apiKeys"),
+    ("ListApiKeys", "get", "/v1/{parent=users/*}/apiKeys"),
+    ("RevokeApiKey", "delete", "/v1/{name=users/*/apiKeys/*}"),
+    ("ListAuditEvents", "get", "/v1/{parent=users/*}/auditEvents"),
+];
 
 #[test]
 fn bindings_are_those_of_the_contract() {
     let bindings = bindings(taskwire::pb::DESCRIPTOR_SET);
-    let wanted = [
-        ("CreateTask", "/v1/{parent=users/*}/tasks"),
-        ("GetTask", "/v1/{name=users/*/tasks/*}"),
-        ("ListTasks", "/v1/{parent=users/*}/tasks"),
-        ("UpdateTask", "/v1/{task.name=users/*/tasks/*}"),
-        ("DeleteTask", "/v1/{name=users/*/tasks/*}"),
-        ("UndeleteTask", "/v1/{name=users/*/tasks/*}:undelete"),
-        ("CreateUser", "/v1/users"),
-        ("GetUser", "/v1/{name=users/*}"),
-        ("UpdateUser", "/v1/{user.name=users/*}"),
-        ("Login", "/v1/sessions:login"),
-        ("RefreshSession", "/v1/sessions:refresh"),
-        ("Logout", "/v1/sessions:logout"),
-    ];
-    for (method, path) in wanted {
-        let rule = bindings.get(method).map(String::as_str).unwrap_or_default();
-        assert!(rule.contains(path), "{method}: {rule:?} is not {path}");
+    for (method, verb, path) in BINDINGS {
+        assert_eq!(bindings.get(method), Some(&(verb, path.to_owned())), "{method}");
     }
 }
 
-/// Method → the bytes of its `google.api.http`, as text. Read off the encoded descriptors, because decoding them
-/// drops extensions.
-fn bindings(set: &[u8]) -> BTreeMap<String, String> {
+/// Method → verb and path of its `google.api.http`. Read off the encoded descriptors, because decoding them drops
+/// extensions.
+fn bindings(set: &[u8]) -> BTreeMap<String, (&'static str, String)> {
     // FileDescriptorSet.file = 1, FileDescriptorProto.service = 6, ServiceDescriptorProto.method = 2
     let services = fields(set, 1).into_iter().flat_map(|file| fields(file, 6));
     let methods = services.flat_map(|service| fields(service, 2));
@@ -94,7 +119,10 @@ fn bindings(set: &[u8]) -> BTreeMap<String, String> {
             let name = *fields(method, 1).first()?;
             let options = *fields(method, 4).first()?;
             let rule = *fields(options, HTTP).first()?;
-            Some((text(name), text(rule)))
+            // HttpRule.pattern
+            let verbs = [(2, "get"), (3, "put"), (4, "post"), (5, "delete"), (6, "patch")];
+            let pattern = |(field, verb)| fields(rule, field).first().map(|path| (verb, text(path)));
+            Some((text(name), verbs.into_iter().find_map(pattern)?))
         })
         .collect()
 }
