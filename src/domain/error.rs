@@ -3,6 +3,7 @@
 //! `api/status.rs` turns each variant into a gRPC status; nothing else does.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::{Etag, Task, Timestamp};
 
@@ -224,6 +225,18 @@ pub enum Error {
     /// More work is waiting than can be done in time.
     #[error("the service is busy")]
     Overloaded,
+    /// As many calls wait as may, or this one would wait past its deadline.
+    #[error("the service is busy")]
+    Busy {
+        /// When there should be room again.
+        retry_after: Duration,
+    },
+    /// The caller calls more often than is allowed.
+    #[error("too many calls")]
+    TooManyCalls {
+        /// When the next one is allowed.
+        retry_after: Duration,
+    },
     /// The database does not answer.
     #[error("the storage is unavailable: {0}")]
     StorageUnavailable(String),

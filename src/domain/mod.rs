@@ -4,6 +4,7 @@
 //! in here; this one looks at no other.
 
 mod change;
+mod deadline;
 mod error;
 mod filter;
 mod id;
@@ -17,6 +18,7 @@ mod time;
 mod user;
 
 pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
+pub use deadline::Deadline;
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
 pub use id::{SessionId, TaskId, UserId};
