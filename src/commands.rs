@@ -1,22 +1,24 @@
 //! What each command does, and with which exit status it ends.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::auth::{Accounts, KeyError, Passwords, SigningKey, Tokens};
 use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, UserCommand};
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigError, Settings};
 use crate::domain::{Clock, DisplayName, Email, Role, Rule};
-use crate::server::{Services, serve};
+use crate::server::{Address, Listener, Services, Tls, notify, serve};
 use crate::storage::{OpenError, Storage};
 
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
@@ -96,6 +98,7 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
     prepare_schema(&storage, config.settings.migrate).await?;
 
     let key = load_key(&config)?;
+    let tls = load_tls(&config)?;
     let tokens = Tokens::new(key, config.settings.tokens(), clock.clone());
     let hashes_parallel_max = std::thread::available_parallelism().map_or(1, usize::from);
     let accounts = Accounts::new(
@@ -114,17 +117,21 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
         tasks: config.settings.tasks(),
     };
 
-    let wanted = config.settings.listen;
-    let listener = TcpListener::bind(wanted)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {wanted}: {error}")))?;
-    let address = listener.local_addr().unwrap_or(wanted);
+    let listener = listen(&config, tls).await?;
+    let address = listener.address().unwrap_or_else(|_| config.settings.listen.clone());
     tracing::info!(
         address = %address,
         storage = storage.describe(),
         version = env!("CARGO_PKG_VERSION"),
         "taskwire is listening"
     );
+    // Listening, not ready: a database that is away is no reason for systemd to give up.
+    notify::notify(notify::READY);
+    let told = stopped.clone();
+    tokio::spawn(async move {
+        told.cancelled().await;
+        notify::notify(notify::STOPPING);
+    });
     serve(listener, services, config.settings.transport_limits(), stopped)
         .await
         .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
@@ -158,6 +165,25 @@ fn load_key(config: &Config) -> Result<SigningKey, Failure> {
     key.map_err(|error| match error {
         KeyError::Random => Failure::new(error),
         error => Failure::usage(vec![format!("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}")]),
+    })
+}
+
+fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let loaded = config.settings.edge.tls().map(Tls::load).transpose();
+    loaded.map_err(|error| {
+        let text = format!("{}: {}", error.file.display(), error.text);
+        Failure::usage(vec![ConfigError { key: error.setting, text }.to_string()])
+    })
+}
+
+async fn listen(config: &Config, tls: Option<Arc<Tls>>) -> Result<Listener, Failure> {
+    let wanted = &config.settings.listen;
+    let listener = Listener::open(wanted)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {wanted}: {error}")))?;
+    Ok(match tls {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
     })
 }
 
@@ -220,10 +246,20 @@ fn read_password() -> std::io::Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-async fn health(address: SocketAddr, service: String) -> Outcome {
+async fn health(address: Address, service: String) -> Outcome {
     let asked = async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
-        let channel = endpoint.connect().await?;
+        let channel = match &address {
+            Address::Tcp(address) => Endpoint::from_shared(format!("http://{address}"))?.connect().await?,
+            Address::Unix(path) => {
+                let path = path.clone();
+                let connect = tower::service_fn(move |_| {
+                    let path = path.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                });
+                // The host means nothing to a socket, but there must be one.
+                Endpoint::from_static("http://localhost").connect_with_connector(connect).await?
+            }
+        };
         let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
     };
