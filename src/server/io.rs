@@ -20,10 +20,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 const GREETING_BYTES: u64 = 24 + 9;
 
 /// What a connection may send without any call.
-const ALLOWANCE_BYTES: u64 = 1024 * 1024;
+const ALLOWANCE_BYTES: u64 = 256 * 1024;
 /// What is added every second. A client that acknowledges every message of a fast stream needs less; a flood of
 /// PING or SETTINGS frames is a hundred times as much.
-const ALLOWANCE_BYTES_PER_SECOND: u64 = 256 * 1024;
+const ALLOWANCE_BYTES_PER_SECOND: u64 = 128 * 1024;
 /// What is added with each call beyond its message: headers, frames, acknowledgements.
 const CALL_OVERHEAD_BYTES: u64 = 64 * 1024;
 /// The most that can be saved up.

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpConnectInfo;
@@ -63,6 +64,13 @@ impl FromStr for Address {
 pub struct Listener {
     socket: Socket,
     tls: Option<Arc<Tls>>,
+    hang_ups: Option<Signal>,
+}
+
+impl From<Socket> for Listener {
+    fn from(socket: Socket) -> Self {
+        Self { socket, tls: None, hang_ups: None }
+    }
 }
 
 #[derive(Debug)]
@@ -74,7 +82,7 @@ enum Socket {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(listener), tls: None }
+        Socket::Tcp(listener).into()
     }
 }
 
@@ -88,7 +96,7 @@ impl Listener {
         // Asked for its kind: each of the two refuses the other's socket.
         if let Ok(Some(listener)) = handed_over.take_unix_listener(0) {
             listener.set_nonblocking(true)?;
-            return Ok(Self { socket: Socket::Unix(UnixListener::from_std(listener)?, None), tls: None });
+            return Ok(Socket::Unix(UnixListener::from_std(listener)?, None).into());
         }
         if let Some(listener) = handed_over.take_tcp_listener(0)? {
             listener.set_nonblocking(true)?;
@@ -99,20 +107,24 @@ impl Listener {
             Address::Unix(path) => {
                 let (listener, file) = unix_socket::bind(path)?;
                 listener.set_nonblocking(true)?;
-                Ok(Self { socket: Socket::Unix(UnixListener::from_std(listener)?, Some(file)), tls: None })
+                Ok(Socket::Unix(UnixListener::from_std(listener)?, Some(file)).into())
             }
         }
     }
 
-    /// With TLS on every connection.
+    /// With TLS on every connection. Needs a runtime.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
         self.tls = Some(tls);
+        self.hang_ups = Tls::hang_ups();
         self
     }
 
-    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
-        self.tls.clone()
+    /// Keeps TLS as its files are, until `stopped`.
+    pub(super) fn watch_tls(&mut self, stopped: CancellationToken) {
+        if let Some(tls) = &self.tls {
+            tokio::spawn(Arc::clone(tls).watch(self.hang_ups.take(), stopped));
+        }
     }
 
     /// Where it listens.

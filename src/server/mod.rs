@@ -79,16 +79,14 @@ pub async fn serve(
     limits: TransportLimits,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let listener = listener.into();
+    let mut listener = listener.into();
     let draining = CancellationToken::new();
     let (health, health_service) = health::Health::new().await;
     let watching = tokio::spawn(health.watch(services.storage.clone(), shutdown.clone()));
     let (storage, until) = (services.storage.clone(), draining.clone());
     let following = tokio::spawn(async move { storage.follow_changes(until).await });
     let keeping_house = tokio::spawn(jobs::run(services.clone(), shutdown.clone()));
-    if let Some(tls) = listener.tls() {
-        tokio::spawn(tls.watch(shutdown.clone()));
-    }
+    listener.watch_tls(shutdown.clone());
 
     let routes = routes(&services, limits, health_service, draining.clone())?;
     let stack = stack(&services, limits, routes);

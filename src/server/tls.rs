@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -85,13 +85,17 @@ impl Tls {
         TlsAcceptor::from(config).accept(io)
     }
 
+    /// Takes SIGHUP over. Early, as it would end the process otherwise.
+    pub(super) fn hang_ups() -> Option<Signal> {
+        signal(SignalKind::hangup()).ok()
+    }
+
     /// Reads the files again when they change or the process gets a SIGHUP, until `stopped`.
-    pub(super) async fn watch(self: Arc<Self>, stopped: CancellationToken) {
-        let mut hang_up = signal(SignalKind::hangup()).ok();
+    pub(super) async fn watch(self: Arc<Self>, mut hang_ups: Option<Signal>, stopped: CancellationToken) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
-                Some(()) = async { hang_up.as_mut()?.recv().await } => {}
+                Some(()) = async { hang_ups.as_mut()?.recv().await } => {}
                 () = stopped.cancelled() => return,
             }
             let this = Arc::clone(&self);
