@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt
+.PHONY: help run test soak lint fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -28,6 +28,9 @@ test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
+
+soak: ## Run the tests of the edge in the numbers that the service is built for
+	@TASKWIRE_SOAK=1 scripts/with-postgres cargo test --release --locked --test it edge -- --nocapture --test-threads 1 $(ARGS)
 
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check

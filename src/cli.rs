@@ -1,11 +1,11 @@
 //! The command line: what can be asked of the program, and in which words.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
+use crate::server::Address;
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -60,9 +60,9 @@ pub enum Command {
     },
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {
-        /// Address of the service
+        /// Address of the service, or unix:PATH
         #[arg(long, env = "TASKWIRE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
-        address: SocketAddr,
+        address: Address,
         /// Name of the service to ask for; the whole process when empty
         #[arg(long, value_name = "NAME", default_value = "")]
         service: String,

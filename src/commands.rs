@@ -1,23 +1,24 @@
 //! What each command does, and with which exit status it ends.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
 use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, UserCommand};
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigError, Settings};
 use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Timestamp, Trace};
-use crate::server::{Services, key_watch, serve};
+use crate::server::{Address, Listener, Services, Tls, key_watch, notify, serve};
 use crate::storage::{OpenError, Storage};
 
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
@@ -100,6 +101,7 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
     let storage = config.storage.clone();
     prepare_schema(&storage, config.settings.migrate).await?;
 
+    let tls = load_tls(&config)?;
     let tokens = Tokens::with_ring(load_keys(&config)?, config.settings.tokens(), clock.clone());
     let key_file = config.signing_key_file.clone();
     tokio::spawn(key_watch::watch(key_file, Arc::clone(&tokens), stopped.clone()));
@@ -125,17 +127,21 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
         tasks: config.settings.tasks(),
     };
 
-    let wanted = config.settings.listen;
-    let listener = TcpListener::bind(wanted)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {wanted}: {error}")))?;
-    let address = listener.local_addr().unwrap_or(wanted);
+    let listener = listen(&config, tls).await?;
+    let address = listener.address().unwrap_or_else(|_| config.settings.listen.clone());
     tracing::info!(
         address = %address,
         storage = storage.describe(),
         version = env!("CARGO_PKG_VERSION"),
         "taskwire is listening"
     );
+    // Listening, not ready: a database that is away is no reason for systemd to give up.
+    notify::notify(notify::READY);
+    let told = stopped.clone();
+    tokio::spawn(async move {
+        told.cancelled().await;
+        notify::notify(notify::STOPPING);
+    });
     serve(listener, services, config.settings.transport_limits(), stopped)
         .await
         .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
@@ -194,6 +200,25 @@ fn list_keys(config: &Config) -> Outcome {
         say(&format!("{id}  {:<7}  {since}", state.name()))?;
     }
     Ok(())
+}
+
+fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let loaded = config.settings.edge.tls().map(Tls::load).transpose();
+    loaded.map_err(|error| {
+        let text = format!("{}: {}", error.file.display(), error.text);
+        Failure::usage(vec![ConfigError { key: error.setting, text }.to_string()])
+    })
+}
+
+async fn listen(config: &Config, tls: Option<Arc<Tls>>) -> Result<Listener, Failure> {
+    let wanted = &config.settings.listen;
+    let listener = Listener::open(wanted)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {wanted}: {error}")))?;
+    Ok(match tls {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
+    })
 }
 
 async fn migrate_up(storage: &Storage) -> Outcome {
@@ -256,10 +281,20 @@ fn read_password() -> std::io::Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-async fn health(address: SocketAddr, service: String) -> Outcome {
+async fn health(address: Address, service: String) -> Outcome {
     let asked = async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
-        let channel = endpoint.connect().await?;
+        let channel = match &address {
+            Address::Tcp(address) => Endpoint::from_shared(format!("http://{address}"))?.connect().await?,
+            Address::Unix(path) => {
+                let path = path.clone();
+                let connect = tower::service_fn(move |_| {
+                    let path = path.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                });
+                // The host means nothing to a socket, but there must be one.
+                Endpoint::from_static("http://localhost").connect_with_connector(connect).await?
+            }
+        };
         let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
     };

@@ -2,8 +2,9 @@
 //!
 //! Parsed by clap, then checked as a whole, then used; nothing is opened before everything is right.
 
+mod edge;
+
 use std::fmt;
-use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +16,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::api::{TaskRules, WatchLimits};
 use crate::auth::{AccountsConfig, Issuers, PasswordPolicy, TokenConfig};
 use crate::domain::Clock;
-use crate::server::TransportLimits;
+use crate::server::{Address, TransportLimits};
 use crate::storage::{Limits, OpenError, Storage};
+
+pub use edge::EdgeSettings;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,9 +55,9 @@ fn lanes(text: &str) -> Result<Lanes, String> {
 /// The settings as given. Each flag has an environment variable; the flag wins.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Address to serve gRPC on
+    /// Address to serve gRPC on, or unix:PATH
     #[arg(long, env = "TASKWIRE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
-    pub listen: SocketAddr,
+    pub listen: Address,
 
     /// Directory for the embedded database and the signing key that goes with it
     #[arg(long, env = "TASKWIRE_DATA_DIR", value_name = "DIRECTORY", default_value = "taskwire-data")]
@@ -168,6 +171,10 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_DRAIN_TIMEOUT_MS", value_name = "MILLISECONDS", default_value = "10000")]
     pub drain_timeout_ms: u64,
 
+    /// What is set about the edge
+    #[command(flatten)]
+    pub edge: EdgeSettings,
+
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,taskwire=debug
     #[arg(long, env = "TASKWIRE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -229,10 +236,8 @@ impl Settings {
 
     /// The limits of the transport.
     pub fn transport_limits(&self) -> TransportLimits {
-        TransportLimits {
-            message_bytes_max: self.message_bytes_max.get() as usize,
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
-        }
+        let drain_timeout = Duration::from_millis(self.drain_timeout_ms);
+        self.edge.limits(self.message_bytes_max.get() as usize, drain_timeout)
     }
 
     /// What tokens say and how long they last.
@@ -349,6 +354,8 @@ impl Settings {
             problem("TASKWIRE_LOG", &format!("is not a log filter: {error}"));
         }
 
+        problems.extend(self.edge.problems());
+
         match storage {
             Ok(storage) if problems.is_empty() => Ok(Config {
                 signing_key_file: self
@@ -425,7 +432,7 @@ impl Config {
             ("TASKWIRE_LOG", settings.log.clone()),
             ("TASKWIRE_LOG_FORMAT", format!("{:?}", settings.log_format).to_lowercase()),
         ];
-        lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+        lines.iter().chain(&settings.edge.lines()).map(|(key, value)| format!("{key}={value}\n")).collect()
     }
 }
 

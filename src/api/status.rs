@@ -201,7 +201,8 @@ pub fn reason(error: &Error) -> Reason {
         Error::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
         Error::RefreshTokenReused => Reason::RefreshTokenReused,
         Error::MethodUnknown => Reason::MethodUnknown,
-        Error::Overloaded => Reason::Overloaded,
+        Error::Overloaded | Error::Busy { .. } => Reason::Overloaded,
+        Error::TooManyCalls { .. } => Reason::RateLimited,
         Error::StorageUnavailable(_) => Reason::StorageUnavailable,
         Error::StorageFull => Reason::StorageFull,
         Error::DeadlineExceeded => Reason::DeadlineExceeded,
@@ -326,6 +327,10 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         }
         Error::NotFound(Resource::ApiKey) => {
             details.set_resource_info("taskwire/ApiKey", "", "", error.to_string());
+        }
+        // Whoever refuses with a time in mind knows better than the table.
+        Error::Busy { retry_after } | Error::TooManyCalls { retry_after } => {
+            details.set_retry_info(Some(*retry_after));
         }
         Error::NotFound(Resource::Task)
         | Error::TaskAlreadyExists

@@ -248,6 +248,18 @@ pub enum Error {
     /// More work is waiting than can be done in time.
     #[error("the service is busy")]
     Overloaded,
+    /// As many calls wait as may, or this one would wait past its deadline.
+    #[error("the service is busy")]
+    Busy {
+        /// When there should be room again.
+        retry_after: Duration,
+    },
+    /// The caller calls more often than is allowed.
+    #[error("too many calls")]
+    TooManyCalls {
+        /// When the next one is allowed.
+        retry_after: Duration,
+    },
     /// The database does not answer.
     #[error("the storage is unavailable: {0}")]
     StorageUnavailable(String),

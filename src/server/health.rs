@@ -9,12 +9,17 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use crate::api::{TaskApi, UserApi};
+use crate::domain::Deadline;
 use crate::pb::task_service_server::TaskServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
 use crate::storage::Storage;
 
-/// How often the storage is asked.
+/// How often the storage is asked while it answers.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The same while it does not: callers wait for it.
+const INTERVAL_AWAY: Duration = Duration::from_millis(250);
+/// How long it has for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The names that are reported: the process as a whole, and each service.
 const NAMES: [&str; 3] = [
@@ -53,8 +58,8 @@ impl Health {
         }
     }
 
-    /// Asks the storage until the shutdown, and then says that nothing is served and ends all watches.
-    pub(super) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) {
+    /// Asks the storage until the shutdown, and then says that nothing is served.
+    pub(super) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) -> Self {
         let mut fits = false;
         loop {
             let asked = async {
@@ -70,7 +75,7 @@ impl Health {
                 storage.ping().await.map_err(|error| error.to_string())
             };
             let answered = tokio::select! {
-                answered = asked => answered,
+                answered = Deadline::after(PATIENCE).scope(asked) => answered,
                 () = shutdown.cancelled() => break,
             };
             match &answered {
@@ -81,12 +86,18 @@ impl Health {
                 _ => {}
             }
             self.report(answered.is_ok()).await;
+            let interval = if self.serving { INTERVAL } else { INTERVAL_AWAY };
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(interval) => {}
                 () = shutdown.cancelled() => break,
             }
         }
         self.report(false).await;
+        self
+    }
+
+    /// Ends all watches.
+    pub(super) async fn end(mut self) {
         for name in NAMES {
             self.reporter.clear_service_status(name).await;
         }

@@ -1,24 +1,46 @@
-//! Everything between the socket and a handler: the layer stack, health, limits of the transport, shutdown.
+//! Everything between the socket and a handler: connections, the layer stack, health, limits, shutdown.
 //!
 //! No business rules here, and no globals: what is served, from where and until when are arguments.
 
 mod access_log;
+mod admission;
+mod connection;
+mod deadline;
+mod gate;
+mod grpc_timeout;
+mod handshakes;
 mod health;
+mod io;
 pub mod jobs;
 pub mod key_watch;
+mod limits;
+mod listener;
+mod method;
+pub mod notify;
 mod panics;
 mod peer;
+mod rate_limit;
 mod request_id;
 mod revocable;
+mod stream_life;
+mod tls;
+mod unix_socket;
 mod wire_errors;
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tower::ServiceBuilder;
+use tonic::body::Body;
+use tower::{Service, ServiceBuilder};
+
+pub use admission::AdmissionLimits;
+pub use deadline::DeadlineLimits;
+pub use limits::{ConnectionLimits, TransportLimits};
+pub use listener::{Address, Listener};
+pub use rate_limit::RateLimit;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use crate::api::{TaskApi, TaskRules, UserApi, status};
 use crate::auth::interceptor::AuthLayer;
@@ -46,111 +68,116 @@ pub struct Services {
     pub tasks: TaskRules,
 }
 
-/// Limits of the transport.
-#[derive(Debug, Clone, Copy)]
-pub struct TransportLimits {
-    /// Largest message taken in, in bytes, after decompression.
-    pub message_bytes_max: usize,
-    /// How long calls under way may go on after the shutdown has begun.
-    pub drain_timeout: Duration,
-}
-
-impl Default for TransportLimits {
-    fn default() -> Self {
-        Self { message_bytes_max: 1024 * 1024, drain_timeout: Duration::from_secs(10) }
-    }
-}
-
 /// Largest message given out, in bytes: beyond it lies a bug, and it should be loud.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Streams one connection may have open. tonic's default lifts hyper's limit; one connection could open any number.
-const STREAMS_MAX: u32 = 200;
-/// Streams that our own errors may reset before the connection is cut (rapid reset, MadeYouReset). As above.
-const LOCAL_RESETS_MAX: usize = 1024;
-/// Streams reset by the peer that may wait to be accepted.
-const PENDING_RESETS_MAX: usize = 20;
-/// All headers of a request together, in bytes.
-const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until `shutdown`, then lets calls under way finish within the drain timeout.
+/// Serves until `shutdown`. Then it says that it is not serving, goes on for the lead time, tells connections to go
+/// and streams to end, and lets calls under way finish within the drain timeout.
 ///
 /// # Errors
-/// When the transport cannot be set up.
+/// When a part of it cannot be set up, or stops by a fault of its own.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     services: Services,
     limits: TransportLimits,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut listener = listener.into();
+    let draining = CancellationToken::new();
     let (health, health_service) = health::Health::new().await;
     let watching = tokio::spawn(health.watch(services.storage.clone(), shutdown.clone()));
-    let storage = services.storage.clone();
-    let until = shutdown.clone();
+    let (storage, until) = (services.storage.clone(), draining.clone());
     let following = tokio::spawn(async move { storage.follow_changes(until).await });
     // Nobody is admitted before it is known who no longer may be. When the storage is away, a job tries again.
     if let Err(cause) = services.accounts.revocations().refresh(&services.storage).await {
         tracing::warn!(%cause, "the revocations cannot be read yet");
     }
     let keeping_house = tokio::spawn(jobs::run(services.clone(), shutdown.clone()));
+    listener.watch_tls(shutdown.clone());
 
-    let incoming =
-        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_INTERVAL));
-    let routes = routes(&services, limits, health_service, shutdown.clone())?;
-    let stack = ServiceBuilder::new()
-        // First, so that every answer carries an id and every line of the log can name it.
-        .layer(request_id::RequestIdLayer)
-        // One line per call, whatever becomes of it further in.
-        .layer(access_log::AccessLogLayer)
-        // A bug in a handler costs that call, not the process.
-        .layer(panics::layer())
-        // What the framework answers by itself gets the codes and reasons of the contract.
-        .layer(wire_errors::WireErrorsLayer)
-        // Whose address it is: throttling and sessions need it, and a caller may claim any.
-        .layer(peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
-        // Nothing behind this runs for a caller who may not call it.
-        .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<tonic::body::Body>))
-        // What a caller was given the right to once, they keep only as long as they have it.
-        .layer(revocable::RevocableLayer::new(
-            services.accounts.authenticator(),
-            Arc::clone(services.accounts.revocations()),
-        ));
-
-    let server = tonic::transport::Server::builder()
-        .max_concurrent_streams(Some(STREAMS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(stack)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
-
-    // A peer that never speaks, or never reads, would hold up the shutdown for ever.
-    let drained = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(limits.drain_timeout).await;
-    };
+    let routes = routes(&services, limits, health_service, draining.clone())?;
+    let stack = stack(&services, limits, routes);
+    let connections = connection::Connections::new(stack, limits.connections, limits.message_bytes_max);
+    let mut accepting = tokio::spawn(listener::accept_all(listener, Arc::new(connections), draining.clone()));
     tokio::select! {
-        served = server => served?,
-        () = drained => tracing::warn!("calls still under way after the drain timeout are cut off"),
+        () = shutdown.cancelled() => {}
+        stopped = &mut accepting => {
+            stopped?;
+            return Err("connections are no longer taken in".into());
+        }
     }
-    watching.await?;
+
+    let health = watching.await?;
+    // Whoever sends calls here needs a moment to hear of it.
+    tokio::time::sleep(limits.drain_lead).await;
+    draining.cancel();
+    health.end().await;
+    let mut open = accepting.await?;
+    let drained = async { while open.join_next().await.is_some() {} };
+    // A peer that never reads would hold up the end for ever.
+    if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+        tracing::warn!(connections = open.len(), "calls still under way after the drain timeout are cut off");
+        open.shutdown().await;
+    }
     following.await?;
     keeping_house.await?;
     Ok(())
 }
 
+/// What a call passes on its way in, outermost first.
+fn stack(
+    services: &Services,
+    limits: TransportLimits,
+    routes: tonic::service::Routes,
+) -> impl Service<
+    Request<hyper::body::Incoming>,
+    Response = Response<
+        impl http_body::Body<Data = bytes::Bytes, Error = impl Into<BoxError>> + Unpin + Send + 'static,
+    >,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ 'static {
+    ServiceBuilder::new()
+        .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new))
+        // First, so that every answer carries an id and every line of the log can name it.
+        .layer(request_id::RequestIdLayer)
+        // One line per call, whatever becomes of it further in.
+        .layer(access_log::AccessLogLayer)
+        // A bug further in costs that call, not the process; its answer is logged and carries the id like any other.
+        .layer(panics::layer())
+        // What the framework answers by itself gets the codes and reasons of the contract.
+        .layer(wire_errors::WireErrorsLayer)
+        // Whose address it is: throttling and sessions need it, and a caller may claim any.
+        .layer(peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
+        // Before anything that takes time: waiting counts.
+        .layer(deadline::DeadlineLayer::new(limits.deadlines))
+        // Before tokens are verified, which costs more than refusing does.
+        .layer(admission::AdmissionLayer::new(limits.admission))
+        // Nothing behind this runs for a caller who may not call it.
+        .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<Body>))
+        // What a caller was given the right to once, they keep only as long as they have it.
+        .layer(revocable::RevocableLayer::new(
+            services.accounts.authenticator(),
+            Arc::clone(services.accounts.revocations()),
+        ))
+        // Knows users, and so comes after they are known.
+        .layer(rate_limit::RateLimitLayer::new(limits.rate))
+        .service(routes)
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 fn routes(
     services: &Services,
     limits: TransportLimits,
     health_service: health::HealthService,
-    shutdown: CancellationToken,
+    draining: CancellationToken,
 ) -> Result<tonic::service::Routes, Box<dyn std::error::Error + Send + Sync>> {
     let storage = services.storage.clone();
-    let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, shutdown);
+    let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining);
     let users = UserApi::new(storage, services.accounts.clone(), services.clock.clone(), services.passwords);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -14,7 +14,7 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 
 use super::{postgres, sqlite};
-use crate::domain::{Error, Result};
+use crate::domain::{Deadline, Error, Result};
 
 /// A connection to SQLite.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
@@ -113,8 +113,16 @@ impl Pool {
         Self { engine: Engine::Sqlite { writer, readers }, limits }
     }
 
-    /// Bounds one operation in time.
+    /// Bounds one operation in time; no longer than the call has left that it is for.
     pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
+            .await
+            .unwrap_or(Err(Error::DeadlineExceeded))
+    }
+
+    /// Bounds one transaction in time. A call's deadline bounds the wait for the connection (`checkout`) and not
+    /// what has begun: cutting transactions costs connections, just when there are too few.
+    pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::time::timeout(self.limits.operation_timeout(), operation)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded))
@@ -150,12 +158,18 @@ impl bb8::ErrorSink<PoolError> for LogSink {
     }
 }
 
-/// Takes a connection out of a pool.
+/// Takes a connection out of a pool, unless the call that wants it has passed its deadline before there is one.
 pub(super) async fn checkout<C>(pool: &Bb8Pool<C>) -> Result<PooledConnection<'static, C>>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
-    pool.get_owned().await.map_err(|error| match error {
+    let taken = match Deadline::current() {
+        Some(deadline) => tokio::time::timeout_at(deadline.instant().into(), pool.get_owned())
+            .await
+            .map_err(|_| Error::DeadlineExceeded)?,
+        None => pool.get_owned().await,
+    };
+    taken.map_err(|error| match error {
         RunError::User(error) => Error::StorageUnavailable(error.to_string()),
         // With not a single connection the pool is not busy: the database is away.
         RunError::TimedOut if pool.state().connections == 0 => {
@@ -234,14 +248,14 @@ macro_rules! in_transaction {
                     let mut guard = checkout(connections).await?;
                     (&mut *guard).transaction::<_, Error, _>(async move |$conn| $body).await
                 };
-                pool.bounded(work).await
+                pool.bounded_write(work).await
             }
             Engine::Sqlite { writer, .. } => {
                 let work = async {
                     let mut guard = checkout(writer).await?;
                     (&mut *guard).immediate_transaction::<_, Error, _>(async move |$conn| $body).await
                 };
-                pool.bounded(work).await
+                pool.bounded_write(work).await
             }
         }
     }};
@@ -252,7 +266,14 @@ pub(super) use in_transaction;
 macro_rules! with_write {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         let pool: $crate::storage::pool::Pool = $pool.clone();
+        let deadline = $crate::domain::Deadline::current();
         let work = async move { $crate::storage::pool::in_transaction!(&pool, async move |$conn| $body) };
+        let work = async move {
+            match deadline {
+                Some(deadline) => deadline.scope(work).await,
+                None => work.await,
+            }
+        };
         match tokio::spawn(work).await {
             Ok(result) => result,
             Err(stopped) => Err($crate::domain::Error::Internal(format!("a write stopped: {stopped}"))),

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod auth;
+mod edge;
 mod process;
 mod revisions;
 mod rpc;

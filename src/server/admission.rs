@@ -1,0 +1,108 @@
+//! How many calls there may be: the layer before the gate (`gate.rs`).
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::gate::Gate;
+use super::method::{self, Class};
+use crate::api::status;
+use crate::domain::Deadline;
+
+/// How many calls there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmissionLimits {
+    /// Calls under way at the same time. Several batches of a lane, so that the next one is full when one is done.
+    pub calls_max: usize,
+    /// Calls that wait for room.
+    pub waiting_max: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self { calls_max: 512, waiting_max: 2048 }
+    }
+}
+
+impl AdmissionLimits {
+    /// Of the calls under way, those that do many things at once: there is always room for single ones.
+    pub(super) const fn batch_max(&self) -> usize {
+        self.calls_max.div_ceil(2)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct AdmissionLayer {
+    gate: Arc<Gate>,
+}
+
+impl AdmissionLayer {
+    pub(super) fn new(limits: AdmissionLimits) -> Self {
+        Self { gate: Gate::new(limits) }
+    }
+}
+
+impl<Inner> Layer<Inner> for AdmissionLayer {
+    type Service = Admission<Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        Admission { inner, gate: Arc::clone(&self.gate) }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Admission<Inner> {
+    inner: Inner,
+    gate: Arc<Gate>,
+}
+
+impl<Inner, RequestBody> Service<Request<RequestBody>> for Admission<Inner>
+where
+    Inner: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    Inner::Future: Send + 'static,
+    RequestBody: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Inner::Error;
+    type Future = Either<Inner::Future, BoxFuture<'static, Result<Response<Body>, Inner::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let class = method::class(request.uri().path());
+        if class == Class::Always {
+            return Either::Left(self.inner.call(request));
+        }
+        if let Some(permit) = self.gate.try_enter(class) {
+            let answer = self.inner.call(request);
+            let inside = async move {
+                let answered = answer.await;
+                drop(permit);
+                answered
+            };
+            return Either::Right(inside.boxed());
+        }
+        // The layers further in are always ready, so a clone of them is.
+        let (mut inner, gate) = (self.inner.clone(), Arc::clone(&self.gate));
+        let in_line = async move {
+            let remaining = Deadline::current().map_or(Duration::MAX, Deadline::remaining);
+            match gate.enter(class, remaining).await {
+                Ok(permit) => {
+                    let answered = inner.call(request).await;
+                    drop(permit);
+                    answered
+                }
+                Err(error) => Ok(status::response(error)),
+            }
+        };
+        Either::Right(in_line.boxed())
+    }
+}

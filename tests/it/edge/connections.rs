@@ -1,0 +1,105 @@
+//! Connections that do not behave, and connections that grow old.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt as _;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::raw::{PREFACE, Raw};
+use super::{PATIENCE, assert_refused, check, process_in, processor_time, short_or_soak};
+use crate::support::process::{Sandbox, Service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_are_closed_and_polite_ones_served() {
+    let (count, timeout_ms) = short_or_soak((200, 1000), (1000, 10_000));
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve(&["--first-bytes-timeout-ms", &timeout_ms.to_string()]);
+    let limit = Duration::from_millis(timeout_ms) + Duration::from_secs(1);
+
+    let silent = join_all((0..count).map(|number| async move {
+        let mut raw = Raw::connect(service.address).await;
+        // Every other one begins, and never ends, what it should say first.
+        if number % 2 == 0 {
+            raw.stream.write_all(&PREFACE[..number % PREFACE.len()]).await.unwrap();
+        }
+        // The limit counts from the connection; waiting for a turn on a busy machine does not.
+        raw.until_closed(PATIENCE).await
+    }));
+    let silent = tokio::spawn(silent);
+    let mut slowest = Duration::ZERO;
+    while !silent.is_finished() {
+        let begin = Instant::now();
+        check(service.connect().await).await.unwrap();
+        slowest = slowest.max(begin.elapsed());
+    }
+    let closed: Vec<_> = silent.await.unwrap().into_iter().map(|took| took.expect("still open")).collect();
+    let longest = closed.iter().max().unwrap();
+    println!("{count} silent connections: closed within {longest:?}; slowest polite call {slowest:?}");
+    assert!(*longest < limit, "{longest:?}");
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_calls_is_closed() {
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve(&["--connection-idle-seconds", "1"]);
+    let mut raw = Raw::greeted(service.address).await;
+    let took = raw.until_closed(PATIENCE).await.expect("still open");
+    assert!(took > Duration::from_millis(900), "{took:?}");
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_old_ends_its_streams_and_loses_no_call() {
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve(&["--connection-age-seconds", "1", "--connection-grace-seconds", "5"]);
+    let channel = service.connect().await;
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watch = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+    let ended = loop {
+        match watch.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("ended without a reason"),
+            Err(status) => break status,
+        }
+    };
+    assert_refused(&ended, Code::Unavailable, "DRAINING");
+    // The same channel goes on over another connection.
+    check(channel).await.unwrap();
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_few_files_it_refuses_without_spinning_and_recovers() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.shell("ulimit -n 256; exec \"$0\" \"$@\"");
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let service = Service::start(command);
+    let process = process_in(&sandbox.path("."));
+    let polite = service.connect().await;
+    check(polite.clone()).await.unwrap();
+
+    let crowd: Vec<_> = join_all((0..512).map(|_| Raw::connect(service.address))).await;
+    // Those that there is no room for are closed at once, and so are known.
+    let mut crowd = crowd;
+    let refused = join_all(crowd.iter_mut().map(|raw| raw.until_closed(Duration::from_secs(2)))).await;
+    let refused = refused.iter().flatten().count();
+    assert!(refused >= 384, "{refused}");
+
+    let (begin, before) = (Instant::now(), processor_time(process));
+    while begin.elapsed() < Duration::from_secs(1) {
+        check(polite.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let used = processor_time(process) - before;
+    println!("{refused} of 512 refused; {used:?} of processor time in {:?}", begin.elapsed());
+    assert!(used < Duration::from_millis(300), "{used:?}");
+
+    drop(crowd);
+    let recovered = async { while check(service.connect().await).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(5), recovered).await.unwrap();
+    service.stop();
+}
