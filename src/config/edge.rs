@@ -15,20 +15,20 @@ use crate::server::{
 #[derive(Debug, Clone, Args)]
 pub struct EdgeSettings {
     /// Certificate to serve TLS with (PEM, with its chain); read again when it changes and on SIGHUP
-    #[arg(long, env = "TASKWIRE_TLS_CERT_FILE", value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long, env = "TASKWIRE_TLS_CERT_FILE", value_name = "FILE", default_value = "")]
+    pub tls_cert_file: String,
 
     /// Private key of the certificate (PEM)
-    #[arg(long, env = "TASKWIRE_TLS_KEY_FILE", value_name = "FILE")]
-    pub tls_key_file: Option<PathBuf>,
+    #[arg(long, env = "TASKWIRE_TLS_KEY_FILE", value_name = "FILE", default_value = "")]
+    pub tls_key_file: String,
 
     /// Authorities (PEM, one or several) of which one must have signed a client's certificate
-    #[arg(long, env = "TASKWIRE_TLS_CLIENT_CA_FILE", value_name = "FILE")]
-    pub tls_client_ca_file: Option<PathBuf>,
+    #[arg(long, env = "TASKWIRE_TLS_CLIENT_CA_FILE", value_name = "FILE", default_value = "")]
+    pub tls_client_ca_file: String,
 
-    /// Connections at the same time; further ones are closed at once [default: by the limit of open files]
-    #[arg(long, env = "TASKWIRE_CONNECTIONS_MAX", value_name = "COUNT")]
-    pub connections_max: Option<NonZeroU32>,
+    /// Connections at the same time; further ones are closed at once; 0 for as many as the limit of open files leaves room for
+    #[arg(long, env = "TASKWIRE_CONNECTIONS_MAX", value_name = "COUNT", default_value = "0")]
+    pub connections_max: u32,
 
     /// Longest silence at the beginning of a connection
     // A client speaks first, and at once.
@@ -108,7 +108,7 @@ impl EdgeSettings {
             drain_timeout,
             drain_lead: Duration::from_millis(self.drain_lead_ms),
             connections: ConnectionLimits {
-                connections_max: self.connections_max.map(|count| count.get() as usize),
+                connections_max: (self.connections_max > 0).then_some(self.connections_max as usize),
                 first_bytes_timeout: milliseconds(self.first_bytes_timeout_ms),
                 tls_handshake_timeout: milliseconds(self.tls_handshake_timeout_ms),
                 age: seconds(self.connection_age_seconds),
@@ -132,9 +132,9 @@ impl EdgeSettings {
     /// The files for TLS; `None` without.
     pub fn tls(&self) -> Option<TlsFiles> {
         Some(TlsFiles {
-            cert: self.tls_cert_file.clone()?,
-            key: self.tls_key_file.clone()?,
-            client_ca: self.tls_client_ca_file.clone(),
+            cert: file(&self.tls_cert_file)?,
+            key: file(&self.tls_key_file)?,
+            client_ca: file(&self.tls_client_ca_file),
         })
     }
 
@@ -143,10 +143,14 @@ impl EdgeSettings {
         const DAY_SECONDS: u64 = 24 * 60 * 60;
         let mut problems = Vec::new();
         let mut problem = |key, text: &str| problems.push(ConfigError { key, text: text.to_owned() });
-        match (&self.tls_cert_file, &self.tls_key_file) {
-            (Some(_), None) => problem("TASKWIRE_TLS_KEY_FILE", "is required with TASKWIRE_TLS_CERT_FILE"),
-            (None, Some(_)) => problem("TASKWIRE_TLS_CERT_FILE", "is required with TASKWIRE_TLS_KEY_FILE"),
-            (None, None) if self.tls_client_ca_file.is_some() => {
+        match (file(&self.tls_cert_file), file(&self.tls_key_file)) {
+            (Some(_), None) => {
+                problem("TASKWIRE_TLS_KEY_FILE", "is required with TASKWIRE_TLS_CERT_FILE (--tls-cert-file)")
+            }
+            (None, Some(_)) => {
+                problem("TASKWIRE_TLS_CERT_FILE", "is required with TASKWIRE_TLS_KEY_FILE (--tls-key-file)")
+            }
+            (None, None) if file(&self.tls_client_ca_file).is_some() => {
                 problem(
                     "TASKWIRE_TLS_CLIENT_CA_FILE",
                     "needs TASKWIRE_TLS_CERT_FILE and TASKWIRE_TLS_KEY_FILE",
@@ -158,7 +162,7 @@ impl EdgeSettings {
             problem("TASKWIRE_DEADLINE_DEFAULT_MS", "must not be longer than TASKWIRE_DEADLINE_MAX_MS");
         }
         let bounds = [
-            ("TASKWIRE_CONNECTIONS_MAX", self.connections_max.map_or(0, NonZeroU32::get).into(), 1_000_000),
+            ("TASKWIRE_CONNECTIONS_MAX", self.connections_max.into(), 1_000_000),
             ("TASKWIRE_FIRST_BYTES_TIMEOUT_MS", self.first_bytes_timeout_ms.get(), 600_000),
             ("TASKWIRE_TLS_HANDSHAKE_TIMEOUT_MS", self.tls_handshake_timeout_ms.get(), 600_000),
             ("TASKWIRE_CONNECTION_AGE_SECONDS", self.connection_age_seconds.get().into(), 30 * DAY_SECONDS),
@@ -180,16 +184,13 @@ impl EdgeSettings {
         problems
     }
 
-    /// Every setting that has a value, with it.
+    /// Every setting with its value.
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
-        let file =
-            |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-        let connections_max = self.connections_max.map(|count| count.to_string()).unwrap_or_default();
-        let mut lines = vec![
-            ("TASKWIRE_TLS_CERT_FILE", file(&self.tls_cert_file)),
-            ("TASKWIRE_TLS_KEY_FILE", file(&self.tls_key_file)),
-            ("TASKWIRE_TLS_CLIENT_CA_FILE", file(&self.tls_client_ca_file)),
-            ("TASKWIRE_CONNECTIONS_MAX", connections_max),
+        vec![
+            ("TASKWIRE_TLS_CERT_FILE", self.tls_cert_file.clone()),
+            ("TASKWIRE_TLS_KEY_FILE", self.tls_key_file.clone()),
+            ("TASKWIRE_TLS_CLIENT_CA_FILE", self.tls_client_ca_file.clone()),
+            ("TASKWIRE_CONNECTIONS_MAX", self.connections_max.to_string()),
             ("TASKWIRE_FIRST_BYTES_TIMEOUT_MS", self.first_bytes_timeout_ms.to_string()),
             ("TASKWIRE_TLS_HANDSHAKE_TIMEOUT_MS", self.tls_handshake_timeout_ms.to_string()),
             ("TASKWIRE_CONNECTION_AGE_SECONDS", self.connection_age_seconds.to_string()),
@@ -203,8 +204,11 @@ impl EdgeSettings {
             ("TASKWIRE_RATE_PER_SECOND", self.rate_per_second.to_string()),
             ("TASKWIRE_RATE_BURST", self.rate_burst.to_string()),
             ("TASKWIRE_DRAIN_LEAD_MS", self.drain_lead_ms.to_string()),
-        ];
-        lines.retain(|(_, value)| !value.is_empty());
-        lines
+        ]
     }
+}
+
+/// The file that a setting names; none if it is empty.
+fn file(setting: &str) -> Option<PathBuf> {
+    (!setting.is_empty()).then(|| PathBuf::from(setting))
 }

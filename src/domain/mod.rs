@@ -6,7 +6,6 @@
 mod api_key;
 mod audit;
 mod change;
-mod deadline;
 mod error;
 mod filter;
 mod id;
@@ -22,7 +21,6 @@ mod user;
 pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
 pub use audit::{AuditEvent, AuditEventType, AuditTarget, Draft, Trace};
 pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
-pub use deadline::Deadline;
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
 pub use id::{ApiKeyId, AuditEventId, SessionId, TaskId, UserId};

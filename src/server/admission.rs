@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::gate::Gate;
 use super::method::{self, Class};
 use crate::api::status;
-use crate::domain::Deadline;
+use crate::storage::Deadline;
 
 /// How many calls there may be.
 #[derive(Debug, Clone, Copy)]

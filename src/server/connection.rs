@@ -80,6 +80,7 @@ where
 
     /// Serves one connection to its end, or until `closing` and then some.
     pub(super) async fn serve(&self, io: Box<dyn Io>, peer: TcpConnectInfo, handshake: Handshake) {
+        tracing::debug!(peer = ?peer.remote_addr(), "a connection was taken in");
         let activity = Activity::begin();
         let closing = handshake.closing();
         let calls = Calls {

@@ -17,7 +17,8 @@ use super::connection::Closing;
 use super::stream_life::StreamLife;
 use super::{grpc_timeout, method};
 use crate::api::status;
-use crate::domain::{Deadline, Error};
+use crate::domain::Error;
+use crate::storage::Deadline;
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy)]

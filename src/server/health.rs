@@ -9,10 +9,9 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use crate::api::{TaskApi, UserApi};
-use crate::domain::Deadline;
 use crate::pb::task_service_server::TaskServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
-use crate::storage::Storage;
+use crate::storage::{Deadline, Storage};
 
 /// How often the storage is asked while it answers.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@
 mod api_keys;
 mod audit;
 mod changes;
+mod deadline;
 mod error;
 mod feed;
 mod filter;
@@ -37,6 +38,7 @@ use std::sync::{Arc, OnceLock};
 pub use api_keys::{ApiKeys, KeyHolder};
 pub use audit::AuditEvents;
 pub use changes::Changes;
+pub use deadline::Deadline;
 pub use feed::{Feed, Subscription};
 pub use identities::{Identities, Identity};
 pub use lane::LaneMetrics;

@@ -13,8 +13,9 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 
+use super::deadline::Deadline;
 use super::{postgres, sqlite};
-use crate::domain::{Deadline, Error, Result};
+use crate::domain::{Error, Result};
 
 /// A connection to SQLite.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
@@ -266,7 +267,7 @@ pub(super) use in_transaction;
 macro_rules! with_write {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         let pool: $crate::storage::pool::Pool = $pool.clone();
-        let deadline = $crate::domain::Deadline::current();
+        let deadline = $crate::storage::Deadline::current();
         let work = async move { $crate::storage::pool::in_transaction!(&pool, async move |$conn| $body) };
         let work = async move {
             match deadline {

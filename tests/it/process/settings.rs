@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 79] = [
+const WRONG: [(&str, &str); 108] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -91,6 +91,35 @@ const WRONG: [(&str, &str); 79] = [
     ("TRUSTED_ISSUERS_FILE", "missing.json"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+    ("TLS_CERT_FILE", "missing.pem"),
+    ("TLS_KEY_FILE", "missing.pem"),
+    ("TLS_CLIENT_CA_FILE", "missing.pem"),
+    ("CONNECTIONS_MAX", "-1"),
+    ("CONNECTIONS_MAX", "1000001"),
+    ("FIRST_BYTES_TIMEOUT_MS", "0"),
+    ("FIRST_BYTES_TIMEOUT_MS", "600001"),
+    ("TLS_HANDSHAKE_TIMEOUT_MS", "0"),
+    ("TLS_HANDSHAKE_TIMEOUT_MS", "600001"),
+    ("CONNECTION_AGE_SECONDS", "0"),
+    ("CONNECTION_AGE_SECONDS", "2592001"),
+    ("CONNECTION_GRACE_SECONDS", "0"),
+    ("CONNECTION_GRACE_SECONDS", "86401"),
+    ("CONNECTION_IDLE_SECONDS", "0"),
+    ("CONNECTION_IDLE_SECONDS", "2592001"),
+    ("DEADLINE_MAX_MS", "0"),
+    ("DEADLINE_MAX_MS", "3600001"),
+    ("STREAM_SECONDS_MAX", "0"),
+    ("STREAM_SECONDS_MAX", "2592001"),
+    ("CALLS_MAX", "0"),
+    ("CALLS_MAX", "100001"),
+    ("RATE_BURST", "0"),
+    ("RATE_BURST", "1000001"),
+    ("DEADLINE_DEFAULT_MS", "60001"),
+    ("DEADLINE_DEFAULT_MS", "soon"),
+    ("CALLS_WAITING_MAX", "1000001"),
+    ("RATE_PER_SECOND", "1000001"),
+    ("RATE_PER_SECOND", "1.5"),
+    ("DRAIN_LEAD_MS", "600001"),
 ];
 
 /// The flag of a setting.

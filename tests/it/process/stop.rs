@@ -45,17 +45,16 @@ fn either_signal_ends_it_promptly() {
 }
 
 #[test]
-fn a_peer_that_never_speaks_holds_nothing_up_for_longer_than_allowed() {
+fn a_peer_that_never_speaks_holds_nothing_up() {
     run(async {
         let sandbox = Sandbox::new();
-        let service = sandbox.serve(&["--drain-timeout-ms", "300"]);
+        let service = sandbox.serve(&["--drain-timeout-ms", "60000"]);
         let mute = std::net::TcpStream::connect(service.address).unwrap();
         // Connections are taken in order: once this one is answered, the mute one is open.
         service.health().await;
         let begin = std::time::Instant::now();
         let ended = service.stop();
         assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-        assert!(ended.stderr.contains("cut off"), "{}", ended.stderr);
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
         drop(mute);
     });
