@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint fmt
+.PHONY: help run test bench soak lint fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -12,7 +12,7 @@ export PATH := $(cargo_bin):$(PATH)
 endif
 endif
 
-# Arguments handed on by `run` and `test`, e.g. `make test ARGS='--test it tasks'`.
+# Arguments handed on by `run`, `test` and `bench`, e.g. `make test ARGS='--test it tasks'`.
 ARGS ?=
 
 shell_scripts := $(shell grep -lE '^.!/.*bash' scripts/* .ci/* 2>/dev/null)
@@ -28,6 +28,9 @@ test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
+
+bench: ## Measure the service and its peers on this machine, in less than 10 minutes
+	@TASKWIRE_TEST_POSTGRES_FSYNC=on scripts/with-postgres cargo bench --locked --bench load -- $(ARGS)
 
 soak: ## Run the tests of the edge in the numbers that the service is built for
 	@TASKWIRE_SOAK=1 scripts/with-postgres cargo test --release --locked --test it edge -- --nocapture --test-threads 1 $(ARGS)

@@ -1,0 +1,97 @@
+//! The database on PostgreSQL: made for this run, dropped after it.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::{Client, NoTls};
+
+use crate::cpu::{self, Meter};
+use crate::{Result, pgbench};
+
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// A database of its own, through a superuser's connection.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    client: Client,
+    admin: Client,
+    name: String,
+    /// Where it is.
+    pub(crate) url: String,
+    /// The directory of the server's programs.
+    pub(crate) programs: PathBuf,
+    /// The server's processor time; `None` when it does not run here.
+    pub(crate) meter: Option<Meter>,
+}
+
+impl Postgres {
+    /// Makes the database.
+    pub(crate) async fn create() -> Result<Self> {
+        let missing = |name| move |_| format!("{name} is not set: `make bench` sets it");
+        let server = env::var("TASKWIRE_TEST_POSTGRES_URL").map_err(missing("TASKWIRE_TEST_POSTGRES_URL"))?;
+        let programs =
+            env::var("TASKWIRE_TEST_POSTGRES_BIN").map_err(missing("TASKWIRE_TEST_POSTGRES_BIN"))?;
+        let name = format!("taskwire_bench_{}", std::process::id());
+        let mut url = url::Url::parse(&server)?;
+        url.set_path(&name);
+        let url = url.to_string();
+        let admin = connect(&server).await?;
+        admin.batch_execute(&format!("create database {name}")).await?;
+        let client = connect(&url).await?;
+        let backend: i32 = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
+        let postmaster = cpu::parent_of(u32::try_from(backend)?, "postgres");
+        let programs = programs.into();
+        Ok(Self { client, admin, name, url, programs, meter: postmaster.map(Meter::Family) })
+    }
+
+    async fn execute(&self, sql: &str) -> Result<()> {
+        let execution = self.client.batch_execute(sql);
+        Ok(tokio::time::timeout(STATEMENT_MAX, execution).await.map_err(|_| format!("too slow: {sql}"))??)
+    }
+
+    /// Gives the users ids that `pgbench` can count up. They have no tasks and no sessions yet.
+    pub(crate) async fn renumber_users(&self) -> Result<()> {
+        let id = format!("('{}' || ({} + n)::text)::uuid", pgbench::USER_PREFIX, pgbench::FIRST);
+        self.execute(&format!(
+            "with numbered as (select id, row_number() over (order by email) - 1 as n from users),
+             moved as (update emails set user_id = {id} from numbered where emails.user_id = numbered.id)
+             update users set id = {id} from numbered where users.id = numbered.id"
+        ))
+        .await
+    }
+
+    /// After the seed, so that every plan is as it would be later on.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        self.execute("vacuum analyze").await
+    }
+
+    /// Before a round, so that none has to pay for the one before.
+    pub(crate) async fn checkpoint(&self) -> Result<()> {
+        self.execute("checkpoint").await
+    }
+
+    /// The server's version.
+    pub(crate) async fn version(&self) -> Result<String> {
+        Ok(self.client.query_one("show server_version", &[]).await?.get(0))
+    }
+
+    /// The settings that decide how long a commit takes.
+    pub(crate) async fn settings(&self) -> Result<Vec<(String, String)>> {
+        let sql = "select name, current_setting(name) from pg_settings where name in ('fsync', \
+                   'synchronous_commit', 'full_page_writes', 'shared_buffers', 'wal_sync_method') order by name";
+        Ok(self.client.query(sql, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Drops the database.
+    pub(crate) async fn drop_database(self) -> Result<()> {
+        drop(self.client);
+        Ok(self.admin.batch_execute(&format!("drop database {} with (force)", self.name)).await?)
+    }
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}

@@ -1,0 +1,136 @@
+//! The run: builds the stands, goes through the cases round by round, and tears down.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::load::{self, Meters, Sample};
+use crate::machine::Machine;
+use crate::plan::{self, Case, Engine, Group, Side, Work};
+use crate::postgres::Postgres;
+use crate::stand::Stand;
+use crate::{Options, Result, cpu, echo, pgbench};
+
+/// How often the service is started to see how long that takes.
+const STARTS: usize = 7;
+/// How long a service has nothing to do before its memory is read.
+const IDLE: Duration = Duration::from_secs(2);
+/// Tasks that may be deleted in a second; where they give out, the measurement is shorter.
+const DELETED_PER_SECOND: usize = 15_000;
+
+/// Everything that was found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) machine: Machine,
+    /// In the order of the plan; one sample per round.
+    pub(crate) cases: Vec<(Case, Vec<Sample>)>,
+    /// From the start of the process to SERVING, in milliseconds.
+    pub(crate) start_ms: Vec<f64>,
+    /// In MiB.
+    pub(crate) idle_mib: Option<f64>,
+}
+
+/// Carries out the plan.
+pub(crate) async fn run(options: &Options) -> Result<Outcome> {
+    let postgres = Postgres::create().await?;
+    let outcome = with_postgres(options, &postgres).await;
+    let dropped = postgres.drop_database().await;
+    let outcome = outcome?;
+    dropped?;
+    Ok(outcome)
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    directory: TempDir,
+    postgres: &'a Postgres,
+    on_postgres: Stand,
+    on_sqlite: Stand,
+    measured: u32,
+}
+
+async fn with_postgres(options: &Options, postgres: &Postgres) -> Result<Outcome> {
+    let machine = Machine::look(Some(postgres.version().await?), postgres.settings().await?);
+    let directory = tempfile::Builder::new().prefix("taskwire-bench.").tempdir()?;
+    eprintln!("bench: {} users with {} tasks each, on both engines", options.users, options.tasks);
+    let on_postgres = Stand::build(options, Engine::Postgres, directory.path(), Some(postgres)).await?;
+    let on_sqlite = Stand::build(options, Engine::Sqlite, directory.path(), None).await?;
+    let mut bench = Bench { options, directory, postgres, on_postgres, on_sqlite, measured: 0 };
+
+    let wanted = |group: &Group| options.only.is_empty() || options.only.contains(group);
+    let groups = [Group::Get, Group::Create, Group::Update, Group::Delete, Group::List, Group::Alone];
+    let mut cases: Vec<(Case, Vec<Sample>)> =
+        groups.into_iter().filter(wanted).flat_map(plan::cases).map(|case| (case, Vec::new())).collect();
+    let (mut start_ms, mut idle_mib) = (Vec::new(), None);
+    if wanted(&Group::Start) {
+        (start_ms, idle_mib) = bench.starts().await?;
+    }
+    for round in 1..=options.repeat {
+        postgres.checkpoint().await?;
+        for (case, samples) in &mut cases {
+            let title = case.title(options);
+            let limit = options.window() * 4 + Duration::from_secs(60);
+            let sample = tokio::time::timeout(limit, bench.measure(*case))
+                .await
+                .map_err(|_| format!("{title} took too long"))?
+                .map_err(|error| format!("{title}: {error}"))?;
+            let rate = sample.calls_per_second;
+            eprintln!("bench: round {round} of {}: {title}: {rate:.0} calls/s", options.repeat);
+            samples.push(sample);
+        }
+    }
+    Ok(Outcome { machine, cases, start_ms, idle_mib })
+}
+
+impl Bench<'_> {
+    async fn measure(&mut self, case: Case) -> Result<Sample> {
+        self.measured += 1;
+        let (stand, lanes) = match case.side {
+            Side::Pgbench => {
+                let directory = self.directory.path();
+                return pgbench::measure(self.options, self.postgres, directory, case.work, self.measured)
+                    .await;
+            }
+            Side::Echo => (None, false),
+            Side::Service(Engine::Postgres) => (Some(&self.on_postgres), true),
+            Side::LanesOff(Engine::Postgres) => (Some(&self.on_postgres), false),
+            Side::Service(Engine::Sqlite) => (Some(&self.on_sqlite), true),
+            Side::LanesOff(Engine::Sqlite) => (Some(&self.on_sqlite), false),
+        };
+        let server = match stand {
+            Some(stand) => stand.serve(self.options, lanes).await?,
+            None => echo::start(&self.directory.path().join("echo.log")).await?,
+        };
+        let world = &stand.unwrap_or(&self.on_postgres).world;
+        let callers = case.callers(self.options);
+        let channels = server.channels(callers.min(self.options.channels.into())).await?;
+        if case.work == Work::Delete {
+            let count = DELETED_PER_SECOND * self.options.seconds as usize;
+            world.stock(&channels[0], count).await?;
+        }
+        let on_postgres =
+            matches!(case.side, Side::Service(Engine::Postgres) | Side::LanesOff(Engine::Postgres));
+        let meters =
+            Meters { service: Some(server.meter()), database: self.postgres.meter.filter(|_| on_postgres) };
+        let sample = load::measure(self.options, case.work, world, &channels, callers, meters).await?;
+        drop(channels);
+        server.stop().await?;
+        Ok(sample)
+    }
+
+    /// Start-up time and idle memory, on the SQLite file that is there.
+    async fn starts(&self) -> Result<(Vec<f64>, Option<f64>)> {
+        let mut start_ms = Vec::new();
+        loop {
+            let server = self.on_sqlite.serve(self.options, true).await?;
+            start_ms.push(server.started_in.as_secs_f64() * 1e3);
+            if start_ms.len() == STARTS {
+                tokio::time::sleep(IDLE).await;
+                let idle_mib = cpu::resident_mib(server.pid());
+                server.stop().await?;
+                return Ok((start_ms, idle_mib));
+            }
+            server.stop().await?;
+        }
+    }
+}
