@@ -9,6 +9,11 @@ use taskwire::commands::{self, say_error};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// Many small pieces of memory come and go with each call; this allocator is the quicker one at that
+/// (`docs/PERFORMANCE.md` has the figures).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

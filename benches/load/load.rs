@@ -178,10 +178,11 @@ async fn call(
 ) -> std::result::Result<(), Status> {
     let place = random.usize(..course.world.accounts.len());
     let account = &course.world.accounts[place];
-    let mut pick = || account.tasks[random.usize(..account.tasks.len())].clone();
     match course.work {
         Work::Get => {
-            client.get_task(account.call(pb::GetTaskRequest { name: pick() })).await?;
+            client
+                .get_task(account.call(pb::GetTaskRequest { name: course.world.any_task(place, random) }))
+                .await?;
         }
         Work::Create => {
             let task = Some(crate::world::new_task());
@@ -190,7 +191,7 @@ async fn call(
             course.world.put_fresh(place, task.name);
         }
         Work::Update => {
-            let name = pick();
+            let name = course.world.any_task(place, random);
             let title = format!("Task {}", random.u32(..1_000_000_000));
             let request = pb::UpdateTaskRequest {
                 task: Some(pb::Task { name, title, ..Default::default() }),

@@ -7,6 +7,7 @@
 mod chart;
 mod cpu;
 mod echo;
+mod growth;
 mod json;
 mod load;
 mod machine;
@@ -61,9 +62,15 @@ struct Options {
     /// What the service logs, as its own option --log
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
+    /// Lanes of the service [default: as it is delivered]
+    #[arg(long, value_name = "COUNT")]
+    lanes: Option<u32>,
     /// Directory for latest.json and latest.svg [default: docs/benchmarks after a full run, else none]
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
+    /// Measure instead how cost grows: with callers, with tasks (up to so many on PostgreSQL), with the depth of a page
+    #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u32).range(10_000..=100_000_000))]
+    growth: Option<u32>,
     /// Be the bare server instead
     #[arg(long, hide = true)]
     echo: bool,
@@ -75,7 +82,7 @@ struct Options {
 impl Options {
     /// Whether the figures may stand in the documentation.
     fn is_full(&self) -> bool {
-        self.only.is_empty() && !self.quick && self.repeat >= 3 && self.seconds >= 3
+        self.only.is_empty() && self.lanes.is_none() && !self.quick && self.repeat >= 3 && self.seconds >= 3
     }
 
     fn settled(mut self) -> Self {
@@ -130,6 +137,9 @@ fn finish(outcome: Result<()>) -> ExitCode {
 
 async fn measure(options: &Options) -> Result<()> {
     let begin = Instant::now();
+    if let Some(tasks_max) = options.growth {
+        return growth::measure(options, tasks_max).await;
+    }
     let outcome = run::run(options).await?;
     let report = report::Report::new(options, &outcome);
     print!("{report}");

@@ -9,7 +9,8 @@ use tokio_postgres::{Client, NoTls};
 use crate::cpu::{self, Meter};
 use crate::{Result, pgbench};
 
-const STATEMENT_MAX: Duration = Duration::from_secs(60);
+const STATEMENT_MAX: Duration = Duration::from_secs(600);
+const SEED_MAX: Duration = Duration::from_secs(3600);
 
 /// A database of its own, through a superuser's connection.
 #[derive(Debug)]
@@ -59,6 +60,29 @@ impl Postgres {
              update users set id = {id} from numbered where users.id = numbered.id"
         ))
         .await
+    }
+
+    /// Gives each user the tasks with these numbers, as the service would have made them.
+    pub(crate) async fn seed(&self, numbers: std::ops::Range<u32>) -> Result<()> {
+        let task = format!("('{}' || ({} + n)::text)::uuid", pgbench::TASK_PREFIX, pgbench::FIRST);
+        let new = crate::world::new_task();
+        let sql = format!(
+            "set synchronous_commit = off;
+             insert into tasks (user_id, task_id, title, title_key, description, description_key, completed, priority,
+                 due_time, labels, create_time, update_time, complete_time, delete_time, purge_time, revision)
+             select id, {task}, '{title}', '{title_key}', '{text}', '{text_key}', n % 3 = 0, 1 + n % 3, null, '[]',
+                 now() - n * interval '1 second', now(), null, null, null, 1 + n
+             from users, generate_series({from}, {to}) as n;
+             set synchronous_commit = on",
+            title = new.title,
+            title_key = new.title.to_lowercase(),
+            text = new.description(),
+            text_key = new.description().to_lowercase(),
+            from = numbers.start,
+            to = i64::from(numbers.end) - 1,
+        );
+        let seeding = self.client.batch_execute(&sql);
+        Ok(tokio::time::timeout(SEED_MAX, seeding).await.map_err(|_| "the seed took too long")??)
     }
 
     /// After the seed, so that every plan is as it would be later on.

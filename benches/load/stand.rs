@@ -78,6 +78,9 @@ async fn serve(options: &Options, directory: &Path, url: &str, lanes: bool) -> R
         // The run takes some minutes; a user gets many tasks; and where every call commits by itself, they queue.
         .args(["--access-token-seconds", "86400", "--tasks-per-user-max", "4000000000"])
         .args(["--checkout-timeout-ms", "20000"]);
+    if let (true, Some(count)) = (lanes, options.lanes) {
+        command.args(["--lanes", &count.to_string()]);
+    }
     if !lanes {
         command.args(["--lanes", "off"]);
     }

@@ -1,5 +1,6 @@
 //! The users and tasks that the load is spread over.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use taskwire::pb;
@@ -23,8 +24,6 @@ pub(crate) struct Account {
     /// `users/{user}`
     pub(crate) name: String,
     token: MetadataValue<Ascii>,
-    /// Names of the tasks that were there before the load.
-    pub(crate) tasks: Vec<String>,
 }
 
 impl Account {
@@ -40,6 +39,8 @@ impl Account {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) accounts: Vec<Account>,
+    /// How many tasks each user had before the load; their ids can be counted up.
+    seeded: AtomicU32,
     /// Tasks that the load made, and may delete: the account's place, and the name.
     fresh: Mutex<Vec<(usize, String)>>,
 }
@@ -69,7 +70,11 @@ pub(crate) async fn register(options: &Options, channel: &Channel) -> Result<()>
         let mut client = UserServiceClient::new(channel.clone());
         async move {
             let user = pb::User { email: email(number), ..pb::User::default() };
-            let request = pb::CreateUserRequest { user: Some(user), password: PASSWORD.to_owned(), ..Default::default() };
+            let request = pb::CreateUserRequest {
+                user: Some(user),
+                password: PASSWORD.to_owned(),
+                ..Default::default()
+            };
             Ok(client.create_user(request).await?)
         }
     };
@@ -95,14 +100,29 @@ impl World {
                 let pair = UserServiceClient::new(channel.clone()).login(request).await?.into_inner();
                 let name = pair.user.ok_or("a login without a user")?.name;
                 let token = format!("Bearer {}", pair.access_token).parse()?;
-                let mut account = Account { name, token, tasks: Vec::new() };
+                let account = Account { name, token };
                 let ids = (0..options.tasks).map(|number| Some(task_id(number)));
-                account.tasks = create(&channel, &account, ids.collect()).await?;
+                create(&channel, &account, ids.collect()).await?;
                 Ok(account)
             }
         };
         let accounts = in_parallel((0..options.users).map(enter)).await?;
-        Ok(Self { accounts, fresh: Mutex::default() })
+        Ok(Self { accounts, seeded: options.tasks.into(), fresh: Mutex::default() })
+    }
+
+    /// How many tasks each user had before the load.
+    pub(crate) fn seeded(&self) -> u32 {
+        self.seeded.load(Ordering::Relaxed)
+    }
+
+    /// Somebody else made more of them.
+    pub(crate) fn set_seeded(&self, count: u32) {
+        self.seeded.store(count, Ordering::Relaxed);
+    }
+
+    /// The name of any task of this user that was there before the load.
+    pub(crate) fn any_task(&self, place: usize, random: &mut fastrand::Rng) -> String {
+        format!("{}/tasks/{}", self.accounts[place].name, task_id(random.u32(..self.seeded())))
     }
 
     /// Makes sure that there are so many tasks to delete.

@@ -45,7 +45,7 @@ fn time(value: Option<PbTimestamp>) -> Result<Option<Timestamp>, Rule> {
 }
 
 fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
-    value.map(|value| Description::parse(&value)).transpose()
+    value.map(Description::parse).transpose()
 }
 
 /// A task to be made, and below whom.
@@ -174,9 +174,9 @@ pub(super) fn task_to_pb(task: Task) -> pb::Task {
     };
     pb::Task {
         name: names::task(&task),
-        etag: task.etag().as_str().to_owned(),
-        title: task.title.as_str().to_owned(),
-        description: task.description.map(|text| text.as_str().to_owned()),
+        etag: task.etag().into_string(),
+        title: task.title.into_string(),
+        description: task.description.map(Description::into_string),
         completed: task.completed,
         priority: priority.into(),
         due_time: task.due_time.map(time_to_pb),

@@ -1,5 +1,6 @@
 //! Tasks: their fields, each with its rule.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{Rule, TaskField, TaskFields, TaskId, Timestamp, UserId, text};
@@ -16,19 +17,25 @@ impl Title {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn parse(raw: &str) -> Result<Self, Rule> {
+    pub fn parse<'a>(raw: impl Into<Cow<'a, str>>) -> Result<Self, Rule> {
+        let raw = raw.into();
         let trimmed = raw.trim();
         if trimmed.is_empty() {
             return Err(Rule::field("must not be empty or only white space"));
         }
         text::no_controls(trimmed, &[])?;
         text::at_most(trimmed, Self::MAX_CODE_POINTS)?;
-        Ok(Self(trimmed.to_owned()))
+        Ok(Self(if trimmed.len() == raw.len() { raw.into_owned() } else { trimmed.to_owned() }))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text.
+    pub fn into_string(self) -> String {
+        self.0
     }
 }
 
@@ -44,15 +51,21 @@ impl Description {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn parse(raw: &str) -> Result<Self, Rule> {
-        text::no_controls(raw, &['\n', '\t'])?;
-        text::at_most(raw, Self::MAX_CODE_POINTS)?;
-        Ok(Self(raw.to_owned()))
+    pub fn parse<'a>(raw: impl Into<Cow<'a, str>>) -> Result<Self, Rule> {
+        let raw = raw.into();
+        text::no_controls(&raw, &['\n', '\t'])?;
+        text::at_most(&raw, Self::MAX_CODE_POINTS)?;
+        Ok(Self(raw.into_owned()))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text.
+    pub fn into_string(self) -> String {
+        self.0
     }
 }
 
@@ -153,6 +166,11 @@ impl Etag {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text.
+    pub fn into_string(self) -> String {
+        self.0
     }
 }
 

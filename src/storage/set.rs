@@ -3,6 +3,7 @@
 //!
 //! Their text does not depend on the number of rows, so each is prepared once per connection.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -17,20 +18,20 @@ use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
 
 /// The values of one column.
 #[derive(Debug, Clone)]
-pub(super) enum Column {
+pub(super) enum Column<'a> {
     Ids(Vec<Id>),
-    Texts(Vec<String>),
-    MaybeTexts(Vec<Option<String>>),
+    Texts(Vec<Cow<'a, str>>),
+    MaybeTexts(Vec<Option<Cow<'a, str>>>),
     Bools(Vec<bool>),
     Smalls(Vec<i16>),
     Bigs(Vec<i64>),
     Times(Vec<Moment>),
     MaybeTimes(Vec<Option<Moment>>),
     Lists(Vec<TextList>),
-    Bytes(Vec<Vec<u8>>),
+    Bytes(Vec<&'a [u8]>),
 }
 
-impl Column {
+impl Column<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Ids(values) => values.len(),
@@ -58,7 +59,7 @@ impl Column {
             Self::Times(values) => json!(values[row].0),
             Self::MaybeTimes(values) => json!(values[row].map(|moment| moment.0)),
             Self::Lists(values) => json!(values[row].0),
-            Self::Bytes(values) => json!(hex(&values[row])),
+            Self::Bytes(values) => json!(hex(values[row])),
         }
     }
 
@@ -76,13 +77,13 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Rows to be written or looked for: named columns of the same length.
 #[derive(Debug)]
-pub(super) struct Rows {
-    columns: Vec<(&'static str, Column)>,
+pub(super) struct Rows<'a> {
+    columns: Vec<(&'static str, Column<'a>)>,
     json: OnceLock<String>,
 }
 
-impl Rows {
-    pub(super) fn new(columns: Vec<(&'static str, Column)>) -> Self {
+impl<'a> Rows<'a> {
+    pub(super) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
         debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
         Self { columns, json: OnceLock::new() }
     }
@@ -100,17 +101,17 @@ impl Rows {
 ///
 /// `Row` is the SQL type of a row that it answers; `()` when it answers none.
 #[derive(Debug)]
-pub(super) struct SetStatement<Row = ()> {
+pub(super) struct SetStatement<'a, Row = ()> {
     before: &'static str,
-    rows: Rows,
+    rows: Rows<'a>,
     after: &'static str,
     /// What PostgreSQL adds at the end: locking clauses.
     postgres_after: &'static str,
     answers: PhantomData<Row>,
 }
 
-impl<Row> SetStatement<Row> {
-    pub(super) const fn new(before: &'static str, rows: Rows, after: &'static str) -> Self {
+impl<'a, Row> SetStatement<'a, Row> {
+    pub(super) const fn new(before: &'static str, rows: Rows<'a>, after: &'static str) -> Self {
         Self { before, rows, after, postgres_after: "", answers: PhantomData }
     }
 
@@ -120,7 +121,7 @@ impl<Row> SetStatement<Row> {
     }
 }
 
-impl<Row> QueryFragment<Pg> for SetStatement<Row> {
+impl<Row> QueryFragment<Pg> for SetStatement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(self.before);
         out.push_sql(" unnest(");
@@ -157,7 +158,7 @@ impl<Row> QueryFragment<Pg> for SetStatement<Row> {
     }
 }
 
-impl<Row> QueryFragment<Sqlite> for SetStatement<Row> {
+impl<Row> QueryFragment<Sqlite> for SetStatement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql(self.before);
         out.push_sql(" (select ");
@@ -170,7 +171,8 @@ impl<Row> QueryFragment<Sqlite> for SetStatement<Row> {
             out.push_sql(") as ");
             out.push_sql(name);
         }
-        out.push_sql(" from json_each(");
+        // The one with a `b` hands rows on in SQLite's own form; as text, each column would be looked for anew.
+        out.push_sql(" from jsonb_each(");
         out.push_bind_param::<Text, _>(self.rows.as_json())?;
         out.push_sql(")) as v ");
         out.push_sql(self.after);
@@ -179,11 +181,11 @@ impl<Row> QueryFragment<Sqlite> for SetStatement<Row> {
 }
 
 /// The text identifies the statement, not the type.
-impl<Row> QueryId for SetStatement<Row> {
+impl<Row> QueryId for SetStatement<'_, Row> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<Row> Query for SetStatement<Row> {
+impl<Row> Query for SetStatement<'_, Row> {
     type SqlType = Row;
 }

@@ -1,5 +1,7 @@
 //! A task as a row of `tasks`, and as the change log keeps it.
 
+use std::borrow::Cow;
+
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
 use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
@@ -59,8 +61,8 @@ fn priority(code: i16) -> Result<Priority> {
     Priority::from_code(code).ok_or_else(|| Error::Internal("a stored priority is unknown".into()))
 }
 
-fn description(text: Option<String>) -> Result<Option<Description>> {
-    text.map(|text| Description::parse(&text).map_err(corrupt("description"))).transpose()
+fn description<'a>(text: Option<impl Into<Cow<'a, str>>>) -> Result<Option<Description>> {
+    text.map(|text| Description::parse(text).map_err(corrupt("description"))).transpose()
 }
 
 impl TryFrom<TaskRow> for Task {
@@ -70,7 +72,7 @@ impl TryFrom<TaskRow> for Task {
         Ok(Self {
             owner: row.user_id.into(),
             id: row.task_id.into(),
-            title: Title::parse(&row.title).map_err(corrupt("title"))?,
+            title: Title::parse(row.title).map_err(corrupt("title"))?,
             description: description(row.description)?,
             completed: row.completed,
             priority: priority(row.priority)?,
@@ -87,20 +89,22 @@ impl TryFrom<TaskRow> for Task {
 }
 
 /// Tasks as rows to be written, with the keys that they are searched and ordered by.
-pub(super) fn rows(tasks: &[&Task]) -> Rows {
-    fn column<T>(tasks: &[&Task], value: impl Fn(&Task) -> T) -> Vec<T> {
-        tasks.iter().map(|task| value(task)).collect()
+pub(super) fn rows(tasks: &[Task]) -> Rows<'_> {
+    fn column<'a, T>(tasks: &'a [Task], value: impl Fn(&'a Task) -> T) -> Vec<T> {
+        tasks.iter().map(value).collect()
     }
-    let text_of = |task: &Task| task.description.as_ref().map(|text| text.as_str().to_owned());
+    fn text_of(task: &Task) -> Option<&str> {
+        task.description.as_ref().map(Description::as_str)
+    }
     Rows::new(vec![
         ("user_id", Column::Ids(column(tasks, |task| task.owner.into()))),
         ("task_id", Column::Ids(column(tasks, |task| task.id.into()))),
-        ("title", Column::Texts(column(tasks, |task| task.title.as_str().to_owned()))),
-        ("title_key", Column::Texts(column(tasks, |task| text::fold(task.title.as_str())))),
-        ("description", Column::MaybeTexts(column(tasks, text_of))),
+        ("title", Column::Texts(column(tasks, |task| task.title.as_str().into()))),
+        ("title_key", Column::Texts(column(tasks, |task| text::fold(task.title.as_str()).into()))),
+        ("description", Column::MaybeTexts(column(tasks, |task| text_of(task).map(Into::into)))),
         (
             "description_key",
-            Column::MaybeTexts(column(tasks, |task| text_of(task).map(|text| text::fold(&text)))),
+            Column::MaybeTexts(column(tasks, |task| text_of(task).map(|text| text::fold(text).into()))),
         ),
         ("completed", Column::Bools(column(tasks, |task| task.completed))),
         ("priority", Column::Smalls(column(tasks, |task| task.priority.code()))),
@@ -118,16 +122,16 @@ pub(super) fn rows(tasks: &[&Task]) -> Rows {
 /// A task as the change log keeps it: JSON, times in microseconds. Owner and id stand beside it in the row.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct State {
-    title: String,
+struct State<'a> {
+    title: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
+    description: Option<Cow<'a, str>>,
     completed: bool,
     priority: i16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due_time: Option<i64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    labels: Cow<'a, [String]>,
     create_time: i64,
     update_time: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,12 +146,12 @@ struct State {
 /// The task as text for the change log.
 pub(super) fn encode(task: &Task) -> Result<String> {
     let state = State {
-        title: task.title.as_str().to_owned(),
-        description: task.description.as_ref().map(|text| text.as_str().to_owned()),
+        title: task.title.as_str().into(),
+        description: task.description.as_ref().map(|text| text.as_str().into()),
         completed: task.completed,
         priority: task.priority.code(),
         due_time: task.due_time.map(Timestamp::as_micros),
-        labels: task.labels.as_slice().to_vec(),
+        labels: task.labels.as_slice().into(),
         create_time: task.create_time.as_micros(),
         update_time: task.update_time.as_micros(),
         complete_time: task.complete_time.map(Timestamp::as_micros),
@@ -160,18 +164,18 @@ pub(super) fn encode(task: &Task) -> Result<String> {
 
 /// The task out of the change log.
 pub(super) fn decode(owner: UserId, id: TaskId, text: &str) -> Result<Task> {
-    let state: State = serde_json::from_str(text)
+    let state: State<'_> = serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("a noted task cannot be read: {error}")))?;
     let moment = |micros: Option<i64>| times(micros.map(Moment));
     Ok(Task {
         owner,
         id,
-        title: Title::parse(&state.title).map_err(corrupt("title"))?,
+        title: Title::parse(state.title).map_err(corrupt("title"))?,
         description: description(state.description)?,
         completed: state.completed,
         priority: priority(state.priority)?,
         due_time: moment(state.due_time)?,
-        labels: Labels::parse(state.labels).map_err(corrupt("set of labels"))?,
+        labels: Labels::parse(state.labels.into_owned()).map_err(corrupt("set of labels"))?,
         create_time: Moment(state.create_time).try_into()?,
         update_time: Moment(state.update_time).try_into()?,
         complete_time: moment(state.complete_time)?,

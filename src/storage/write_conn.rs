@@ -80,7 +80,7 @@ pub(super) trait WriteConn: Send {
     fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> impl Future<Output = Result<()>> + Send;
 }
 
-fn ids<T>(pairs: &[(T, T)]) -> Rows
+fn ids<T>(pairs: &[(T, T)]) -> Rows<'static>
 where
     T: Copy + Into<Id>,
 {
@@ -90,7 +90,7 @@ where
     ])
 }
 
-fn lock_users(users: Vec<Id>) -> SetStatement<(DbUuid, BigInt, BigInt)> {
+fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigInt, BigInt)> {
     let rows = Rows::new(vec![("user_id", Column::Ids(users))]);
     // One order for all, so that two batches cannot hold each other up. On SQLite the transaction has the file.
     SetStatement::new(
@@ -101,7 +101,7 @@ fn lock_users(users: Vec<Id>) -> SetStatement<(DbUuid, BigInt, BigInt)> {
     .on_postgres_also(" for update of users")
 }
 
-pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<TaskRowTypes> {
+pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
     SetStatement::new(
         "select tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, tasks.priority, \
          tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
@@ -111,7 +111,7 @@ pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<TaskRowTypes> {
     )
 }
 
-fn find_requests(keys: &[(Id, Id)]) -> SetStatement<(DbUuid, DbUuid, Binary, Binary)> {
+fn find_requests(keys: &[(Id, Id)]) -> SetStatement<'static, (DbUuid, DbUuid, Binary, Binary)> {
     SetStatement::new(
         "select requests.user_id, requests.request_id, requests.fingerprint, requests.answer from",
         ids(keys),
@@ -119,7 +119,7 @@ fn find_requests(keys: &[(Id, Id)]) -> SetStatement<(DbUuid, DbUuid, Binary, Bin
     )
 }
 
-fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement {
+fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_> {
     let rows = Rows::new(vec![
         ("user_id", Column::Ids(counters.iter().map(|(user, _, _)| (*user).into()).collect())),
         ("revision", Column::Bigs(counters.iter().map(|(_, revision, _)| *revision).collect())),
@@ -132,31 +132,29 @@ fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement {
     )
 }
 
-fn insert_tasks(tasks: &[Task]) -> SetStatement {
-    let tasks: Vec<&Task> = tasks.iter().collect();
+fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
     SetStatement::new(
         "insert into tasks (user_id, task_id, title, title_key, description, description_key, completed, \
          priority, due_time, labels, create_time, update_time, complete_time, delete_time, purge_time, revision) \
          select v.* from",
-        task_row::rows(&tasks),
+        task_row::rows(tasks),
         "",
     )
 }
 
-fn update_tasks(tasks: &[Task]) -> SetStatement {
-    let tasks: Vec<&Task> = tasks.iter().collect();
+fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
     SetStatement::new(
         "update tasks set title = v.title, title_key = v.title_key, description = v.description, \
          description_key = v.description_key, completed = v.completed, priority = v.priority, \
          due_time = v.due_time, labels = v.labels, update_time = v.update_time, \
          complete_time = v.complete_time, delete_time = v.delete_time, purge_time = v.purge_time, \
          revision = v.revision from",
-        task_row::rows(&tasks),
+        task_row::rows(tasks),
         "where tasks.user_id = v.user_id and tasks.task_id = v.task_id",
     )
 }
 
-fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement {
+fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
     let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
     SetStatement::new(
         "delete from tasks where (user_id, task_id) in (select v.user_id, v.other_id from",
@@ -165,8 +163,8 @@ fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement {
     )
 }
 
-fn insert_changes(changes: &[Noted]) -> SetStatement {
-    fn column<T>(changes: &[Noted], value: impl Fn(&Noted) -> T) -> Vec<T> {
+fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
+    fn column<'a, T>(changes: &'a [Noted], value: impl Fn(&'a Noted) -> T) -> Vec<T> {
         changes.iter().map(value).collect()
     }
     let rows = Rows::new(vec![
@@ -175,8 +173,8 @@ fn insert_changes(changes: &[Noted]) -> SetStatement {
         ("type", Column::Smalls(column(changes, |change| change.kind.code()))),
         ("task_id", Column::Ids(column(changes, |change| change.task.into()))),
         ("fields", Column::Smalls(column(changes, |change| change.fields.bits()))),
-        ("state", Column::MaybeTexts(column(changes, |change| change.state.clone()))),
-        ("before", Column::MaybeTexts(column(changes, |change| change.before.clone()))),
+        ("state", Column::MaybeTexts(column(changes, |change| change.state.as_deref().map(Into::into)))),
+        ("before", Column::MaybeTexts(column(changes, |change| change.before.as_deref().map(Into::into)))),
         ("create_time", Column::Times(column(changes, |change| change.time.into()))),
     ]);
     SetStatement::new(
@@ -187,12 +185,12 @@ fn insert_changes(changes: &[Noted]) -> SetStatement {
     )
 }
 
-fn insert_answers(answers: &[Answered]) -> SetStatement {
+fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
     let rows = Rows::new(vec![
         ("user_id", Column::Ids(answers.iter().map(|answer| answer.user.into()).collect())),
         ("request_id", Column::Ids(answers.iter().map(|answer| answer.request).collect())),
-        ("fingerprint", Column::Bytes(answers.iter().map(|answer| answer.fingerprint.clone()).collect())),
-        ("answer", Column::Bytes(answers.iter().map(|answer| answer.answer.clone()).collect())),
+        ("fingerprint", Column::Bytes(answers.iter().map(|answer| answer.fingerprint.as_slice()).collect())),
+        ("answer", Column::Bytes(answers.iter().map(|answer| answer.answer.as_slice()).collect())),
         ("create_time", Column::Times(answers.iter().map(|answer| Moment::from(answer.time)).collect())),
     ]);
     SetStatement::new(
