@@ -7,6 +7,7 @@ mod keys;
 mod matrix;
 mod passwords;
 mod refresh;
+mod registration;
 mod revocation;
 mod throttle;
 mod users;

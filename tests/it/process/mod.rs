@@ -22,7 +22,8 @@ const PASSWORD: &str = "canary-correct-horse";
 /// Registers an account and logs in.
 async fn log_in(service: &Service) -> TokenPair {
     let user = User { email: EMAIL.into(), ..User::default() };
-    let create = CreateUserRequest { user: Some(user), password: PASSWORD.into() };
+    let create =
+        CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..CreateUserRequest::default() };
     service.users().await.create_user(create).await.unwrap();
     log_in_again(service).await
 }
