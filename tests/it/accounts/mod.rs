@@ -4,7 +4,7 @@ mod api_keys;
 mod audit;
 mod issuers;
 mod keys;
-mod matrix;
+pub(crate) mod matrix;
 mod passwords;
 mod refresh;
 mod registration;

@@ -1,12 +1,16 @@
 //! The program as people and machines run it: started, stopped, misconfigured, without its database.
 
+mod canaries;
 mod cluster;
 mod commands;
+mod crash;
 mod databases;
+mod flood;
 mod keys;
 mod logs;
 mod outages;
 mod readme;
+mod rotation;
 mod settings;
 mod start;
 mod stop;
