@@ -1,5 +1,6 @@
 //! Registering: who may, and how a registration that is sent again is told from another one.
 
+use super::password::Place;
 use super::{Accounts, Password, Principal};
 use crate::domain::{AuditEventType, DisplayName, Email, Error, NewUser, Result, Role, Trace, User, UserId};
 use crate::storage::{Registered, Registration, Remembered};
@@ -62,10 +63,13 @@ impl Accounts {
     pub async fn register_once(&self, new: NewAccount, once: Registration, trace: &Trace) -> Result<Answer> {
         let NewAccount { email, display_name, password } = new;
         let fingerprint = once.fingerprint.clone();
+        let place = self.passwords.place()?;
         let before = match self.storage.users().remembered(once.caller, once.request_id).await? {
-            Some(before) => before,
+            Some(before) => {
+                return self.answer_again(place, before, &fingerprint, &email, password, trace).await;
+            }
             None => {
-                let hash = self.passwords.hash(password.clone()).await?;
+                let hash = self.passwords.hash_at(place, password.clone()).await?;
                 let new =
                     NewUser { id: UserId::generate(), email: email.clone(), display_name, role: Role::User };
                 let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
@@ -75,12 +79,14 @@ impl Accounts {
                 }
             }
         };
-        self.answer_again(before, &fingerprint, &email, password, trace).await
+        let place = self.passwords.place()?;
+        self.answer_again(place, before, &fingerprint, &email, password, trace).await
     }
 
     /// The answer of the first time, for the same call. Another one takes as long, whatever is different in it.
     async fn answer_again(
         &self,
+        place: Place,
         before: Remembered,
         fingerprint: &[u8],
         email: &Email,
@@ -89,7 +95,7 @@ impl Accounts {
     ) -> Result<Answer> {
         let user = self.storage.users().find_by_email(email).await?.map(|account| account.user.id);
         let attempt = self.throttle.admit(email.key(), user, &trace.peer).await?;
-        let is_password = self.passwords.verify(Some(password), before.password_hash).await?;
+        let is_password = self.passwords.verify_at(place, Some(password), before.password_hash).await?;
         if is_password && before.fingerprint == fingerprint {
             return Ok(Answer::Replayed(before.answer));
         }

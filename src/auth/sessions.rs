@@ -157,6 +157,7 @@ impl Accounts {
         device: Device,
         trace: Trace,
     ) -> Result<TokenPair> {
+        let place = self.passwords.place()?;
         let account = match &email {
             Some(email) => self.storage.users().find_by_email(email).await?,
             None => None,
@@ -167,7 +168,7 @@ impl Accounts {
         let key = email.as_ref().map_or("", Email::key);
         let attempt = self.throttle.admit(key, id, &trace.peer).await?;
         let typed = Password::to_compare(password);
-        let matches = self.passwords.verify(typed.clone(), hash.clone()).await?;
+        let matches = self.passwords.verify_at(place, typed.clone(), hash.clone()).await?;
         let Some(user) = user.filter(|_| matches) else {
             self.throttle.fail(attempt, id, &trace).await?;
             return Err(Error::CredentialsInvalid);
