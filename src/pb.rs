@@ -13,7 +13,11 @@ const HIDDEN: &str = "…";
 
 impl fmt::Debug for CreateUserRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CreateUserRequest").field("user", &self.user).field("password", &HIDDEN).finish()
+        f.debug_struct("CreateUserRequest")
+            .field("user", &self.user)
+            .field("password", &HIDDEN)
+            .field("request_id", &self.request_id)
+            .finish()
     }
 }
 

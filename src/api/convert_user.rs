@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::convert::time_to_pb;
 use super::field_mask::{Mask, Writable};
 use super::fields::Fields;
-use super::names;
-use crate::auth::{Password, PasswordPolicy, Principal, TokenPair};
+use super::{names, replay};
+use crate::auth::registration::NewAccount;
+use crate::auth::{PasswordPolicy, Principal, TokenPair};
 use crate::domain::{
     Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId, UserPatch,
     Violations,
@@ -18,25 +19,18 @@ const WRITABLE: Writable = Writable {
     ignored: &["name", "role", "create_time", "update_time", "disabled", "revision", "etag"],
 };
 
-/// An account to be made.
-pub(super) struct Registration {
-    pub(super) email: Email,
-    pub(super) display_name: DisplayName,
-    pub(super) password: Password,
-}
-
 /// Reads an account to be made.
-pub(super) fn registration(request: &pb::CreateUserRequest, policy: PasswordPolicy) -> Result<Registration> {
+pub(super) fn registration(request: &pb::CreateUserRequest, policy: PasswordPolicy) -> Result<NewAccount> {
     let mut violations = Violations::default();
     let user = violations.check("user", request.user.as_ref().ok_or_else(|| Rule::field("is required")));
     let email = user.and_then(|user| violations.check("user.email", Email::parse(&user.email)));
     let display_name =
         user.and_then(|user| violations.check("user.display_name", DisplayName::parse(&user.display_name)));
     let password = violations.check("password", policy.parse(&request.password, email.as_ref()));
+    violations.check("request_id", replay::parse(&request.request_id));
     let parts = email.zip(display_name).zip(password);
-    let registration =
-        parts.map(|((email, display_name), password)| Registration { email, display_name, password });
-    violations.finish_with(registration)
+    let account = parts.map(|((email, display_name), password)| NewAccount { email, display_name, password });
+    violations.finish_with(account)
 }
 
 /// A user by their name.

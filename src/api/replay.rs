@@ -4,12 +4,18 @@ use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
 use uuid::Uuid;
 
-use crate::domain::{Rule, TaskId};
+use crate::domain::{Error, Result, Rule, TaskId};
+use crate::pb;
 
 /// Reads a request id; empty stands for none.
 pub(super) fn parse(text: &str) -> Result<Option<Uuid>, Rule> {
     // The spelling is that of any id.
     if text.is_empty() { Ok(None) } else { TaskId::parse(text).map(|id| Some(id.uuid())) }
+}
+
+/// A remembered answer.
+pub(super) fn answer<M: Message + Default>(bytes: &[u8]) -> Result<M> {
+    M::decode(bytes).map_err(|error| Error::Internal(format!("a remembered answer cannot be read: {error}")))
 }
 
 /// What a call is recognised by.
@@ -21,6 +27,12 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// The key of a registration. Its password does not go into the fingerprint, which is not slow enough to keep one.
+    pub(super) fn of_registration(request: &pb::CreateUserRequest) -> Option<Self> {
+        let open = pb::CreateUserRequest { password: String::new(), ..request.clone() };
+        Self::of("CreateUser", &request.request_id, &open)
+    }
+
     /// The key of a call; `None` when it has no request id. One that is malformed is refused elsewhere.
     pub(super) fn of<M: Message>(method: &'static str, request_id: &str, message: &M) -> Option<Self> {
         let id = parse(request_id).ok().flatten()?;

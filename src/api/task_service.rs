@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::replay::Key;
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{PageTokens, batch, caller, changes, convert};
+use super::{PageTokens, batch, caller, changes, convert, replay};
 use crate::domain::{Clock, Error, Etag, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
@@ -93,9 +93,7 @@ impl TaskApi {
         };
         match done {
             Ok(Done::Written(written)) => Ok(answer(&written)),
-            Ok(Done::Replayed(bytes)) => M::decode(bytes.as_slice()).map_err(|error| {
-                Error::Internal(format!("a remembered answer cannot be read: {error}")).into()
-            }),
+            Ok(Done::Replayed(bytes)) => Ok(replay::answer(&bytes)?),
             // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
             Err(Failed { error: Error::Conflict, .. }) if in_progress => Err(Error::RequestInProgress.into()),
             Err(failed) => Err(failed),
@@ -335,9 +333,6 @@ impl TaskApi {
     ) -> Result<Option<Response<pb::UndoChangesResponse>>> {
         let Some(key) = key else { return Ok(None) };
         let remembered = self.storage.changes().answered(owner, key.id, &key.fingerprint).await?;
-        let decoded = remembered.map(|bytes| pb::UndoChangesResponse::decode(bytes.as_slice())).transpose();
-        decoded
-            .map(|answer| answer.map(Response::new))
-            .map_err(|error| Error::Internal(format!("a remembered answer cannot be read: {error}")))
+        remembered.map(|bytes| replay::answer(&bytes).map(Response::new)).transpose()
     }
 }

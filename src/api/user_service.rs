@@ -1,14 +1,16 @@
 //! `UserService`: each handler parses, authorises, does one thing, and answers.
 
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::list_token::{List, ListTokens};
+use super::replay::Key;
 use super::{caller, convert_account, convert_user, replay, trace, traced};
-use crate::auth::{Accounts, PasswordPolicy, Principal};
+use crate::auth::{Accounts, PasswordPolicy, Principal, registration};
 use crate::domain::{Clock, Email, Role, Violations};
 use crate::pb;
 use crate::pb::user_service_server::UserService;
-use crate::storage::Storage;
+use crate::storage::{Registration, Storage};
 
 /// The implementation of `UserService`.
 #[derive(Debug)]
@@ -36,9 +38,22 @@ impl UserService for UserApi {
         let trace = trace(&request);
         self.accounts.may_register(request.extensions().get::<Principal>())?;
         let new = convert_user::registration(request.get_ref(), self.passwords)?;
-        let user =
-            self.accounts.register(new.email, new.display_name, new.password, Role::User, &trace).await?;
-        Ok(Response::new(convert_user::user_to_pb(&user)))
+        let Some(key) = Key::of_registration(request.get_ref()) else {
+            let (email, name, password) = (new.email, new.display_name, new.password);
+            let user = self.accounts.register(email, name, password, Role::User, &trace).await?;
+            return Ok(Response::new(convert_user::user_to_pb(&user)));
+        };
+        let once = Registration {
+            caller: trace.actor,
+            request_id: key.id,
+            fingerprint: key.fingerprint,
+            answer: |user| convert_user::user_to_pb(user).encode_to_vec(),
+        };
+        let user = match self.accounts.register_once(new, once, &trace).await? {
+            registration::Answer::Made(user) => convert_user::user_to_pb(&user),
+            registration::Answer::Replayed(bytes) => replay::answer(&bytes)?,
+        };
+        Ok(Response::new(user))
     }
 
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::User> {

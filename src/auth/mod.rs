@@ -15,6 +15,7 @@ mod keys;
 pub mod password;
 mod policy;
 mod refresh;
+pub mod registration;
 mod revocations;
 pub mod sessions;
 mod throttle;

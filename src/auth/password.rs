@@ -1,12 +1,14 @@
 //! Passwords: what is accepted, and how they are hashed without stopping anything else.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::{Email, Error, InvalidReason, Result, Rule, text};
 
@@ -66,7 +68,31 @@ impl Password {
     }
 }
 
-/// Hashes and verifies passwords with argon2id, off the async threads, a bounded number at a time.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts the threads that hash; they end with the last sender. Always the same few, since the allocator keeps for each
+/// thread what it once used: on whichever thread is free, 19 MiB would soon be held by every one of them.
+fn workers(count: usize) -> Sender<Job> {
+    let (sender, jobs) = channel::<Job>();
+    let jobs = Arc::new(Mutex::new(jobs));
+    for _ in 0..count {
+        let jobs = Arc::clone(&jobs);
+        let work = move || {
+            let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            while let Ok(job) = next() {
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("hashing a password panicked");
+                }
+            }
+        };
+        if let Err(cause) = std::thread::Builder::new().name("passwords".into()).spawn(work) {
+            tracing::error!(%cause, "a thread that hashes passwords cannot be started");
+        }
+    }
+    sender
+}
+
+/// Hashes and verifies passwords with argon2id, on threads of their own, a bounded number at a time.
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
@@ -75,12 +101,19 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     /// Bounds who waits: beyond it there is no use in waiting.
     places: Arc<Semaphore>,
+    jobs: Sender<Job>,
 }
 
 impl std::fmt::Debug for Passwords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Passwords").field("free", &self.permits.available_permits()).finish_non_exhaustive()
     }
+}
+
+/// A place among those who have a password hashed, or wait for it.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Passwords {
@@ -108,7 +141,20 @@ impl Passwords {
             nobody: nobody.into(),
             permits: Arc::new(Semaphore::new(parallel_max)),
             places: Arc::new(Semaphore::new(parallel_max * 5)),
+            jobs: workers(parallel_max),
         }
+    }
+
+    /// Takes a place, if there is one. Whoever may not be let in takes it before anything else: what a flood of strangers
+    /// has read from the database is then bounded as well.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many others wait.
+    pub fn place(&self) -> Result<Place> {
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_| Error::Overloaded)
     }
 
     /// The hash of a new password, in PHC form.
@@ -116,8 +162,16 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` when too many others wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
+        self.hash_at(self.place()?, password).await
+    }
+
+    /// As `hash`, with a place that was taken before.
+    ///
+    /// # Errors
+    /// `Overloaded` when the wait takes too long.
+    pub async fn hash_at(&self, place: Place, password: Password) -> Result<String> {
         let argon2 = self.argon2.clone();
-        self.run(move || {
+        self.run(place, move || {
             argon2.hash_password(password.0.expose_secret().as_bytes()).map(|hash| hash.to_string())
         })
         .await?
@@ -130,9 +184,22 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` when too many others wait.
     pub async fn verify(&self, password: Option<Password>, hash: Option<String>) -> Result<bool> {
+        self.verify_at(self.place()?, password, hash).await
+    }
+
+    /// As `verify`, with a place that was taken before.
+    ///
+    /// # Errors
+    /// `Overloaded` when the wait takes too long.
+    pub async fn verify_at(
+        &self,
+        place: Place,
+        password: Option<Password>,
+        hash: Option<String>,
+    ) -> Result<bool> {
         let hash = hash.unwrap_or_else(|| self.nobody.to_string());
         let argon2 = self.argon2.clone();
-        self.run(move || match (PasswordHash::new(&hash), &password) {
+        self.run(place, move || match (PasswordHash::new(&hash), &password) {
             (Ok(hash), _) if !Self::is_affordable(&hash) => {
                 tracing::error!("a stored password hash has a cost beyond the ceiling; the login is refused");
                 false
@@ -168,15 +235,21 @@ impl Passwords {
         })
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
+    async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let permit = self.permit().await?;
+        let (answer, answered) = oneshot::channel();
         // The permit goes into the work: a caller who leaves does not make room while the work goes on.
-        let task = tokio::task::spawn_blocking(move || {
+        let job = move || {
             let _held = (place, permit);
-            work()
-        });
-        task.await.map_err(|stopped| Error::Internal(format!("password hashing stopped: {stopped}")))
+            // Nobody need be waiting any more.
+            let _ = answer.send(work());
+        };
+        self.jobs.send(Box::new(job)).map_err(|_| Error::Internal("no thread hashes passwords".into()))?;
+        answered.await.map_err(|_| Error::Internal("password hashing stopped".into()))
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {

@@ -1,4 +1,4 @@
-//! Registering, logging in, refreshing and logging out.
+//! Logging in and refreshing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,9 @@ use uuid::Uuid;
 use super::ThrottleRules;
 use super::api_keys::ApiKeys;
 use super::refresh::{RefreshToken, random, same};
-use super::{Authenticator, Issuers, Password, Passwords, Principal, Revocations, Throttle, Tokens};
+use super::{Authenticator, Issuers, Password, Passwords, Revocations, Throttle, Tokens};
 use crate::domain::{
-    AuditEventType, Clock, Device, DisplayName, Email, Error, NewSession, NewUser, Result, Role, Session,
-    SessionId, Trace, User, UserId,
+    AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
 use crate::storage::{Rotation, Storage, Verified};
 
@@ -146,33 +145,6 @@ impl Accounts {
         &self.api_keys
     }
 
-    /// Checks that this caller may make accounts.
-    ///
-    /// # Errors
-    /// `RegistrationClosed`.
-    pub fn may_register(&self, caller: Option<&Principal>) -> Result<()> {
-        let is_admin = caller.is_some_and(|caller| caller.role == Role::Admin);
-        if self.config.registration_open || is_admin { Ok(()) } else { Err(Error::RegistrationClosed) }
-    }
-
-    /// Makes an account.
-    ///
-    /// # Errors
-    /// `UserAlreadyExists`, `Overloaded`, or those of the storage.
-    pub async fn register(
-        &self,
-        email: Email,
-        display_name: DisplayName,
-        password: Password,
-        role: Role,
-        trace: &Trace,
-    ) -> Result<User> {
-        let hash = self.passwords.hash(password).await?;
-        let new = NewUser { id: UserId::generate(), email, display_name, role };
-        let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
-        users.create(new, hash, self.clock.now()).await
-    }
-
     /// Opens a session. An unknown email and a wrong password answer the same and take the same time; that an
     /// account is disabled is told only to who knows its password.
     ///
@@ -185,6 +157,7 @@ impl Accounts {
         device: Device,
         trace: Trace,
     ) -> Result<TokenPair> {
+        let place = self.passwords.place()?;
         let account = match &email {
             Some(email) => self.storage.users().find_by_email(email).await?,
             None => None,
@@ -195,7 +168,7 @@ impl Accounts {
         let key = email.as_ref().map_or("", Email::key);
         let attempt = self.throttle.admit(key, id, &trace.peer).await?;
         let typed = Password::to_compare(password);
-        let matches = self.passwords.verify(typed.clone(), hash.clone()).await?;
+        let matches = self.passwords.verify_at(place, typed.clone(), hash.clone()).await?;
         let Some(user) = user.filter(|_| matches) else {
             self.throttle.fail(attempt, id, &trace).await?;
             return Err(Error::CredentialsInvalid);

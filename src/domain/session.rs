@@ -26,7 +26,7 @@ impl Device {
 }
 
 /// The hashes (SHA-256) by which a session knows its refresh tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RefreshSecrets {
     /// Of the part that stays the same through all rotations: tells an old token from a made-up one.
     pub family: Vec<u8>,
@@ -40,6 +40,12 @@ pub struct RefreshSecrets {
     pub rotate_time: Timestamp,
     /// The caller's id of the refresh that retired it.
     pub rotate_request_id: Option<Uuid>,
+}
+
+impl std::fmt::Debug for RefreshSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshSecrets").finish_non_exhaustive()
+    }
 }
 
 /// A session to be stored.

@@ -3,7 +3,7 @@
 //! A user's operations always take the same lane, so their order stays. Each lane has a connection of its own, so
 //! that its statements are prepared once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel_async::RunQueryDsl as _;
 
@@ -109,8 +109,18 @@ async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<
         // Rolled back for certain, by the fault of one of them. By themselves the others succeed.
         Err(_) => {
             let mut results = Vec::with_capacity(count);
+            // Waiting for the same lock once more, for each operation of that user, would hold up everybody else.
+            let mut held = HashSet::new();
             for operation in again {
+                let user = operation.owner.user();
+                if held.contains(&user) {
+                    results.push(Err(Error::Conflict.into()));
+                    continue;
+                }
                 let result = write_batch(pool, feed, vec![operation]).await;
+                if matches!(result, Err(Error::Conflict)) {
+                    held.insert(user);
+                }
                 results.push(match result.map(|mut results| results.pop()) {
                     Ok(Some(result)) => result,
                     Ok(None) => Err(Error::Internal("an operation was not answered".into()).into()),

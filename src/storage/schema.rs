@@ -103,6 +103,8 @@ diesel::table! {
         fingerprint -> Binary,
         answer -> Binary,
         create_time -> DbTimestamp,
+        made_user_id -> Nullable<DbUuid>,
+        password_hash -> Nullable<Text>,
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Verified {
 }
 
 /// The next step of a session's refresh tokens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Rotation {
     /// Whose session.
     pub user: UserId,
@@ -64,6 +64,12 @@ pub struct Rotation {
     pub peer: String,
     /// The caller's id of this refresh, under which it may be asked for again.
     pub request_id: Option<Uuid>,
+}
+
+impl std::fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rotation").field("user", &self.user).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Sessions<'a> {

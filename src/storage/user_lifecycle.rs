@@ -223,6 +223,10 @@ impl Users<'_> {
                 .execute(conn)
                 .await?;
             diesel::delete(requests::table.filter(requests::user_id.eq(Id::from(id)))).execute(conn).await?;
+            // The answer to the registration, which holds the email; whoever called had no account.
+            diesel::delete(requests::table.filter(requests::made_user_id.eq(Some(Id::from(id)))))
+                .execute(conn)
+                .await?;
             // Sessions, keys and whatever is left below go with it.
             let removed = diesel::delete(users::table.find(Id::from(id))).execute(conn).await?;
             if removed == 0 {

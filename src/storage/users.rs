@@ -13,7 +13,7 @@ use super::pool::{Pool, with_conn, with_write};
 use super::schema::{emails, users};
 use super::types::{Id, Moment};
 use crate::domain::{
-    DisplayName, Draft, Email, Error, NewUser, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+    DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
 };
 
 /// The accounts.
@@ -47,54 +47,6 @@ impl<'a> Users<'a> {
     #[must_use]
     pub fn recording(self, draft: Draft) -> Self {
         Self { draft: Some(draft), ..self }
-    }
-
-    /// Makes an account.
-    ///
-    /// # Errors
-    /// `UserAlreadyExists` when the email is taken, or those of the storage.
-    pub async fn create(&self, new: NewUser, password_hash: String, now: Timestamp) -> Result<User> {
-        let user = User {
-            id: new.id,
-            email: new.email,
-            display_name: new.display_name,
-            role: new.role,
-            create_time: now,
-            update_time: now,
-            disable_time: None,
-            revision: 0,
-            version: 1,
-        };
-        let draft = self.draft.clone();
-        with_write!(self.pool, async move |conn| {
-            let taken = diesel::insert_into(emails::table)
-                .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
-                .on_conflict_do_nothing()
-                .execute(conn)
-                .await?
-                == 0;
-            if taken {
-                return Err(Error::UserAlreadyExists);
-            }
-            diesel::insert_into(users::table)
-                .values((
-                    users::id.eq(Id::from(user.id)),
-                    users::email.eq(user.email.as_str()),
-                    users::display_name.eq(user.display_name.as_str()),
-                    users::role.eq(user.role.code()),
-                    users::password_hash.eq(Some(password_hash.as_str())),
-                    users::create_time.eq(Moment::from(now)),
-                    users::update_time.eq(Moment::from(now)),
-                    users::version.eq(user.version),
-                    users::revision.eq(user.revision),
-                    users::live_tasks.eq(0_i64),
-                    users::compacted_revision.eq(0_i64),
-                ))
-                .execute(conn)
-                .await?;
-            record!(conn, draft, user.id, None, now);
-            Ok(user)
-        })
     }
 
     /// The account.

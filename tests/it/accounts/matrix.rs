@@ -239,7 +239,7 @@ async fn call(replica: &Replica, path: &str, token: &str, message: Vec<u8>) -> S
 
 /// Messages as they are.
 #[derive(Debug, Clone, Copy)]
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;

@@ -13,7 +13,7 @@ use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use taskwire::pb::user_service_client::UserServiceClient;
 use taskwire::server::{Services, TransportLimits, serve};
-use taskwire::storage::Storage;
+use taskwire::storage::{Limits, Storage};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     /// What makes the issuers, given storage and clock.
     pub(crate) issuers: Option<Box<dyn Fn(Storage, Clock) -> Issuers + Send + Sync>>,
     pub(crate) passwords: Option<Passwords>,
+    pub(crate) limits: Option<Limits>,
 }
 
 /// One database, one clock, one key file; any number of replicas.
@@ -81,7 +82,7 @@ impl World {
 
     /// Another process, with connections of its own.
     pub(crate) async fn replica(&self) -> Replica {
-        let storage = self.database.open(limits());
+        let storage = self.database.open(self.setup.limits.unwrap_or_else(limits));
         let tokens = Tokens::with_ring(self.ring(), token_config(), self.clock.clone());
         let passwords = self.setup.passwords.clone().unwrap_or_else(|| Passwords::with_params(4, cheap()));
         let mut accounts = Accounts::new(
@@ -226,7 +227,7 @@ pub(crate) fn bearer(token: &str) -> Metadata {
 
 pub(crate) fn new_user(email: &str, password: &str) -> pb::CreateUserRequest {
     let user = pb::User { email: email.to_owned(), ..Default::default() };
-    pb::CreateUserRequest { user: Some(user), password: password.to_owned() }
+    pb::CreateUserRequest { user: Some(user), password: password.to_owned(), request_id: String::new() }
 }
 
 pub(crate) fn credentials(email: &str, password: &str) -> pb::LoginRequest {

@@ -99,7 +99,8 @@ impl Served {
     /// Registers an account and logs in.
     pub(crate) async fn log_in(&self, email: &str) -> TokenPair {
         let user = User { email: email.into(), ..User::default() };
-        let create = CreateUserRequest { user: Some(user), password: PASSWORD.into() };
+        let create =
+            CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..CreateUserRequest::default() };
         self.users().create_user(create).await.unwrap();
         let login = LoginRequest { email: email.into(), password: PASSWORD.into(), device: "test".into() };
         self.users().login(login).await.unwrap().into_inner()

@@ -91,7 +91,7 @@ async fn mistakes(service: &Service, pair: &TokenPair) {
     let refresh = RefreshSessionRequest { refresh_token: "twr_canary".into(), ..Default::default() };
     assert_eq!(users.refresh_session(refresh).await.unwrap_err().code(), Code::Unauthenticated);
     let user = pair.user.clone();
-    let again = CreateUserRequest { user, password: "canary-again".into() };
+    let again = CreateUserRequest { user, password: "canary-again".into(), ..CreateUserRequest::default() };
     assert_eq!(users.create_user(again).await.unwrap_err().code(), Code::AlreadyExists);
     let get = GetTaskRequest { name: "users/me/tasks/canary".into() };
     assert_eq!(tasks.get_task(authorised(get, pair)).await.unwrap_err().code(), Code::InvalidArgument);

@@ -1,12 +1,16 @@
 //! The program as people and machines run it: started, stopped, misconfigured, without its database.
 
+mod canaries;
 mod cluster;
 mod commands;
+mod crash;
 mod databases;
+mod flood;
 mod keys;
 mod logs;
 mod outages;
 mod readme;
+mod rotation;
 mod settings;
 mod start;
 mod stop;
@@ -22,7 +26,8 @@ const PASSWORD: &str = "canary-correct-horse";
 /// Registers an account and logs in.
 async fn log_in(service: &Service) -> TokenPair {
     let user = User { email: EMAIL.into(), ..User::default() };
-    let create = CreateUserRequest { user: Some(user), password: PASSWORD.into() };
+    let create =
+        CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..CreateUserRequest::default() };
     service.users().await.create_user(create).await.unwrap();
     log_in_again(service).await
 }

@@ -8,8 +8,8 @@ use tonic_types::StatusExt as _;
 
 use super::harness::replica::{World, connect, rules};
 use super::*;
-use crate::support::both_engines;
 use crate::support::database::{Engine, TestDatabase, limits};
+use crate::support::{both_engines, one_engine};
 
 both_engines!(
     a_request_id_stands_for_one_call_only,
@@ -18,7 +18,9 @@ both_engines!(
     a_malformed_request_id_is_refused,
     a_duplicate_waits_for_the_first,
     a_duplicate_that_waits_too_long_is_told_so,
+    a_validation_is_not_remembered,
 );
+one_engine!(Postgres: many_duplicates_wait_no_longer_than_a_few);
 
 fn id() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -193,4 +195,53 @@ async fn a_duplicate_that_waits_too_long_is_told_so(database: TestDatabase) {
     let made = tasks.create_task(request.clone()).await.unwrap().into_inner();
     assert_eq!(tasks.create_task(request).await.unwrap().into_inner(), made);
     assert_eq!(revision(&mut tasks).await, 1);
+}
+
+async fn many_duplicates_wait_no_longer_than_a_few(database: TestDatabase) {
+    const COPIES: u32 = 12;
+    let world = World::on(&database.url);
+    let second = Duration::from_secs(1);
+    let replica = world.serve_within(rules(), Limits { lock_timeout: second, lanes: 1, ..limits() }).await;
+    let user = replica.register("one@example.org").await;
+    let mut holder = database.raw().await;
+    holder.execute(&hold(&database, &user)).await;
+    let request = pb::CreateTaskRequest { request_id: id(), ..creation(titled("once")) };
+    let begin = std::time::Instant::now();
+    let mut calls = Vec::new();
+    for _ in 0..COPIES {
+        let mut tasks = user.tasks(connect(replica.address).await);
+        let request = request.clone();
+        calls.push(tokio::spawn(async move { tasks.create_task(request).await }));
+    }
+    for call in calls {
+        refused_for(call.await.unwrap(), "REQUEST_IN_PROGRESS");
+    }
+    // One after the other they would take as many seconds as they are.
+    let took = begin.elapsed();
+    assert!(took < second * (COPIES - 3), "{took:?}");
+    holder.execute("rollback").await;
+    replica.tasks(&user).create_task(request).await.unwrap();
+}
+
+async fn a_validation_is_not_remembered(database: TestDatabase) {
+    let world = World::on(&database.url);
+    let replica = world.serve(rules()).await;
+    let mut tasks = replica.tasks(&replica.register("one@example.org").await);
+    let made = create(&mut tasks, "one").await;
+    tasks.update_task(retitling(&made.name, "two")).await.unwrap();
+    let request = pb::UndoChangesRequest { request_id: id(), ..undoing(1, 2) };
+    let validation = pb::UndoChangesRequest { validate_only: true, ..request.clone() };
+    let first = tasks.undo_changes(validation.clone()).await.unwrap().into_inner();
+    assert_eq!((first.tasks.len(), first.conflicts.len()), (1, 0));
+    // The same validation again answers how things stand by now.
+    tasks.update_task(retitling(&made.name, "three")).await.unwrap();
+    let second = tasks.undo_changes(validation.clone()).await.unwrap().into_inner();
+    assert_eq!((second.tasks.len(), second.conflicts.len()), (0, 1));
+    assert_eq!(revision(&mut tasks).await, 3);
+    // The id is still free for the call that is meant; once that is made, it is not.
+    let request = pb::UndoChangesRequest { force: true, ..request };
+    let undone = tasks.undo_changes(request.clone()).await.unwrap().into_inner();
+    assert_eq!(undone.revisions, [4]);
+    assert_eq!(tasks.undo_changes(request).await.unwrap().into_inner(), undone);
+    refused_for(tasks.undo_changes(validation).await, "REQUEST_ID_REUSED");
 }

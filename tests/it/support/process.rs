@@ -191,6 +191,11 @@ impl Running {
         Ended { status, stdout, stderr, took }
     }
 
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, as in `TERM`.
     pub(crate) fn signal(&mut self, name: &str) {
         // As long as the child was not waited for, its id is nobody else's.

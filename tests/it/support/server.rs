@@ -174,6 +174,7 @@ impl TestServer {
         let request = pb::CreateUserRequest {
             user: Some(pb::User { email: email.to_owned(), ..pb::User::default() }),
             password: password.to_owned(),
+            ..pb::CreateUserRequest::default()
         };
         answer(self.anonymous().create_user(request).await)
     }

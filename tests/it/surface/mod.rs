@@ -3,7 +3,7 @@
 
 mod arrows;
 mod contract;
-mod descriptors;
+pub(crate) mod descriptors;
 mod errors;
 mod http2;
 mod methods;

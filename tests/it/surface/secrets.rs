@@ -3,11 +3,18 @@
 use std::fmt::Debug;
 
 use clap::Parser as _;
+use taskwire::auth::registration::NewAccount;
+use taskwire::auth::{KeyRing, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
 use taskwire::cli::{Cli, Command, ConfigCommand};
 use taskwire::config::Settings;
-use taskwire::pb::{CreateUserRequest, LoginRequest, RefreshSessionRequest, TokenPair};
-use taskwire::storage::{Limits, Storage};
+use taskwire::domain::{Clock, DisplayName, Email, RefreshSecrets, Role, SessionId, Timestamp, User, UserId};
+use taskwire::pb::{
+    ChangePasswordRequest, CreateApiKeyResponse, CreateUserRequest, DeleteUserRequest, LoginRequest,
+    RefreshSessionRequest, TokenPair,
+};
+use taskwire::storage::{Account, Limits, Registered, Remembered, Rotation, Storage};
 
+use super::descriptors;
 use crate::auth::served::run;
 
 const CANARY: &str = "canary-4b1f";
@@ -31,6 +38,11 @@ fn messages_hide_passwords_and_tokens() {
         token_type: "Bearer".into(),
         ..TokenPair::default()
     };
+    let change =
+        ChangePasswordRequest { name: "users/me".into(), current_password: canary(), new_password: canary() };
+    assert_hidden("ChangePasswordRequest", &change);
+    assert_hidden("DeleteUserRequest", &DeleteUserRequest { password: canary(), ..Default::default() });
+    assert_hidden("CreateApiKeyResponse", &CreateApiKeyResponse { secret: canary(), ..Default::default() });
     assert_hidden("CreateUserRequest", &create);
     assert_hidden("LoginRequest", &login);
     assert_hidden("RefreshSessionRequest", &refresh);
@@ -39,6 +51,103 @@ fn messages_hide_passwords_and_tokens() {
     // What is no secret is there, so that the rest is worth logging.
     assert!(format!("{login:?}").contains("phone"));
     assert!(format!("{pair:?}").contains("Bearer"));
+}
+
+#[test]
+fn every_message_with_a_secret_has_a_debug_of_its_own() {
+    let build = include_str!("../../../build.rs");
+    let mut found = 0;
+    for file in descriptors::ours() {
+        for message in &file.message_type {
+            let is_secret = |name: &str| {
+                let of_list = name == "page_token" || name == "next_page_token" || name == "token_type";
+                !of_list && ["password", "token", "secret"].iter().any(|word| name.contains(word))
+            };
+            if message.field.iter().any(|field| is_secret(field.name())) {
+                found += 1;
+                let listed = format!("\".taskwire.v1.{}\"", message.name());
+                assert!(build.contains(&listed), "{listed} is not among the SECRET ones of build.rs");
+            }
+        }
+    }
+    assert!(found >= 7, "{found}");
+}
+
+#[test]
+fn values_hide_passwords_keys_and_hashes() {
+    let email = Email::parse("ada@example.com").unwrap();
+    let policy = PasswordPolicy { code_points_min: 8 };
+    let password = policy.parse("canary-4b1f and more", Some(&email)).unwrap();
+    assert_hidden("Password", &password);
+    assert_hidden("Passwords", &Passwords::new(1));
+    let account = NewAccount { email: email.clone(), display_name: DisplayName::default(), password };
+    assert_hidden("NewAccount", &account);
+
+    let now = Timestamp::from_parts(1_767_225_600, 0).unwrap();
+    let user = User {
+        id: UserId::generate(),
+        email,
+        display_name: DisplayName::default(),
+        role: Role::User,
+        create_time: now,
+        update_time: now,
+        disable_time: None,
+        revision: 0,
+        version: 1,
+    };
+    let canary = || CANARY.as_bytes().to_vec();
+    let bytes = format!("{:?}", canary());
+    let (id, user_id) = (SessionId::generate(), user.id);
+    let remembered =
+        Remembered { fingerprint: canary(), answer: canary(), password_hash: Some(CANARY.into()) };
+    let secrets = RefreshSecrets {
+        family: canary(),
+        current: canary(),
+        previous: Some(canary()),
+        salt: Some(canary()),
+        rotate_time: now,
+        rotate_request_id: None,
+    };
+    let rotation = Rotation {
+        user: user_id,
+        id,
+        presented_hash: canary(),
+        family_hash: canary(),
+        successor_hash: canary(),
+        salt: canary(),
+        now,
+        expire_time: now,
+        peer: String::new(),
+        request_id: None,
+    };
+    let values: [(&str, &dyn Debug); 5] = [
+        ("Account", &Account { user, password_hash: Some(CANARY.into()) }),
+        ("Remembered", &remembered),
+        ("Registered", &Registered::Before(remembered.clone())),
+        ("RefreshSecrets", &secrets),
+        ("Rotation", &rotation),
+    ];
+    for (what, value) in values {
+        assert_hidden(what, value);
+        assert!(!format!("{value:?}").contains(&bytes), "{what}: {value:?}");
+    }
+}
+
+#[test]
+fn keys_are_hidden() {
+    let pem = SigningKey::generate_pem().unwrap();
+    let body = pem.lines().nth(1).unwrap();
+    let key = || SigningKey::from_pem(pem.as_bytes(), "test").unwrap();
+    let config = TokenConfig {
+        issuer: "taskwire".into(),
+        audience: "taskwire".into(),
+        access_ttl: std::time::Duration::from_secs(60),
+    };
+    let tokens = Tokens::new(key(), config, Clock::system());
+    let ring = KeyRing::parse(&pem, "test").unwrap();
+    for shown in [format!("{:?}", key()), format!("{ring:?}"), format!("{tokens:#?}")] {
+        assert!(shown.contains(key().id()) && !shown.contains(body), "{shown}");
+    }
 }
 
 fn settings(url: &str) -> Settings {

@@ -170,6 +170,7 @@ impl User {
         let request = pb::CreateUserRequest {
             user: Some(pb::User { email: email.to_owned(), ..pb::User::default() }),
             password: PASSWORD.to_owned(),
+            ..pb::CreateUserRequest::default()
         };
         UserServiceClient::new(channel.clone()).create_user(request).await.unwrap();
         Self::log_in(channel, email).await

@@ -1,0 +1,183 @@
+//! Accounts in the making; each at most once per request id.
+
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Queryable};
+use diesel_async::RunQueryDsl as _;
+use uuid::Uuid;
+
+use super::audit::record;
+use super::pool::{with_conn, with_write};
+use super::schema::{emails, requests, users};
+use super::types::{Id, Moment};
+use super::users::Users;
+use super::write_conn::WriteConn as _;
+use crate::domain::{Error, NewUser, Result, Timestamp, User, UserId};
+
+/// How a registration is recognised when it comes again, and what it is then answered.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Who calls; most have no account yet, and share one space of request ids.
+    pub caller: Option<UserId>,
+    /// The id that the caller gave it.
+    pub request_id: Uuid,
+    /// Hash of method and message. The password is not in it: a fast hash of a password is an open one.
+    pub fingerprint: Vec<u8>,
+    /// The answer to be remembered.
+    pub answer: fn(&User) -> Vec<u8>,
+}
+
+impl Registration {
+    fn key(&self) -> (Id, Id) {
+        key(self.caller, self.request_id)
+    }
+}
+
+fn key(caller: Option<UserId>, request_id: Uuid) -> (Id, Id) {
+    (caller.map_or(Id(Uuid::nil()), Id::from), Id(request_id))
+}
+
+/// What is known of an earlier call with the same request id.
+#[derive(Clone, Queryable)]
+pub struct Remembered {
+    /// Hash of its method and message.
+    pub fingerprint: Vec<u8>,
+    /// Its answer.
+    pub answer: Vec<u8>,
+    /// The hash of its password, in PHC form; absent when it was no registration.
+    pub password_hash: Option<String>,
+}
+
+impl std::fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remembered").finish_non_exhaustive()
+    }
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone)]
+pub enum Registered {
+    /// The account was made.
+    Now(User),
+    /// A call with this request id was carried out before.
+    Before(Remembered),
+}
+
+impl Users<'_> {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `UserAlreadyExists` when the email is taken, or those of the storage.
+    pub async fn create(&self, new: NewUser, password_hash: String, now: Timestamp) -> Result<User> {
+        match self.create_once(new, password_hash, None, now).await? {
+            Registered::Now(user) => Ok(user),
+            Registered::Before(_) => {
+                Err(Error::Internal("an account without a request id was replayed".into()))
+            }
+        }
+    }
+
+    /// Makes an account, unless a call with this request id was carried out before. Waits for one that is under way.
+    ///
+    /// # Errors
+    /// `UserAlreadyExists` when the email is taken, `RequestInProgress` when the wait takes too long, or those of the
+    /// storage.
+    pub async fn create_once(
+        &self,
+        new: NewUser,
+        password_hash: String,
+        once: Option<Registration>,
+        now: Timestamp,
+    ) -> Result<Registered> {
+        let user = as_new(new, now);
+        let draft = self.draft.clone();
+        with_write!(self.pool, async move |conn| {
+            if let Some(once) = once {
+                let (caller, request_id) = once.key();
+                // The order of the caller's own writes; one without an account has no row to wait for.
+                conn.know(vec![caller], Vec::new(), Vec::new()).await.map_err(in_progress)?;
+                let remembered = diesel::insert_into(requests::table)
+                    .values((
+                        requests::user_id.eq(caller),
+                        requests::request_id.eq(request_id),
+                        requests::fingerprint.eq(&once.fingerprint),
+                        requests::answer.eq((once.answer)(&user)),
+                        requests::create_time.eq(Moment::from(now)),
+                        requests::made_user_id.eq(Some(Id::from(user.id))),
+                        requests::password_hash.eq(Some(&password_hash)),
+                    ))
+                    .on_conflict_do_nothing()
+                    .execute(conn)
+                    .await
+                    .map_err(|error| in_progress(error.into()))?;
+                if remembered == 0 {
+                    let before = requests::table
+                        .find((caller, request_id))
+                        .select((requests::fingerprint, requests::answer, requests::password_hash))
+                        .first(conn)
+                        .await?;
+                    return Ok(Registered::Before(before));
+                }
+            }
+            let taken = diesel::insert_into(emails::table)
+                .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
+                .on_conflict_do_nothing()
+                .execute(conn)
+                .await?
+                == 0;
+            if taken {
+                return Err(Error::UserAlreadyExists);
+            }
+            diesel::insert_into(users::table)
+                .values((
+                    users::id.eq(Id::from(user.id)),
+                    users::email.eq(user.email.as_str()),
+                    users::display_name.eq(user.display_name.as_str()),
+                    users::role.eq(user.role.code()),
+                    users::password_hash.eq(Some(password_hash.as_str())),
+                    users::create_time.eq(Moment::from(now)),
+                    users::update_time.eq(Moment::from(now)),
+                    users::version.eq(user.version),
+                    users::revision.eq(user.revision),
+                    users::live_tasks.eq(0_i64),
+                    users::compacted_revision.eq(0_i64),
+                ))
+                .execute(conn)
+                .await?;
+            record!(conn, draft, user.id, None, now);
+            Ok(Registered::Now(user))
+        })
+    }
+
+    /// What is known of an earlier call with this request id.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn remembered(&self, caller: Option<UserId>, request_id: Uuid) -> Result<Option<Remembered>> {
+        with_conn!(self.pool, |conn| {
+            requests::table
+                .find(key(caller, request_id))
+                .select((requests::fingerprint, requests::answer, requests::password_hash))
+                .first(conn)
+                .await
+                .optional()
+        })
+    }
+}
+
+fn as_new(new: NewUser, now: Timestamp) -> User {
+    User {
+        id: new.id,
+        email: new.email,
+        display_name: new.display_name,
+        role: new.role,
+        create_time: now,
+        update_time: now,
+        disable_time: None,
+        revision: 0,
+        version: 1,
+    }
+}
+
+/// The lock that did not come in time is held by the first call, as far as is known.
+fn in_progress(error: Error) -> Error {
+    if error == Error::Conflict { Error::RequestInProgress } else { error }
+}
