@@ -1,6 +1,7 @@
 //! Passwords: what is accepted, and how they are hashed without stopping anything else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -9,6 +10,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{Email, Error, InvalidReason, Result, Rule, text};
+
+/// Callers that may be inside for each hash that may be made at the same time: one who hashes, four who wait.
+const PLACES_PER_PERMIT: usize = 5;
 
 /// A password as typed, normalised to NFC. Never shown.
 #[derive(Debug, Clone)]
@@ -75,6 +79,21 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     /// Bounds who waits: beyond it there is no use in waiting.
     places: Arc<Semaphore>,
+    parallel_max: usize,
+    refused: Arc<AtomicU64>,
+}
+
+/// How the hashing of passwords stands.
+#[derive(Debug, Clone, Copy)]
+pub struct HashingState {
+    /// Hashes that may be made at the same time.
+    pub parallel_max: usize,
+    /// Hashes that are being made.
+    pub running: usize,
+    /// Callers who wait for their turn.
+    pub waiting: usize,
+    /// Callers who were refused because too many waited, or waited too long.
+    pub refused: u64,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -107,7 +126,21 @@ impl Passwords {
             argon2: Argon2::from(params),
             nobody: nobody.into(),
             permits: Arc::new(Semaphore::new(parallel_max)),
-            places: Arc::new(Semaphore::new(parallel_max * 5)),
+            places: Arc::new(Semaphore::new(parallel_max * PLACES_PER_PERMIT)),
+            parallel_max,
+            refused: Arc::default(),
+        }
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> HashingState {
+        let running = self.parallel_max.saturating_sub(self.permits.available_permits());
+        let inside = (self.parallel_max * PLACES_PER_PERMIT).saturating_sub(self.places.available_permits());
+        HashingState {
+            parallel_max: self.parallel_max,
+            running,
+            waiting: inside.saturating_sub(running),
+            refused: self.refused.load(Ordering::Relaxed),
         }
     }
 
@@ -169,11 +202,16 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
-        let permit = self.permit().await?;
+        let entered = async {
+            let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
+            Ok((place, self.permit().await?))
+        };
+        let held = entered.await.inspect_err(|_: &Error| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
         // The permit goes into the work: a caller who leaves does not make room while the work goes on.
         let task = tokio::task::spawn_blocking(move || {
-            let _held = (place, permit);
+            let _held = held;
             work()
         });
         task.await.map_err(|stopped| Error::Internal(format!("password hashing stopped: {stopped}")))

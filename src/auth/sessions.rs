@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::ThrottleRules;
 use super::api_keys::ApiKeys;
 use super::refresh::{RefreshToken, random, same};
-use super::{Authenticator, Issuers, Password, Passwords, Principal, Revocations, Throttle, Tokens};
+use super::{
+    Authenticator, HashingState, Issuers, Password, Passwords, Principal, Revocations, Throttle, Tokens,
+};
 use crate::domain::{
     AuditEventType, Clock, Device, DisplayName, Email, Error, NewSession, NewUser, Result, Role, Session,
     SessionId, Trace, User, UserId,
@@ -134,6 +136,11 @@ impl Accounts {
     /// What verifies credentials.
     pub fn authenticator(&self) -> Arc<Authenticator> {
         Arc::clone(&self.authenticator)
+    }
+
+    /// How the hashing of passwords stands.
+    pub fn hashing(&self) -> HashingState {
+        self.passwords.state()
     }
 
     /// What has been taken back lately, as this replica knows it.

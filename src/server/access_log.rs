@@ -13,23 +13,33 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::method::Method;
+use super::metrics::Metrics;
 use super::request_id::RequestId;
-use crate::auth::POLICY;
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AccessLogLayer;
+#[derive(Debug, Clone)]
+pub(super) struct AccessLogLayer {
+    metrics: Arc<Metrics>,
+}
+
+impl AccessLogLayer {
+    pub(super) const fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
 
 impl<Inner> Layer<Inner> for AccessLogLayer {
     type Service = AccessLog<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        AccessLog { inner }
+        AccessLog { inner, metrics: Arc::clone(&self.metrics) }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct AccessLog<Inner> {
     inner: Inner,
+    metrics: Arc<Metrics>,
 }
 
 impl<Inner, RequestBody, ResponseBody> Service<Request<RequestBody>> for AccessLog<Inner>
@@ -46,7 +56,7 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let mut line = Line::begin(&request);
+        let mut line = Line::begin(&request, Arc::clone(&self.metrics));
         let answer = self.inner.call(request);
         async move {
             let response = answer.await?;
@@ -61,19 +71,19 @@ where
 /// its caller.
 #[derive(Debug)]
 struct Line {
-    method: &'static str,
+    method: Method,
+    metrics: Arc<Metrics>,
     request_id: Option<Arc<str>>,
     begin: Instant,
     code: Option<Code>,
 }
 
 impl Line {
-    fn begin<B>(request: &Request<B>) -> Self {
-        let path = request.uri().path();
-        // Only known names: a path is the caller's to choose.
-        let method = POLICY.iter().map(|(known, _)| *known).find(|known| *known == path).unwrap_or("unknown");
+    fn begin<B>(request: &Request<B>, metrics: Arc<Metrics>) -> Self {
+        let method = Method::of(request.uri().path());
+        metrics.calls.begin(method);
         let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
-        Self { method, request_id, begin: Instant::now(), code: None }
+        Self { method, metrics, request_id, begin: Instant::now(), code: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -85,14 +95,17 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let milliseconds = self.begin.elapsed().as_secs_f64() * 1000.0;
+        let took = self.begin.elapsed();
+        let milliseconds = took.as_secs_f64() * 1000.0;
         let code = self.code.unwrap_or(Code::Cancelled);
+        self.metrics.calls.end(self.method, code, took);
+        let method = self.method.path().unwrap_or("unknown");
         let request_id = self.request_id.as_deref().unwrap_or_default();
         // Probes come every few seconds and say nothing.
-        if self.method.starts_with("/grpc.health.") {
-            tracing::debug!(method = self.method, ?code, milliseconds, request_id, "call");
+        if method.starts_with("/grpc.health.") {
+            tracing::debug!(method, ?code, milliseconds, request_id, "call");
         } else {
-            tracing::info!(method = self.method, ?code, milliseconds, request_id, "call");
+            tracing::info!(method, ?code, milliseconds, request_id, "call");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use diesel_async::RunQueryDsl as _;
 
 use super::lane::{Lane, LaneMetrics};
+use super::meters::PoolState;
 use super::pool::{Pool, in_transaction, with_conn};
 use super::task_row::TaskRow;
 use super::types::Id;
@@ -22,13 +23,20 @@ type Key = (UserId, TaskId);
 pub(super) struct Lanes {
     reads: Vec<Lane<Key, Result<Task>>>,
     writes: Vec<Lane<Operation, Result<Done, Failed>>>,
+    /// The pools that are theirs alone.
+    pools: Vec<Pool>,
 }
 
 impl Lanes {
     pub(super) fn open(storage: &Storage) -> Self {
         let count = storage.pool.limits.lanes;
-        let pool = || match &storage.target {
-            Target::Postgres(target) => Pool::single(target, storage.pool.limits),
+        let mut pools: Vec<Pool> = Vec::new();
+        let mut pool = || match &storage.target {
+            Target::Postgres(target) => {
+                let pool = Pool::single(target, storage.pool.limits, pools.as_slice().first(), &storage.pool);
+                pools.push(pool.clone());
+                pool
+            }
             // One connection writes anyway, and readers cost nothing to share.
             Target::Sqlite(_) => storage.pool.clone(),
         };
@@ -45,10 +53,9 @@ impl Lanes {
                 async move { write_all(&pool, &feed, operations).await }
             })
         };
-        Self {
-            reads: (0..count).map(|_| read(pool())).collect(),
-            writes: (0..count).map(|_| write(pool())).collect(),
-        }
+        let reads = (0..count).map(|_| read(pool())).collect();
+        let writes = (0..count).map(|_| write(pool())).collect();
+        Self { reads, writes, pools }
     }
 
     /// Reads one task, together with others.
@@ -60,6 +67,18 @@ impl Lanes {
     pub(super) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
         let owner = operation.owner;
         self.writes[place(owner, self.writes.len())].send(owner.user(), operation).await?
+    }
+
+    /// How the pools that are theirs alone stand, all together.
+    pub(super) fn pool_state(&self) -> Option<PoolState> {
+        let states = self.pools.iter().flat_map(Pool::state);
+        let sum = states.reduce(|sum, one| PoolState {
+            connections: sum.connections + one.connections,
+            idle: sum.idle + one.idle,
+            connections_max: sum.connections_max + one.connections_max,
+            ..sum
+        });
+        sum.map(|sum| PoolState { name: "lanes", ..sum })
     }
 
     pub(super) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {

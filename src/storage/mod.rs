@@ -13,6 +13,7 @@ mod identities;
 mod lane;
 mod lanes;
 mod ledger;
+mod meters;
 mod migrations;
 mod pool;
 mod postgres;
@@ -41,6 +42,7 @@ pub use feed::{Feed, Subscription};
 pub use identities::{Identities, Identity};
 pub use lane::LaneMetrics;
 pub use ledger::{Done, Failed, Operation, Request};
+pub use meters::{PoolState, StorageErrors};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
 pub use revocations::{Revocation, Revocations};
@@ -178,6 +180,18 @@ impl Storage {
     /// How the lanes are doing, reading ones first; empty when there are none.
     pub fn lane_metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
         self.lanes.get().map(Lanes::metrics).unwrap_or_default()
+    }
+
+    /// How the pools of connections stand.
+    pub fn pool_states(&self) -> Vec<PoolState> {
+        let mut states = self.pool.state();
+        states.extend(self.lanes.get().and_then(Lanes::pool_state));
+        states
+    }
+
+    /// Operations that failed, by kind.
+    pub fn errors(&self) -> &StorageErrors {
+        self.pool.errors()
     }
 
     /// The change log.
