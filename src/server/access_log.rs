@@ -12,19 +12,22 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
 
 use super::method::Method;
 use super::metrics::Metrics;
 use super::request_id::RequestId;
+use super::spans;
 
 #[derive(Debug, Clone)]
 pub(super) struct AccessLogLayer {
     metrics: Arc<Metrics>,
+    traces: bool,
 }
 
 impl AccessLogLayer {
-    pub(super) const fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    pub(super) const fn new(metrics: Arc<Metrics>, traces: bool) -> Self {
+        Self { metrics, traces }
     }
 }
 
@@ -32,14 +35,14 @@ impl<Inner> Layer<Inner> for AccessLogLayer {
     type Service = AccessLog<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        AccessLog { inner, metrics: Arc::clone(&self.metrics) }
+        AccessLog { inner, layer: self.clone() }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct AccessLog<Inner> {
     inner: Inner,
-    metrics: Arc<Metrics>,
+    layer: AccessLogLayer,
 }
 
 impl<Inner, RequestBody, ResponseBody> Service<Request<RequestBody>> for AccessLog<Inner>
@@ -56,10 +59,16 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let mut line = Line::begin(&request, Arc::clone(&self.metrics));
+        let mut line = Line::begin(&request, &self.layer);
+        // Entered for the call itself as well, as what it spawns takes the span of now.
+        let entered = line.span.as_ref().map(Span::enter);
         let answer = self.inner.call(request);
+        drop(entered);
         async move {
-            let response = answer.await?;
+            let response = match line.span.clone() {
+                None => answer.await?,
+                Some(span) => answer.instrument(span).await?,
+            };
             line.note(response.headers());
             Ok(response.map(|body| LoggedBody { body, line }))
         }
@@ -73,17 +82,21 @@ where
 struct Line {
     method: Method,
     metrics: Arc<Metrics>,
+    /// Where calls are traced.
+    span: Option<Span>,
     request_id: Option<Arc<str>>,
     begin: Instant,
     code: Option<Code>,
 }
 
 impl Line {
-    fn begin<B>(request: &Request<B>, metrics: Arc<Metrics>) -> Self {
+    fn begin<B>(request: &Request<B>, layer: &AccessLogLayer) -> Self {
         let method = Method::of(request.uri().path());
+        let metrics = Arc::clone(&layer.metrics);
         metrics.calls.begin(method);
+        let span = layer.traces.then(|| spans::begin(method, request.headers()));
         let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
-        Self { method, metrics, request_id, begin: Instant::now(), code: None }
+        Self { method, metrics, span, request_id, begin: Instant::now(), code: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -100,12 +113,16 @@ impl Drop for Line {
         let code = self.code.unwrap_or(Code::Cancelled);
         self.metrics.calls.end(self.method, code, took);
         let method = self.method.path().unwrap_or("unknown");
+        let trace_id = self.span.as_ref().and_then(|span| {
+            spans::end(span, code);
+            spans::trace_id(span)
+        });
         let request_id = self.request_id.as_deref().unwrap_or_default();
         // Probes come every few seconds and say nothing.
         if method.starts_with("/grpc.health.") {
-            tracing::debug!(method, ?code, milliseconds, request_id, "call");
+            tracing::debug!(method, ?code, milliseconds, request_id, trace_id, "call");
         } else {
-            tracing::info!(method, ?code, milliseconds, request_id, "call");
+            tracing::info!(method, ?code, milliseconds, request_id, trace_id, "call");
         }
     }
 }

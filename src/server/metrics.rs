@@ -170,6 +170,17 @@ pub(super) enum Ended {
 }
 
 impl Ended {
+    /// Those that befall connections which were taken in.
+    const OF_THE_OPEN: [Self; 7] = [
+        Self::GaveWay,
+        Self::Silent,
+        Self::Tls,
+        Self::TlsTimeout,
+        Self::Grace,
+        Self::Retired,
+        Self::Broken,
+    ];
+
     const fn reason(self) -> &'static str {
         match self {
             Self::TooMany => "too_many",
@@ -196,8 +207,12 @@ pub(super) struct ConnectionCounts {
 
 impl ConnectionCounts {
     fn register(&self, registry: &mut Registry) {
+        // There from the beginning, as an alert cannot be raised on what is not there.
         for reason in [Ended::TooMany, Ended::Accept] {
             drop(self.refused.get_or_create(&ReasonLabels { reason: reason.reason() }));
+        }
+        for reason in Ended::OF_THE_OPEN {
+            drop(self.ended.get_or_create(&ReasonLabels { reason: reason.reason() }));
         }
         registry.register("taskwire_connections_open", "Connections that are open", self.open.clone());
         registry.register(

@@ -26,6 +26,7 @@ mod rate_limit;
 mod readiness;
 mod request_id;
 mod revocable;
+mod spans;
 mod stream_life;
 mod tls;
 mod unix_socket;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
+pub use crate::storage::SPANS;
 pub use admin::LogLevel;
 pub use admission::AdmissionLimits;
 pub use deadline::DeadlineLimits;
@@ -84,6 +86,8 @@ pub struct Operator {
     pub log_level: Option<Arc<dyn LogLevel>>,
     /// How many lines of the log were given up because nobody read them.
     pub log_lines_dropped: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    /// Whether calls are traced.
+    pub traces: bool,
 }
 
 impl std::fmt::Debug for Operator {
@@ -142,7 +146,9 @@ pub async fn serve_with(
         let about = admin::Admin { registry: Arc::new(registry), readiness, tokens, log_level };
         tokio::spawn(admin::serve(admin, about, ended));
     }
-    serve_calls(listener.into(), services, limits, (health, health_service), (metrics, gate), shutdown).await
+    let calls = access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
+    let watched = (metrics, gate, calls);
+    serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown).await
 }
 
 async fn serve_calls(
@@ -150,7 +156,7 @@ async fn serve_calls(
     services: Services,
     limits: TransportLimits,
     (health, health_service): (health::Health, health::HealthService),
-    (metrics, gate): (Arc<metrics::Metrics>, Arc<gate::Gate>),
+    (metrics, gate, calls): (Arc<metrics::Metrics>, Arc<gate::Gate>, access_log::AccessLogLayer),
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let draining = CancellationToken::new();
@@ -165,7 +171,7 @@ async fn serve_calls(
     listener.watch_tls(shutdown.clone());
 
     let routes = routes(&services, limits, health_service, draining.clone())?;
-    let stack = stack(&services, limits, &metrics, gate, routes);
+    let stack = stack(&services, limits, (&metrics, gate, calls), routes);
     let counts = metrics.connections.clone();
     let connections =
         connection::Connections::new(stack, limits.connections, limits.message_bytes_max, counts);
@@ -199,8 +205,7 @@ async fn serve_calls(
 fn stack(
     services: &Services,
     limits: TransportLimits,
-    metrics: &Arc<metrics::Metrics>,
-    gate: Arc<gate::Gate>,
+    (metrics, gate, calls): (&metrics::Metrics, Arc<gate::Gate>, access_log::AccessLogLayer),
     routes: tonic::service::Routes,
 ) -> impl Service<
     Request<hyper::body::Incoming>,
@@ -218,7 +223,7 @@ fn stack(
         // First, so that every answer carries an id and every line of the log can name it.
         .layer(request_id::RequestIdLayer)
         // One line per call, whatever becomes of it further in.
-        .layer(access_log::AccessLogLayer::new(Arc::clone(metrics)))
+        .layer(calls)
         // A bug further in costs that call, not the process; its answer is logged and carries the id like any other.
         .layer(panics::layer(metrics.panics.clone()))
         // What the framework answers by itself gets the codes and reasons of the contract.

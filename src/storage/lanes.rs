@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use diesel_async::RunQueryDsl as _;
+use tracing::Instrument as _;
 
 use super::lane::{Lane, LaneMetrics};
 use super::meters::PoolState;
@@ -13,7 +14,7 @@ use super::pool::{Pool, in_transaction, with_conn};
 use super::task_row::TaskRow;
 use super::types::Id;
 use super::write_conn::find_tasks;
-use super::{Done, Failed, Feed, Operation, Storage, Target, ledger};
+use super::{Done, Failed, Feed, Operation, SPANS, Storage, Target, ledger};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 
 type Key = (UserId, TaskId);
@@ -60,13 +61,15 @@ impl Lanes {
 
     /// Reads one task, together with others.
     pub(super) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
-        self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id)).await?
+        let sent = self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id));
+        sent.instrument(span("read lane")).await?
     }
 
     /// Carries out one operation, together with others.
     pub(super) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
         let owner = operation.owner;
-        self.writes[place(owner, self.writes.len())].send(owner.user(), operation).await?
+        let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
+        sent.instrument(span("write lane")).await?
     }
 
     /// How the pools that are theirs alone stand, all together.
@@ -86,6 +89,11 @@ impl Lanes {
         let writes = self.writes.iter().map(|lane| ("write", lane.metrics()));
         reads.chain(writes).collect()
     }
+}
+
+/// The span of one operation in a lane, its wait included; none where nothing is traced.
+fn span(name: &'static str) -> tracing::Span {
+    tracing::trace_span!(target: SPANS, "lane", otel.name = name, otel.kind = "internal")
 }
 
 /// The lane of a user. The last bytes of a UUID of either common version are random.

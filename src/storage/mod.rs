@@ -56,6 +56,9 @@ use crate::domain::{Error, Result};
 use lanes::Lanes;
 use pool::{Pool, with_conn};
 
+/// The target of the spans that become traces. Logs leave it out.
+pub const SPANS: &str = "taskwire::spans";
+
 /// Why the storage cannot be used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum OpenError {

@@ -13,9 +13,10 @@ use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, Ru
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
+use tracing::Instrument as _;
 
 use super::meters::{Checkouts, PoolState, StorageErrors};
-use super::{postgres, sqlite};
+use super::{SPANS, postgres, sqlite};
 use crate::domain::{Deadline, Error, Result};
 
 /// A connection to SQLite.
@@ -75,6 +76,16 @@ pub(super) struct Pool {
 pub(super) enum Engine {
     Postgres(Connections<AsyncPgConnection>),
     Sqlite { writer: Connections<SqliteConn>, readers: Connections<SqliteConn> },
+}
+
+impl Engine {
+    /// As OpenTelemetry names it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgresql",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
 }
 
 /// Connections of one kind, and how they are waited for.
@@ -155,8 +166,20 @@ impl Pool {
         Self { engine: Engine::Sqlite { writer, readers }, limits, errors: Arc::default() }
     }
 
+    /// The span of one operation; none where nothing is traced.
+    fn span(&self, name: &'static str) -> tracing::Span {
+        tracing::trace_span!(
+            target: SPANS,
+            "storage",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = self.engine.name(),
+        )
+    }
+
     /// Bounds one operation in time; no longer than the call has left that it is for.
     pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        let operation = operation.instrument(self.span("storage read"));
         let result = tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded));
@@ -167,6 +190,7 @@ impl Pool {
     /// Bounds one transaction in time. A call's deadline bounds the wait for the connection (`checkout`) and not
     /// what has begun: cutting transactions costs connections, just when there are too few.
     pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        let operation = operation.instrument(self.span("storage write"));
         let result = tokio::time::timeout(self.limits.operation_timeout(), operation)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded));
@@ -348,7 +372,7 @@ macro_rules! with_write {
                 None => work.await,
             }
         };
-        match tokio::spawn(work).await {
+        match tokio::spawn(tracing::Instrument::in_current_span(work)).await {
             Ok(result) => result,
             Err(stopped) => Err($crate::domain::Error::Internal(format!("a write stopped: {stopped}"))),
         }

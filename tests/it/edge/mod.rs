@@ -13,6 +13,8 @@ mod sockets;
 mod storage_away;
 mod tls;
 
+pub(crate) use raw::Raw;
+
 use std::path::Path;
 use std::time::Duration;
 
