@@ -42,7 +42,10 @@ pub fn read(path: &str) -> Result<Vec<Entry>, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let parsed: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line(&text, &span));
-        vec![format!("{path}:{line}: {}", error.message())]
+        // The key alone: what comes after it may be secret.
+        let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
+        let key = key.map(|(key, _)| format!("{}: ", key.trim())).unwrap_or_default();
+        vec![format!("{path}:{line}: {key}{}", error.message())]
     })?;
 
     let known = known();

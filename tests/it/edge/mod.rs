@@ -44,7 +44,7 @@ async fn register(channel: Channel, number: usize) -> Result<(), Status> {
 }
 
 /// A call that takes next to nothing.
-async fn check(channel: Channel) -> Result<(), Status> {
+pub(crate) async fn check(channel: Channel) -> Result<(), Status> {
     let request = HealthCheckRequest { service: String::new() };
     HealthClient::new(channel).check(request).await.map(drop)
 }

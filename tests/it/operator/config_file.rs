@@ -50,7 +50,7 @@ const WRONG: [(&str, usize, &str); 44] = [
     ("admin_listen = 9464", 1, "admin_listen"),
     ("trace_ratio = \"often\"", 1, "trace_ratio"),
     ("trace_endpoint = false", 1, "trace_endpoint"),
-    ("log = \"info\"\nlanes =", 2, ""),
+    ("log = \"info\"\nlanes =", 2, "lanes"),
 ];
 
 #[test]

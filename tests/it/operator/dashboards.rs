@@ -36,14 +36,16 @@ fn named(expression: &str) -> Named {
                 let end = chars[at..].iter().position(|c| !c.is_ascii_alphanumeric() && *c != '_');
                 let end = end.map_or(chars.len(), |length| at + length);
                 let word: String = chars[at..end].iter().collect();
-                let next = chars[end..].iter().find(|c| **c != ' ').copied();
+                let rest: String = chars[end..].iter().collect();
+                let is_function =
+                    ["(", "by (", "without ("].iter().any(|begin| rest.trim_start().starts_with(begin));
                 at = end;
                 if ["by", "without", "on", "ignoring"].contains(&word.as_str()) {
                     let close = until(end, ')');
                     let list: String = chars[until(end, '(') + 1..close].iter().collect();
                     named.groups.extend(list.split(',').map(|label| label.trim().to_owned()));
                     at = close + 1;
-                } else if next != Some('(') && !WORDS.contains(&word.as_str()) {
+                } else if !is_function && !WORDS.contains(&word.as_str()) {
                     let labels = named.metrics.entry(word).or_default();
                     if chars.get(end) == Some(&'{') {
                         let close = until(end, '}');
