@@ -148,6 +148,9 @@ pub enum Command {
         /// Name of the service to ask for; the whole process when empty
         #[arg(long, value_name = "NAME", default_value = "")]
         service: String,
+        /// Speak TLS, and only with whoever shows this certificate (PEM)
+        #[arg(long, env = "TASKWIRE_TLS_CERT_FILE", value_name = "FILE")]
+        tls_cert_file: Option<PathBuf>,
     },
 }
 

@@ -1,25 +1,22 @@
 //! What each command does, and with which exit status it ends.
 
+mod health;
+
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
 use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand};
 use crate::config::{Config, ConfigError, Settings};
 use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Timestamp, Trace};
-use crate::server::{Address, Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
+use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
 use crate::storage::{OpenError, Storage};
 use crate::telemetry::Telemetry;
 
@@ -81,7 +78,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Config { command: ConfigCommand::Print { settings } } => {
             say(checked(*settings)?.print().trim_end())
         }
-        Command::Health { address, service } => health(address, service).await,
+        Command::Health { address, service, tls_cert_file } => {
+            health::ask(address, service, tls_cert_file).await
+        }
     }
 }
 
@@ -330,45 +329,6 @@ fn read_password() -> std::io::Result<String> {
     let mut line = String::new();
     input.lock().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-async fn health(address: Address, service: String) -> Outcome {
-    let asked = async {
-        let channel = match &address {
-            Address::Tcp(address) => Endpoint::from_shared(format!("http://{address}"))?.connect().await?,
-            Address::Unix(path) => {
-                let path = path.clone();
-                let connect = tower::service_fn(move |_| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                });
-                // The host means nothing to a socket, but there must be one.
-                Endpoint::from_static("http://localhost").connect_with_connector(connect).await?
-            }
-        };
-        let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
-    };
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
-        Ok(Ok(ServingStatus::Serving)) => say("serving"),
-        Ok(Err(error)) if is_unknown_service(&*error) => {
-            Err(Failure::new(format!("{address} answers, but has no service of that name")))
-        }
-        Ok(Ok(_)) => Err(Failure::new(format!("{address} answers, but is not serving"))),
-        Ok(Err(error)) => Err(Failure::new(format!("{address} does not answer: {}", innermost(&*error)))),
-        Err(_) => Err(Failure::new(format!("{address} does not answer within 5 s"))),
-    }
-}
-
-fn is_unknown_service(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<tonic::Status>().is_some_and(|status| status.code() == tonic::Code::NotFound)
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.source() {
-        Some(source) => innermost(source),
-        None => error.to_string(),
-    }
 }
 
 /// Prints a line of the result. A reader who has gone away is a failure, not a panic.

@@ -171,15 +171,8 @@ pub(super) enum Ended {
 
 impl Ended {
     /// Those that befall connections which were taken in.
-    const OF_THE_OPEN: [Self; 7] = [
-        Self::GaveWay,
-        Self::Silent,
-        Self::Tls,
-        Self::TlsTimeout,
-        Self::Grace,
-        Self::Retired,
-        Self::Broken,
-    ];
+    const OF_THE_OPEN: [Self; 7] =
+        [Self::GaveWay, Self::Silent, Self::Tls, Self::TlsTimeout, Self::Grace, Self::Retired, Self::Broken];
 
     const fn reason(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ mod abuse;
 mod connections;
 mod deadlines;
 mod lifecycle;
+mod load;
 mod overload;
 mod raw;
 mod sockets;

@@ -11,17 +11,18 @@ fn defaults() -> BTreeMap<String, String> {
     let mut command = sandbox.command();
     command.args(["config", "print"]).env_remove("TASKWIRE_ADMIN_LISTEN");
     let printed = Running::spawn(command).end().stdout;
-    printed.lines().map(|line| line.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    printed
+        .lines()
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
 }
 
 /// Every variable that the help of `serve` names.
 fn variables() -> Vec<String> {
     let help = Sandbox::new().run(["serve", "--help"]).stdout;
-    let mut names: Vec<String> = help
-        .split("[env: ")
-        .skip(1)
-        .map(|rest| rest.split(['=', ']']).next().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap().to_owned()).collect();
     names.sort();
     names.dedup();
     names

@@ -19,7 +19,9 @@ async fn hostile_text_stays_within_its_line() {
     let service = sandbox.serve(&["--log", "trace"]);
     let channel = service.connect().await;
     let mut sent = 0;
-    for text in ["canary\u{2028}{\"level\":\"ERROR\"}", "canary\t\"},{\"message\":\"forged\"", "canary \u{1b}[31m"] {
+    for text in
+        ["canary\u{2028}{\"level\":\"ERROR\"}", "canary\t\"},{\"message\":\"forged\"", "canary \u{1b}[31m"]
+    {
         let mut request =
             tonic::Request::new(HealthCheckRequest { service: format!("{text}\r\n{{\"forged\":1}}\n") });
         // What the header may not hold is left to the message.

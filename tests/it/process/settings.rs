@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 79] = [
+const WRONG: [(&str, &str); 87] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -91,6 +91,14 @@ const WRONG: [(&str, &str); 79] = [
     ("TRUSTED_ISSUERS_FILE", "missing.json"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+    ("CONFIG", "missing.toml"),
+    ("ADMIN_LISTEN", "on"),
+    ("ADMIN_LISTEN", "127.0.0.1"),
+    ("TRACE_ENDPOINT", "collector:4317"),
+    ("TRACE_ENDPOINT", "https://collector.example"),
+    ("TRACE_RATIO", "often"),
+    ("TRACE_RATIO", "-0.1"),
+    ("TRACE_RATIO", "1.1"),
 ];
 
 /// The flag of a setting.
