@@ -72,3 +72,30 @@ fn the_table_names_every_variable_with_its_default() {
         }
     }
 }
+
+#[test]
+fn the_file_that_is_shown_is_a_good_one() {
+    let text = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
+    let (_, rest) = text.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let sandbox = Sandbox::new();
+    let file = sandbox.write("taskwire.toml", example);
+    let ended = sandbox.run(["config", "check", "--config", &file]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn the_reasons_of_readiness_are_told() {
+    let text = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
+    let source = std::fs::read_to_string(root().join("src/server/readiness.rs")).unwrap();
+    let reasons: Vec<&str> = source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    for reason in reasons {
+        assert!(text.contains(&format!("`{reason}`")), "{reason}");
+    }
+}
