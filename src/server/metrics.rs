@@ -66,12 +66,13 @@ struct ReasonLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct JobLabels {
-    job: &'static str,
+    // `job` is the scraper's own label.
+    job_name: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct JobRunLabels {
-    job: &'static str,
+    job_name: &'static str,
     outcome: &'static str,
 }
 
@@ -268,13 +269,13 @@ impl JobCounts {
         );
     }
 
-    pub(super) fn ran(&self, job: &'static str, succeeded: bool) {
+    pub(super) fn ran(&self, job_name: &'static str, succeeded: bool) {
         let outcome = if succeeded { "ok" } else { "failed" };
-        self.runs.get_or_create(&JobRunLabels { job, outcome }).inc();
+        self.runs.get_or_create(&JobRunLabels { job_name, outcome }).inc();
         if succeeded {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            self.succeeded.get_or_create(&JobLabels { job }).set(seconds);
+            self.succeeded.get_or_create(&JobLabels { job_name }).set(seconds);
         }
     }
 }

@@ -77,7 +77,7 @@ async fn they_count_what_happens(database: TestDatabase) {
         "process_start_time_seconds",
         "process_cpu_seconds_total",
         "tokio_tasks_alive",
-        "taskwire_job_runs_total{job=\"revocations\",outcome=\"ok\"}",
+        "taskwire_job_runs_total{job_name=\"revocations\",outcome=\"ok\"}",
     ] {
         assert!(value(&metrics, series) > 0.0, "{series}\n{metrics}");
     }
@@ -119,7 +119,7 @@ async fn what_callers_send_makes_no_new_series() {
     }
     let (after, metrics) = series().await;
     // Streams that others ended meanwhile, and jobs that ran, are known beforehand.
-    let known = |series: &String| series.contains("rpc_method=\"grpc.") || series.contains("job=");
+    let known = |series: &String| series.contains("rpc_method=\"grpc.") || series.contains("job_name=");
     let new: Vec<&String> =
         after.iter().filter(|series| !before.contains(series) && !known(series)).collect();
     assert!(new.is_empty(), "{new:?}");
