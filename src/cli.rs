@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 
-use crate::config::Settings;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{Settings, file};
 use crate::server::Address;
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
@@ -23,7 +26,86 @@ const EXAMPLES: &str = "Examples:
   taskwire user create --admin --email admin@example.com
   taskwire health
 
-Every option is also an environment variable, named at the option. Exit status: 0 done, 1 failed, 64 wrong usage.";
+Every option is also an environment variable, named at the option, and a key of the file that --config names.
+Exit status: 0 done, 1 failed, 64 wrong usage.";
+
+/// Why nothing was understood.
+#[derive(Debug)]
+pub enum Misunderstood {
+    /// An answer such as help, or wrong usage; and what else is wrong.
+    Usage(Box<clap::Error>, Vec<String>),
+    /// Settings that do not exist, or a file that cannot be used.
+    Settings(Vec<String>),
+}
+
+impl From<clap::Error> for Misunderstood {
+    fn from(error: clap::Error) -> Self {
+        let others = match error.kind() {
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_variables(&error),
+            _ => Vec::new(),
+        };
+        Self::Usage(Box::new(error), others)
+    }
+}
+
+impl Cli {
+    /// Understands what the process was asked: flags, then the environment, then the file that they name.
+    ///
+    /// # Errors
+    /// An answer such as help, or everything that is wrong with the settings.
+    pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Misunderstood> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let matches = Self::command().try_get_matches_from(&arguments)?;
+        let Some(settings) = innermost(&matches) else {
+            return Ok(Self::from_arg_matches(&matches)?);
+        };
+        let mut problems = file::unknown_variables();
+        let matches = match settings.get_one::<String>("config").filter(|path| !path.is_empty()) {
+            None => matches,
+            Some(path) => match file::read(path) {
+                Ok(entries) => {
+                    file::with_defaults(Self::command(), &entries).try_get_matches_from(&arguments)?
+                }
+                Err(wrong) => {
+                    problems.extend(wrong);
+                    matches
+                }
+            },
+        };
+        if problems.is_empty() {
+            Ok(Self::from_arg_matches(&matches)?)
+        } else {
+            Err(Misunderstood::Settings(problems))
+        }
+    }
+}
+
+/// The command that takes settings, if it is one of those.
+fn innermost(matches: &ArgMatches) -> Option<&ArgMatches> {
+    match matches.subcommand() {
+        Some((_, inner)) => innermost(inner),
+        None => matches.try_contains_id("config").is_ok_and(|given| given).then_some(matches),
+    }
+}
+
+/// The parser stops at the first wrong value; these are the others that stand in the environment.
+fn wrong_variables(error: &clap::Error) -> Vec<String> {
+    let said = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => {
+            argument.split_whitespace().next().unwrap_or_default().to_owned()
+        }
+        _ => String::new(),
+    };
+    let known = file::known();
+    let wrong = known.get_arguments().filter_map(|argument| {
+        let flag = argument.get_long()?;
+        let name = format!("TASKWIRE_{}", flag.to_uppercase().replace('-', "_"));
+        let value = std::env::var(&name).ok()?;
+        let problem = file::problem(&known, argument, &value)?;
+        (said != format!("--{flag}")).then(|| format!("{name} (--{flag}): {problem}"))
+    });
+    wrong.collect()
+}
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -66,6 +148,9 @@ pub enum Command {
         /// Name of the service to ask for; the whole process when empty
         #[arg(long, value_name = "NAME", default_value = "")]
         service: String,
+        /// Speak TLS, and only with whoever shows this certificate (PEM)
+        #[arg(long, env = "TASKWIRE_TLS_CERT_FILE", value_name = "FILE")]
+        tls_cert_file: Option<PathBuf>,
     },
 }
 

@@ -1,25 +1,24 @@
 //! What each command does, and with which exit status it ends.
 
+mod health;
+
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
-use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, UserCommand};
+use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand};
 use crate::config::{Config, ConfigError, Settings};
 use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Timestamp, Trace};
-use crate::server::{Address, Listener, Services, Tls, key_watch, notify, serve};
+use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
 use crate::storage::{OpenError, Storage};
+use crate::telemetry::Telemetry;
 
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -79,7 +78,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Config { command: ConfigCommand::Print { settings } } => {
             say(checked(*settings)?.print().trim_end())
         }
-        Command::Health { address, service } => health(address, service).await,
+        Command::Health { address, service, tls_cert_file } => {
+            health::ask(address, service, tls_cert_file).await
+        }
     }
 }
 
@@ -96,7 +97,13 @@ fn checked_storage(mut settings: Settings) -> Result<Storage, Failure> {
 }
 
 async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
-    crate::telemetry::start(&config.settings.log, config.settings.log_format);
+    let telemetry = Telemetry::start(&config.settings).map_err(Failure::new)?;
+    let outcome = serve_watched(config, &telemetry, stopped).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: CancellationToken) -> Outcome {
     let clock = Clock::system();
     let storage = config.storage.clone();
     prepare_schema(&storage, config.settings.migrate).await?;
@@ -129,8 +136,21 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
 
     let listener = listen(&config, tls).await?;
     let address = listener.address().unwrap_or_else(|_| config.settings.listen.clone());
+    let admin = listen_for_admin(&config).await?;
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    // Here rather than in the task: until somebody listens for it, the signal ends the process.
+    if let Ok(hang_ups) = signal(SignalKind::hangup()) {
+        tokio::spawn(reread_log_level(hang_ups, telemetry.level(), stopped.clone()));
+    }
+    let operator = Operator {
+        admin,
+        log_level: Some(telemetry.level()),
+        log_lines_dropped: Some(telemetry.lines_dropped()),
+        traces: telemetry.traces(),
+    };
     tracing::info!(
         address = %address,
+        admin = admin_address.map(tracing::field::display),
         storage = storage.describe(),
         version = env!("CARGO_PKG_VERSION"),
         "taskwire is listening"
@@ -142,7 +162,7 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
         told.cancelled().await;
         notify::notify(notify::STOPPING);
     });
-    serve(listener, services, config.settings.transport_limits(), stopped)
+    serve_with(listener, services, config.settings.transport_limits(), operator, stopped)
         .await
         .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
     tracing::info!("taskwire has stopped");
@@ -221,6 +241,36 @@ async fn listen(config: &Config, tls: Option<Arc<Tls>>) -> Result<Listener, Fail
     })
 }
 
+async fn listen_for_admin(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = config.settings.operator.admin_listen.0 else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|error| {
+        let text = "TASKWIRE_ADMIN_LISTEN (--admin-listen) takes another address, or off";
+        Failure::new(format!("cannot listen on {address} for the admin port: {error}; {text}"))
+    })
+}
+
+/// On SIGHUP, what is logged becomes again what flags, environment and file say.
+async fn reread_log_level(mut hang_ups: Signal, level: Arc<dyn LogLevel>, stopped: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            told = hang_ups.recv() => if told.is_none() { return },
+        }
+        let again = tokio::task::spawn_blocking(|| match Cli::understand(std::env::args_os()) {
+            Ok(Cli { command: Command::Serve { settings } }) => Ok(settings.log),
+            Ok(_) => Err("it no longer says `serve`".to_owned()),
+            Err(Misunderstood::Settings(problems)) => Err(problems.join("; ")),
+            Err(Misunderstood::Usage(error, _)) => Err(error.kind().to_string()),
+        });
+        let again = again.await.unwrap_or_else(|stopped| Err(stopped.to_string()));
+        let set = again.and_then(|log| if log == level.get() { Ok(()) } else { level.set(&log) });
+        if let Err(cause) = set {
+            tracing::error!(cause, "the configuration cannot be read again; the log level stays");
+        }
+    }
+}
+
 async fn migrate_up(storage: &Storage) -> Outcome {
     let applied = storage.migrate().await.map_err(Failure::new)?;
     if applied.is_empty() {
@@ -279,45 +329,6 @@ fn read_password() -> std::io::Result<String> {
     let mut line = String::new();
     input.lock().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-async fn health(address: Address, service: String) -> Outcome {
-    let asked = async {
-        let channel = match &address {
-            Address::Tcp(address) => Endpoint::from_shared(format!("http://{address}"))?.connect().await?,
-            Address::Unix(path) => {
-                let path = path.clone();
-                let connect = tower::service_fn(move |_| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                });
-                // The host means nothing to a socket, but there must be one.
-                Endpoint::from_static("http://localhost").connect_with_connector(connect).await?
-            }
-        };
-        let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.into_inner().status())
-    };
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
-        Ok(Ok(ServingStatus::Serving)) => say("serving"),
-        Ok(Err(error)) if is_unknown_service(&*error) => {
-            Err(Failure::new(format!("{address} answers, but has no service of that name")))
-        }
-        Ok(Ok(_)) => Err(Failure::new(format!("{address} answers, but is not serving"))),
-        Ok(Err(error)) => Err(Failure::new(format!("{address} does not answer: {}", innermost(&*error)))),
-        Err(_) => Err(Failure::new(format!("{address} does not answer within 5 s"))),
-    }
-}
-
-fn is_unknown_service(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<tonic::Status>().is_some_and(|status| status.code() == tonic::Code::NotFound)
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.source() {
-        Some(source) => innermost(source),
-        None => error.to_string(),
-    }
 }
 
 /// Prints a line of the result. A reader who has gone away is a failure, not a panic.

@@ -1,8 +1,10 @@
-//! Settings: flags and environment → a validated `Config`. Every limit stands here with its reason.
+//! Settings: a file, the environment and flags → a validated `Config`. Every limit stands here with its reason.
 //!
 //! Parsed by clap, then checked as a whole, then used; nothing is opened before everything is right.
 
 mod edge;
+pub mod file;
+mod operator;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
@@ -20,6 +22,7 @@ use crate::server::{Address, TransportLimits};
 use crate::storage::{Limits, OpenError, Storage};
 
 pub use edge::EdgeSettings;
+pub use operator::{AdminListen, OperatorSettings};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,7 +55,7 @@ fn lanes(text: &str) -> Result<Lanes, String> {
     }
 }
 
-/// The settings as given. Each flag has an environment variable; the flag wins.
+/// The settings as given. Each flag has an environment variable and a key of the file; the flag wins over both.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Address to serve gRPC on, or unix:PATH
@@ -174,6 +177,10 @@ pub struct Settings {
     /// What is set about the edge
     #[command(flatten)]
     pub edge: EdgeSettings,
+
+    /// What is set for whoever runs the service
+    #[command(flatten)]
+    pub operator: OperatorSettings,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,taskwire=debug
     #[arg(long, env = "TASKWIRE_LOG", value_name = "FILTER", default_value = "info")]
@@ -355,6 +362,7 @@ impl Settings {
         }
 
         problems.extend(self.edge.problems());
+        problems.extend(self.operator.problems());
 
         match storage {
             Ok(storage) if problems.is_empty() => Ok(Config {
@@ -432,7 +440,8 @@ impl Config {
             ("TASKWIRE_LOG", settings.log.clone()),
             ("TASKWIRE_LOG_FORMAT", format!("{:?}", settings.log_format).to_lowercase()),
         ];
-        lines.iter().chain(&settings.edge.lines()).map(|(key, value)| format!("{key}={value}\n")).collect()
+        let (edge, operator) = (settings.edge.lines(), settings.operator.lines());
+        lines.iter().chain(&edge).chain(&operator).map(|(key, value)| format!("{key}={value}\n")).collect()
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use taskwire::cli::{Cli, Command};
+use taskwire::cli::{Cli, Command, Misunderstood};
 use taskwire::commands::{self, say_error};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +14,17 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::understand(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => return report_usage(&error),
+        Err(Misunderstood::Usage(error, others)) => {
+            let status = report_usage(&error);
+            others.iter().for_each(|other| say_error(other));
+            return status;
+        }
+        Err(Misunderstood::Settings(problems)) => {
+            problems.iter().for_each(|problem| say_error(problem));
+            return ExitCode::from(commands::USAGE);
+        }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

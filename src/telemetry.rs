@@ -1,16 +1,37 @@
-//! Logs: readable on a terminal, JSON elsewhere, always on standard error.
+//! Logs: readable on a terminal, JSON elsewhere, always on standard error. Traces, where somebody collects them.
+//!
+//! Lines are handed to a thread that writes them. When nobody reads them, it has room for so many; what comes then
+//! is given up and counted, as a call must not wait for a log.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, Settings};
+use crate::server::{LogLevel, SPANS};
 
 /// Targets that write out statements, parameters or frames below `info`. They stay there whatever is asked for.
 const TALKATIVE: [&str; 4] = ["tokio_postgres=info", "h2=info", "hyper=info", "hyper_util=info"];
+
+/// Lines that may wait to be written, of some 300 bytes each.
+const LINES_WAITING_MAX: usize = 16 * 1024;
+
+/// Lines that came meanwhile are written together, as far as they fit.
+const LINES_TOGETHER_BYTES: usize = 64 * 1024;
+
+/// How long the last traces may take on their way.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads a filter.
 ///
@@ -21,27 +42,133 @@ pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     for directive in TALKATIVE {
         filter = filter.add_directive(directive.parse()?);
     }
-    Ok(filter)
+    // Spans are for traces; in the log they would say nothing and cost.
+    Ok(filter.add_directive(format!("{SPANS}=off").parse()?))
 }
 
-/// Starts logging. Called once, by `main`.
-pub fn start(log: &str, format: LogFormat) {
-    let filter = filter(log).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs and traces, as long as this is there.
+#[derive(Debug)]
+pub struct Telemetry {
+    level: Arc<Level>,
+    lines: NonBlocking,
+    traces: Option<SdkTracerProvider>,
+    _writer: WorkerGuard,
+}
+
+impl Telemetry {
+    /// Starts both. Called once, by `serve`, within the runtime.
+    ///
+    /// # Errors
+    /// When traces cannot be sent where they should go.
+    pub fn start(settings: &Settings) -> Result<Self, String> {
+        let filter = filter(&settings.log).map_err(|error| error.to_string())?;
+        let (filter, handle) = reload::Layer::new(filter);
+        let level = Arc::new(Level { handle, text: Mutex::new(settings.log.clone()) });
+        let (lines, writer) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LINES_WAITING_MAX)
+            .lossy(true)
+            .thread_name("log")
+            .finish(BufWriter::with_capacity(LINES_TOGETHER_BYTES, stderr()));
+        let traces = traces(settings)?;
+        let spans = traces.as_ref().map(|traces| {
+            tracing_opentelemetry::layer()
+                .with_tracer(traces.tracer("taskwire"))
+                .with_location(false)
+                .with_threads(false)
+                .with_filter(tracing_subscriber::filter::filter_fn(|metadata| metadata.target() == SPANS))
+        });
+        let log = log_layer(settings.log_format, lines.clone()).with_filter(filter);
+        let started = tracing_subscriber::registry().with(log).with(spans).try_init();
+        // Only a second start fails, and then there are logs already.
+        drop(started);
+        Ok(Self { level, lines, traces, _writer: writer })
+    }
+
+    /// What is logged, and how that is changed.
+    pub fn level(&self) -> Arc<dyn LogLevel> {
+        Arc::<Level>::clone(&self.level)
+    }
+
+    /// Tells how many lines were given up because nobody read them.
+    pub fn lines_dropped(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+        let counter = self.lines.error_counter();
+        Arc::new(move || counter.dropped_lines() as u64)
+    }
+
+    /// Whether traces go anywhere.
+    pub const fn traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Sends what is left.
+    pub async fn end(self) {
+        if let Some(traces) = self.traces {
+            // It waits for work of the runtime, and so must not hold up a worker.
+            let flushed =
+                tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
+            if let Ok(Err(error)) = flushed {
+                tracing::warn!(%error, "the last traces could not be sent");
+            }
+        }
+    }
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn log_layer(format: LogFormat, lines: NonBlocking) -> BoxedLayer {
     let terminal = stderr().is_terminal();
-    let json = match format {
-        LogFormat::Auto => !terminal,
-        LogFormat::Text => false,
-        LogFormat::Json => true,
-    };
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(terminal);
-    let started = if json {
-        registry
-            .with(layer.json().flatten_event(true).with_current_span(false).with_span_list(false))
-            .try_init()
-    } else {
-        registry.with(layer.with_target(false)).try_init()
-    };
-    // Only a second start fails, and then there are logs already.
-    drop(started);
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(terminal);
+    match format {
+        LogFormat::Auto if terminal => layer.with_target(false).boxed(),
+        LogFormat::Text => layer.with_target(false).boxed(),
+        LogFormat::Auto | LogFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
+    }
+}
+
+fn traces(settings: &Settings) -> Result<Option<SdkTracerProvider>, String> {
+    let endpoint = &settings.operator.trace_endpoint;
+    if endpoint.is_empty() {
+        return Ok(None);
+    }
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|error| format!("traces cannot be sent: {error}"))?;
+    let resource = Resource::builder()
+        .with_service_name("taskwire")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.operator.trace_ratio)));
+    let traces = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_sampler(sampler)
+        .with_resource(resource)
+        .build();
+    Ok(Some(traces))
+}
+
+/// The filter in force.
+#[derive(Debug)]
+struct Level {
+    handle: reload::Handle<EnvFilter, Registry>,
+    text: Mutex<String>,
+}
+
+impl LogLevel for Level {
+    fn get(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, text: &str) -> Result<(), String> {
+        let filter = filter(text).map_err(|error| error.to_string())?;
+        let mut current = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        self.handle.reload(filter).map_err(|error| error.to_string())?;
+        *current = text.to_owned();
+        drop(current);
+        tracing::info!(filter = text, "the log level has changed");
+        Ok(())
+    }
 }

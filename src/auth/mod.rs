@@ -28,7 +28,7 @@ pub use issuers::{IssuerConfig, Issuers};
 pub use jwks::FetchError;
 pub use key_ring::{KeyRing, KeyState};
 pub use keys::{KeyError, SigningKey};
-pub use password::{Password, PasswordPolicy, Passwords};
+pub use password::{HashingState, Password, PasswordPolicy, Passwords};
 pub use policy::{Access, POLICY, access};
 pub use revocations::Revocations;
 pub use sessions::{Accounts, AccountsConfig, TokenPair};

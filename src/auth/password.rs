@@ -1,6 +1,7 @@
 //! Passwords: what is accepted, and how they are hashed without stopping anything else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::{Email, Error, InvalidReason, Result, Rule, text};
+
+/// Callers that may be inside for each hash that may be made at the same time: one who hashes, four who wait.
+const PLACES_PER_PERMIT: usize = 5;
 
 /// A password as typed, normalised to NFC. Never shown.
 #[derive(Debug, Clone)]
@@ -102,6 +106,21 @@ pub struct Passwords {
     /// Bounds who waits: beyond it there is no use in waiting.
     places: Arc<Semaphore>,
     jobs: Sender<Job>,
+    parallel_max: usize,
+    refused: Arc<AtomicU64>,
+}
+
+/// How the hashing of passwords stands.
+#[derive(Debug, Clone, Copy)]
+pub struct HashingState {
+    /// Hashes that may be made at the same time.
+    pub parallel_max: usize,
+    /// Hashes that are being made.
+    pub running: usize,
+    /// Callers who wait for their turn.
+    pub waiting: usize,
+    /// Callers who were refused because too many waited, or waited too long.
+    pub refused: u64,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -140,8 +159,22 @@ impl Passwords {
             argon2: Argon2::from(params),
             nobody: nobody.into(),
             permits: Arc::new(Semaphore::new(parallel_max)),
-            places: Arc::new(Semaphore::new(parallel_max * 5)),
+            places: Arc::new(Semaphore::new(parallel_max * PLACES_PER_PERMIT)),
             jobs: workers(parallel_max),
+            parallel_max,
+            refused: Arc::default(),
+        }
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> HashingState {
+        let running = self.parallel_max.saturating_sub(self.permits.available_permits());
+        let inside = (self.parallel_max * PLACES_PER_PERMIT).saturating_sub(self.places.available_permits());
+        HashingState {
+            parallel_max: self.parallel_max,
+            running,
+            waiting: inside.saturating_sub(running),
+            refused: self.refused.load(Ordering::Relaxed),
         }
     }
 
@@ -154,7 +187,7 @@ impl Passwords {
         Arc::clone(&self.places)
             .try_acquire_owned()
             .map(|permit| Place { _permit: permit })
-            .map_err(|_| Error::Overloaded)
+            .map_err(|_| self.refuse())
     }
 
     /// The hash of a new password, in PHC form.
@@ -240,7 +273,7 @@ impl Passwords {
         place: Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let permit = self.permit().await?;
+        let permit = self.permit().await.map_err(|_| self.refuse())?;
         let (answer, answered) = oneshot::channel();
         // The permit goes into the work: a caller who leaves does not make room while the work goes on.
         let job = move || {
@@ -250,6 +283,11 @@ impl Passwords {
         };
         self.jobs.send(Box::new(job)).map_err(|_| Error::Internal("no thread hashes passwords".into()))?;
         answered.await.map_err(|_| Error::Internal("password hashing stopped".into()))
+    }
+
+    fn refuse(&self) -> Error {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Error::Overloaded
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {

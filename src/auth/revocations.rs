@@ -98,6 +98,12 @@ impl Revocations {
         Ok(())
     }
 
+    /// How many revocations are known, and how long ago the storage was read; `None` before the first time.
+    pub fn state(&self) -> (usize, Option<Duration>) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        (known.revoked.len(), known.read_time.map(|time| self.clock.now().since(time)))
+    }
+
     /// Tells when something was revoked; streams use it to end themselves.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::ThrottleRules;
 use super::api_keys::ApiKeys;
 use super::refresh::{RefreshToken, random, same};
-use super::{Authenticator, Issuers, Password, Passwords, Revocations, Throttle, Tokens};
+use super::{Authenticator, HashingState, Issuers, Password, Passwords, Revocations, Throttle, Tokens};
 use crate::domain::{
     AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
@@ -133,6 +133,11 @@ impl Accounts {
     /// What verifies credentials.
     pub fn authenticator(&self) -> Arc<Authenticator> {
         Arc::clone(&self.authenticator)
+    }
+
+    /// How the hashing of passwords stands.
+    pub fn hashing(&self) -> HashingState {
+        self.passwords.state()
     }
 
     /// What has been taken back lately, as this replica knows it.

@@ -12,24 +12,37 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
 
+use super::method::Method;
+use super::metrics::Metrics;
 use super::request_id::RequestId;
-use crate::auth::POLICY;
+use super::spans;
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AccessLogLayer;
+#[derive(Debug, Clone)]
+pub(super) struct AccessLogLayer {
+    metrics: Arc<Metrics>,
+    traces: bool,
+}
+
+impl AccessLogLayer {
+    pub(super) const fn new(metrics: Arc<Metrics>, traces: bool) -> Self {
+        Self { metrics, traces }
+    }
+}
 
 impl<Inner> Layer<Inner> for AccessLogLayer {
     type Service = AccessLog<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        AccessLog { inner }
+        AccessLog { inner, layer: self.clone() }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct AccessLog<Inner> {
     inner: Inner,
+    layer: AccessLogLayer,
 }
 
 impl<Inner, RequestBody, ResponseBody> Service<Request<RequestBody>> for AccessLog<Inner>
@@ -46,10 +59,16 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let mut line = Line::begin(&request);
+        let mut line = Line::begin(&request, &self.layer);
+        // Entered for the call itself as well, as what it spawns takes the span of now.
+        let entered = line.span.as_ref().map(Span::enter);
         let answer = self.inner.call(request);
+        drop(entered);
         async move {
-            let response = answer.await?;
+            let response = match line.span.clone() {
+                None => answer.await?,
+                Some(span) => answer.instrument(span).await?,
+            };
             line.note(response.headers());
             Ok(response.map(|body| LoggedBody { body, line }))
         }
@@ -61,19 +80,23 @@ where
 /// its caller.
 #[derive(Debug)]
 struct Line {
-    method: &'static str,
+    method: Method,
+    metrics: Arc<Metrics>,
+    /// Where calls are traced.
+    span: Option<Span>,
     request_id: Option<Arc<str>>,
     begin: Instant,
     code: Option<Code>,
 }
 
 impl Line {
-    fn begin<B>(request: &Request<B>) -> Self {
-        let path = request.uri().path();
-        // Only known names: a path is the caller's to choose.
-        let method = POLICY.iter().map(|(known, _)| *known).find(|known| *known == path).unwrap_or("unknown");
+    fn begin<B>(request: &Request<B>, layer: &AccessLogLayer) -> Self {
+        let method = Method::of(request.uri().path());
+        let metrics = Arc::clone(&layer.metrics);
+        metrics.calls.begin(method);
+        let span = layer.traces.then(|| spans::begin(method, request.headers()));
         let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
-        Self { method, request_id, begin: Instant::now(), code: None }
+        Self { method, metrics, span, request_id, begin: Instant::now(), code: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -85,14 +108,21 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let milliseconds = self.begin.elapsed().as_secs_f64() * 1000.0;
+        let took = self.begin.elapsed();
+        let milliseconds = took.as_secs_f64() * 1000.0;
         let code = self.code.unwrap_or(Code::Cancelled);
+        self.metrics.calls.end(self.method, code, took);
+        let method = self.method.path().unwrap_or("unknown");
+        let trace_id = self.span.as_ref().and_then(|span| {
+            spans::end(span, code);
+            spans::trace_id(span)
+        });
         let request_id = self.request_id.as_deref().unwrap_or_default();
         // Probes come every few seconds and say nothing.
-        if self.method.starts_with("/grpc.health.") {
-            tracing::debug!(method = self.method, ?code, milliseconds, request_id, "call");
+        if method.starts_with("/grpc.health.") {
+            tracing::debug!(method, ?code, milliseconds, request_id, trace_id, "call");
         } else {
-            tracing::info!(method = self.method, ?code, milliseconds, request_id, "call");
+            tracing::info!(method, ?code, milliseconds, request_id, trace_id, "call");
         }
     }
 }

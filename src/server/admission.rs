@@ -43,8 +43,8 @@ pub(super) struct AdmissionLayer {
 }
 
 impl AdmissionLayer {
-    pub(super) fn new(limits: AdmissionLimits) -> Self {
-        Self { gate: Gate::new(limits) }
+    pub(super) const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
     }
 }
 

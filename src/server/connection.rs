@@ -26,6 +26,7 @@ use tower::{Service, ServiceExt as _};
 use super::handshakes::Handshake;
 use super::io::{Activity, Io, OpenCall, Watched};
 use super::limits::ConnectionLimits;
+use super::metrics::{ConnectionCounts, Ended};
 
 /// Streams one connection may have open. A limit that is not set is none: one connection could open any number.
 const STREAMS_MAX: u32 = 200;
@@ -51,6 +52,7 @@ pub(super) struct Connections<Stack> {
     http2: http2::Builder<TokioExecutor>,
     limits: ConnectionLimits,
     message_bytes_max: usize,
+    counts: ConnectionCounts,
 }
 
 impl<Stack, ResponseBody> Connections<Stack>
@@ -61,7 +63,12 @@ where
     ResponseBody: Body<Data = Bytes> + Unpin + Send + 'static,
     ResponseBody::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(stack: Stack, limits: ConnectionLimits, message_bytes_max: usize) -> Self {
+    pub(super) fn new(
+        stack: Stack,
+        limits: ConnectionLimits,
+        message_bytes_max: usize,
+        counts: ConnectionCounts,
+    ) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -71,11 +78,15 @@ where
             .max_header_list_size(HEADERS_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        Self { stack, http2, limits, message_bytes_max }
+        Self { stack, http2, limits, message_bytes_max, counts }
     }
 
     pub(super) const fn limits(&self) -> &ConnectionLimits {
         &self.limits
+    }
+
+    pub(super) const fn counts(&self) -> &ConnectionCounts {
+        &self.counts
     }
 
     /// Serves one connection to its end, or until `closing` and then some.
@@ -100,12 +111,14 @@ where
                 ended = &mut serving => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended");
+                        self.counts.ended(Ended::Broken);
                     }
                     return;
                 }
                 () = &mut told_to_go, if !life.is_ending() => {
                     // Nothing was asked yet, so nothing is lost; the HTTP library would wait for a greeting.
                     if !activity.spoke() {
+                        self.counts.ended(Ended::GaveWay);
                         return;
                     }
                     serving.as_mut().graceful_shutdown();
@@ -116,7 +129,8 @@ where
                     // What ends streams ends this connection with the next turn.
                     Due::GoAway => closing.cancel(),
                     Due::Cut(why) => {
-                        tracing::debug!(why, "a connection is cut");
+                        tracing::debug!(?why, "a connection is cut");
+                        self.counts.ended(why);
                         return;
                     }
                 },
@@ -127,11 +141,11 @@ where
 }
 
 /// What a connection's clock says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Due {
     Nothing,
     GoAway,
-    Cut(&'static str),
+    Cut(Ended),
 }
 
 /// How old a connection may become.
@@ -180,12 +194,12 @@ impl Life {
         let now = Instant::now();
         let quiet = activity.quiet_since();
         match self.told_at {
-            Some(told) if now >= told + self.grace => Due::Cut("its calls outlast its grace"),
+            Some(told) if now >= told + self.grace => Due::Cut(Ended::Grace),
             Some(told) if quiet.is_some_and(|quiet| now >= told.max(quiet) + LINGER) => {
-                Due::Cut("it was told to go and has no calls")
+                Due::Cut(Ended::Retired)
             }
             Some(_) => Due::Nothing,
-            None if !activity.spoke() && now >= self.speak_by => Due::Cut("it does not speak"),
+            None if !activity.spoke() && now >= self.speak_by => Due::Cut(Ended::Silent),
             None if now >= self.go_at => Due::GoAway,
             None if quiet.is_some_and(|quiet| now >= quiet + self.idle) => Due::GoAway,
             None => Due::Nothing,

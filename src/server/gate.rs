@@ -1,6 +1,7 @@
 //! The gate that calls pass: so many at a time, so many in line, and a word at once to whoever would wait in vain.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,22 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Gate {
     limits: AdmissionLimits,
     state: Mutex<State>,
+    refused: AtomicU64,
+}
+
+/// How a gate stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stands {
+    /// Calls inside.
+    pub(super) inside: usize,
+    /// Calls there may be inside.
+    pub(super) calls_max: usize,
+    /// Single calls in line.
+    pub(super) interactive: usize,
+    /// Batches in line.
+    pub(super) batch: usize,
+    /// Calls that were refused.
+    pub(super) refused: u64,
 }
 
 #[derive(Debug)]
@@ -55,11 +72,23 @@ impl Gate {
             call_seconds: 0.0,
             moved: Instant::now(),
         };
-        Arc::new(Self { limits, state: Mutex::new(state) })
+        Arc::new(Self { limits, state: Mutex::new(state), refused: AtomicU64::new(0) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it stands now.
+    pub(super) fn stands(&self) -> Stands {
+        let state = self.state();
+        Stands {
+            inside: state.inside,
+            calls_max: self.limits.calls_max,
+            interactive: state.interactive.len(),
+            batch: state.batch.len(),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Goes in, if there is room now.
@@ -94,6 +123,7 @@ impl Gate {
             let wait = state.expected_wait(class, &self.limits);
             let needed = wait + Duration::from_secs_f64(state.call_seconds);
             if state.waiting() >= self.limits.waiting_max || needed > remaining {
+                self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(Error::Busy { retry_after: wait.clamp(RETRY_MIN, RETRY_MAX) });
             }
             let (sender, turn) = oneshot::channel();

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
+use super::readiness::{NotReady, Readiness};
 use crate::api::{TaskApi, UserApi};
 use crate::pb::task_service_server::TaskServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
-use crate::storage::{Deadline, Storage};
+use crate::storage::{Deadline, OpenError, Storage};
 
 /// How often the storage is asked while it answers.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,23 +32,34 @@ const NAMES: [&str; 3] = [
 /// What answers health checks.
 pub(super) type HealthService = HealthServer<tonic_health::server::HealthService>;
 
+const fn why(error: &OpenError) -> NotReady {
+    match error {
+        OpenError::SchemaBehind { .. } | OpenError::SchemaAhead { .. } => NotReady::SchemaMismatch,
+        _ => NotReady::StorageUnavailable,
+    }
+}
+
 /// What the health checks say.
 pub(super) struct Health {
     reporter: HealthReporter,
     serving: bool,
+    readiness: watch::Sender<Option<NotReady>>,
 }
 
 impl Health {
     /// Not serving, until the storage has answered.
-    pub(super) async fn new() -> (Self, HealthService) {
+    pub(super) async fn new() -> (Self, HealthService, Readiness) {
         let reporter = HealthReporter::new();
         let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
-        let mut health = Self { reporter, serving: true };
-        health.report(false).await;
-        (health, HealthServer::new(service))
+        let (sender, readiness) = Readiness::begin();
+        let mut health = Self { reporter, serving: true, readiness: sender };
+        health.report(Some(NotReady::Starting)).await;
+        (health, HealthServer::new(service), readiness)
     }
 
-    async fn report(&mut self, serving: bool) {
+    async fn report(&mut self, why_not: Option<NotReady>) {
+        self.readiness.send_replace(why_not);
+        let serving = why_not.is_none();
         if serving == self.serving {
             return;
         }
@@ -68,10 +81,10 @@ impl Health {
                         .schema_state()
                         .await
                         .and_then(|state| state.check())
-                        .map_err(|error| error.to_string())?;
+                        .map_err(|error| (why(&error), error.to_string()))?;
                     fits = true;
                 }
-                storage.ping().await.map_err(|error| error.to_string())
+                storage.ping().await.map_err(|error| (NotReady::StorageUnavailable, error.to_string()))
             };
             let answered = tokio::select! {
                 answered = Deadline::after(PATIENCE).scope(asked) => answered,
@@ -79,19 +92,19 @@ impl Health {
             };
             match &answered {
                 Ok(()) if !self.serving => tracing::info!("ready: the storage answers"),
-                Err(cause) if self.serving => {
+                Err((_, cause)) if self.serving => {
                     tracing::warn!(%cause, "not ready: the storage does not answer")
                 }
                 _ => {}
             }
-            self.report(answered.is_ok()).await;
+            self.report(answered.err().map(|(why_not, _)| why_not)).await;
             let interval = if self.serving { INTERVAL } else { INTERVAL_AWAY };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = shutdown.cancelled() => break,
             }
         }
-        self.report(false).await;
+        self.report(Some(NotReady::Draining)).await;
         self
     }
 

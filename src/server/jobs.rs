@@ -1,5 +1,6 @@
 //! Work that goes on in the background: a list of periodic jobs, each harmless when several replicas do it at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -7,6 +8,7 @@ use futures_util::{FutureExt as _, future};
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
+use super::metrics::Metrics;
 use crate::domain::{Error, Result, TaskWrite, Timestamp, WriteRules};
 use crate::storage::Operation;
 
@@ -48,18 +50,20 @@ const JOBS: [Job; 5] = [
 ];
 
 /// Runs every job at its interval until the shutdown.
-pub(super) async fn run(services: Services, shutdown: CancellationToken) {
-    let all = future::join_all(JOBS.iter().map(|job| repeat(job, &services)));
+pub(super) async fn run(services: Services, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+    let all = future::join_all(JOBS.iter().map(|job| repeat(job, &services, &metrics)));
     tokio::select! {
         _ = all => {}
         () = shutdown.cancelled() => {}
     }
 }
 
-async fn repeat(job: &Job, services: &Services) {
+async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
     let mut failing = false;
     loop {
-        match (job.work)(services).await {
+        let outcome = (job.work)(services).await;
+        metrics.jobs.ran(job.name, outcome.is_ok());
+        match outcome {
             Ok(()) => failing = false,
             // Once: what fails every minute fills no log.
             Err(cause) if !failing => {

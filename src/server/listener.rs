@@ -23,6 +23,7 @@ use tower::Service;
 use super::connection::{Connections, KEEPALIVE_INTERVAL};
 use super::handshakes::{Handshake, Handshakes};
 use super::io::Io;
+use super::metrics::Ended;
 use super::tls::Tls;
 use super::unix_socket::{self, SocketFile};
 
@@ -199,6 +200,7 @@ where
         match accepted {
             // Closed at once: whoever waits in a queue that does not move learns nothing.
             Ok(_) if open.len() >= connections_max => {
+                connections.counts().refused(Ended::TooMany);
                 trouble.tell(|| {
                     tracing::warn!(
                         connections_max,
@@ -209,10 +211,14 @@ where
             Ok((io, peer)) => {
                 let handshake = handshakes.begin(draining.child_token());
                 let (connections, tls) = (Arc::clone(&connections), listener.tls.clone());
-                open.spawn(async move { serve(&connections, tls.as_deref(), io, peer, handshake).await });
+                open.spawn(async move {
+                    let _counted = connections.counts().open();
+                    serve(&connections, tls.as_deref(), io, peer, handshake).await;
+                });
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
+                connections.counts().refused(Ended::Accept);
                 trouble.tell(|| {
                     tracing::error!(%error, "connections cannot be taken in; it will be tried again");
                 });
@@ -242,13 +248,19 @@ async fn serve<Stack, ResponseBody>(
     let closing = handshake.closing();
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(connections.limits().tls_handshake_timeout, tls.accept(io)) => shaken,
-        () = closing.cancelled() => return,
+        () = closing.cancelled() => return connections.counts().ended(Ended::GaveWay),
     };
     match shaken {
         Ok(Ok(io)) => connections.serve(Box::new(io), peer, handshake).await,
         // At debug: anyone can make it fail, as often as they like.
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
+        Ok(Err(error)) => {
+            connections.counts().ended(Ended::Tls);
+            tracing::debug!(%error, "a TLS handshake failed");
+        }
+        Err(_) => {
+            connections.counts().ended(Ended::TlsTimeout);
+            tracing::debug!("a TLS handshake took too long");
+        }
     }
 }
 

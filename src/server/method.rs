@@ -1,5 +1,7 @@
 //! What kinds of methods there are, as far as waiting and lasting go.
 
+use crate::auth::POLICY;
+
 /// How a call stands to others when there is more work than room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -28,6 +30,36 @@ const STREAMS: [&str; 4] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+
+/// A method by its place in the policy table, or one that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Method(usize);
+
+impl Method {
+    /// The method at this path. Only known names: a path is the caller's to choose.
+    pub(super) fn of(path: &str) -> Self {
+        Self(POLICY.iter().position(|(known, _)| *known == path).unwrap_or(POLICY.len()))
+    }
+
+    /// Every method, by number; the last one stands for all that do not exist.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..=POLICY.len()).map(Self)
+    }
+
+    pub(super) const fn number(self) -> usize {
+        self.0
+    }
+
+    /// Its path.
+    pub(super) fn path(self) -> Option<&'static str> {
+        POLICY.get(self.0).map(|(path, _)| *path)
+    }
+
+    /// Its name in metrics and traces, as OpenTelemetry wants it.
+    pub(super) fn label(self) -> &'static str {
+        self.path().map_or("_OTHER", |path| path.trim_start_matches('/'))
+    }
+}
 
 /// The class of the method at this path.
 pub(super) fn class(path: &str) -> Class {

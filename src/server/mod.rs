@@ -3,10 +3,12 @@
 //! No business rules here, and no globals: what is served, from where and until when are arguments.
 
 mod access_log;
+mod admin;
 mod admission;
 mod connection;
 mod deadline;
 mod gate;
+mod gauges;
 mod grpc_timeout;
 mod handshakes;
 mod health;
@@ -16,12 +18,15 @@ pub mod key_watch;
 mod limits;
 mod listener;
 mod method;
+mod metrics;
 pub mod notify;
 mod panics;
 mod peer;
 mod rate_limit;
+mod readiness;
 mod request_id;
 mod revocable;
+mod spans;
 mod stream_life;
 mod tls;
 mod unix_socket;
@@ -31,10 +36,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
+pub use crate::storage::SPANS;
+pub use admin::LogLevel;
 pub use admission::AdmissionLimits;
 pub use deadline::DeadlineLimits;
 pub use limits::{ConnectionLimits, TransportLimits};
@@ -68,6 +77,25 @@ pub struct Services {
     pub tasks: TaskRules,
 }
 
+/// What whoever runs the service has to do with it; nothing at all by default.
+#[derive(Default)]
+pub struct Operator {
+    /// Where the admin port is.
+    pub admin: Option<TcpListener>,
+    /// What is logged.
+    pub log_level: Option<Arc<dyn LogLevel>>,
+    /// How many lines of the log were given up because nobody read them.
+    pub log_lines_dropped: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    /// Whether calls are traced.
+    pub traces: bool,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("admin", &self.admin).finish_non_exhaustive()
+    }
+}
+
 /// Largest message given out, in bytes: beyond it lies a bug, and it should be loud.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -82,9 +110,56 @@ pub async fn serve(
     limits: TransportLimits,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut listener = listener.into();
+    serve_with(listener, services, limits, Operator::default(), shutdown).await
+}
+
+/// As `serve`, under the eyes of an operator.
+///
+/// # Errors
+/// As `serve`.
+pub async fn serve_with(
+    listener: impl Into<Listener>,
+    services: Services,
+    limits: TransportLimits,
+    operator: Operator,
+    shutdown: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (health, health_service, readiness) = health::Health::new().await;
+    let metrics = Arc::new(metrics::Metrics::default());
+    let gate = gate::Gate::new(limits.admission);
+    // Until the last call is over, so that the end can be watched as well.
+    let ended = CancellationToken::new();
+    let _ends = ended.clone().drop_guard();
+    let log_level = operator.log_level;
+    if let Some(admin) = operator.admin {
+        let gauges = gauges::Gauges {
+            services: services.clone(),
+            gate: Arc::clone(&gate),
+            readiness: readiness.clone(),
+            lines_dropped: operator.log_lines_dropped,
+            connections_max: limits.connections.connections(),
+        };
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        registry.register_collector(Box::new(gauges));
+        let tokens = Arc::clone(&services.tokens);
+        let about = admin::Admin { registry: Arc::new(registry), readiness, tokens, log_level };
+        tokio::spawn(admin::serve(admin, about, ended));
+    }
+    let calls = access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
+    let watched = (metrics, gate, calls);
+    serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown).await
+}
+
+async fn serve_calls(
+    mut listener: Listener,
+    services: Services,
+    limits: TransportLimits,
+    (health, health_service): (health::Health, health::HealthService),
+    (metrics, gate, calls): (Arc<metrics::Metrics>, Arc<gate::Gate>, access_log::AccessLogLayer),
+    shutdown: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let draining = CancellationToken::new();
-    let (health, health_service) = health::Health::new().await;
     let watching = tokio::spawn(health.watch(services.storage.clone(), shutdown.clone()));
     let (storage, until) = (services.storage.clone(), draining.clone());
     let following = tokio::spawn(async move { storage.follow_changes(until).await });
@@ -92,12 +167,14 @@ pub async fn serve(
     if let Err(cause) = services.accounts.revocations().refresh(&services.storage).await {
         tracing::warn!(%cause, "the revocations cannot be read yet");
     }
-    let keeping_house = tokio::spawn(jobs::run(services.clone(), shutdown.clone()));
+    let keeping_house = tokio::spawn(jobs::run(services.clone(), Arc::clone(&metrics), shutdown.clone()));
     listener.watch_tls(shutdown.clone());
 
     let routes = routes(&services, limits, health_service, draining.clone())?;
-    let stack = stack(&services, limits, routes);
-    let connections = connection::Connections::new(stack, limits.connections, limits.message_bytes_max);
+    let stack = stack(&services, limits, (&metrics, gate, calls), routes);
+    let counts = metrics.connections.clone();
+    let connections =
+        connection::Connections::new(stack, limits.connections, limits.message_bytes_max, counts);
     let mut accepting = tokio::spawn(listener::accept_all(listener, Arc::new(connections), draining.clone()));
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -128,6 +205,7 @@ pub async fn serve(
 fn stack(
     services: &Services,
     limits: TransportLimits,
+    (metrics, gate, calls): (&metrics::Metrics, Arc<gate::Gate>, access_log::AccessLogLayer),
     routes: tonic::service::Routes,
 ) -> impl Service<
     Request<hyper::body::Incoming>,
@@ -145,9 +223,9 @@ fn stack(
         // First, so that every answer carries an id and every line of the log can name it.
         .layer(request_id::RequestIdLayer)
         // One line per call, whatever becomes of it further in.
-        .layer(access_log::AccessLogLayer)
+        .layer(calls)
         // A bug further in costs that call, not the process; its answer is logged and carries the id like any other.
-        .layer(panics::layer())
+        .layer(panics::layer(metrics.panics.clone()))
         // What the framework answers by itself gets the codes and reasons of the contract.
         .layer(wire_errors::WireErrorsLayer)
         // Whose address it is: throttling and sessions need it, and a caller may claim any.
@@ -155,7 +233,7 @@ fn stack(
         // Before anything that takes time: waiting counts.
         .layer(deadline::DeadlineLayer::new(limits.deadlines))
         // Before tokens are verified, which costs more than refusing does.
-        .layer(admission::AdmissionLayer::new(limits.admission))
+        .layer(admission::AdmissionLayer::new(gate))
         // Nothing behind this runs for a caller who may not call it.
         .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<Body>))
         // What a caller was given the right to once, they keep only as long as they have it.

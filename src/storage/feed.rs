@@ -93,6 +93,12 @@ impl Feed {
         self.lock().get(&owner.user()).map_or(0, watch::Sender::receiver_count)
     }
 
+    /// How many wait for news, and of how many users.
+    pub fn counts(&self) -> (usize, usize) {
+        let watched = self.lock();
+        (watched.values().map(watch::Sender::receiver_count).sum(), watched.len())
+    }
+
     /// Says that these users' changes reach these revisions now.
     pub(super) fn announce(&self, raised: Vec<(UserId, i64)>) {
         let watched = self.lock();

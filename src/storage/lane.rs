@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Error, Result, UserId};
@@ -23,7 +24,7 @@ const QUEUE_MAX: usize = 4096;
 pub(super) const BATCH_MAX: usize = 128;
 
 /// How a lane is doing. Counters only ever rise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LaneMetrics {
     /// Operations that wait or are under way.
     pub waiting: AtomicUsize,
@@ -35,6 +36,24 @@ pub struct LaneMetrics {
     pub waited_micros: AtomicU64,
     /// Operations refused because the queue was full.
     pub refused: AtomicU64,
+    /// Batches by the number of their operations.
+    pub batch_sizes: Histogram,
+    /// Operations by how long they waited before their batch began, in seconds.
+    pub waits: Histogram,
+}
+
+impl Default for LaneMetrics {
+    fn default() -> Self {
+        Self {
+            waiting: AtomicUsize::default(),
+            batches: AtomicU64::default(),
+            operations: AtomicU64::default(),
+            waited_micros: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            batch_sizes: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, BATCH_MAX as f64]),
+            waits: super::meters::waits(),
+        }
+    }
 }
 
 /// One lane. Clones lead to the same queue.
@@ -134,10 +153,13 @@ async fn drive<Operation, Answer, Carry, Carried>(
         }
         metrics.batches.fetch_add(1, Ordering::Relaxed);
         metrics.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        metrics.batch_sizes.observe(batch.len() as f64);
         let mut operations = Vec::with_capacity(batch.len());
         let mut answers = Vec::with_capacity(batch.len());
         for waiting in batch {
-            let waited = u64::try_from(waiting.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let waited = waiting.since.elapsed();
+            metrics.waits.observe(waited.as_secs_f64());
+            let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
             metrics.waited_micros.fetch_add(waited, Ordering::Relaxed);
             operations.push(waiting.operation);
             answers.push(waiting.answer);

@@ -6,13 +6,15 @@
 use std::collections::{HashMap, HashSet};
 
 use diesel_async::RunQueryDsl as _;
+use tracing::Instrument as _;
 
 use super::lane::{Lane, LaneMetrics};
+use super::meters::PoolState;
 use super::pool::{Pool, in_transaction, with_conn};
 use super::task_row::TaskRow;
 use super::types::Id;
 use super::write_conn::find_tasks;
-use super::{Done, Failed, Feed, Operation, Storage, Target, ledger};
+use super::{Done, Failed, Feed, Operation, SPANS, Storage, Target, ledger};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 
 type Key = (UserId, TaskId);
@@ -22,13 +24,20 @@ type Key = (UserId, TaskId);
 pub(super) struct Lanes {
     reads: Vec<Lane<Key, Result<Task>>>,
     writes: Vec<Lane<Operation, Result<Done, Failed>>>,
+    /// The pools that are theirs alone.
+    pools: Vec<Pool>,
 }
 
 impl Lanes {
     pub(super) fn open(storage: &Storage) -> Self {
         let count = storage.pool.limits.lanes;
-        let pool = || match &storage.target {
-            Target::Postgres(target) => Pool::single(target, storage.pool.limits),
+        let mut pools: Vec<Pool> = Vec::new();
+        let mut pool = || match &storage.target {
+            Target::Postgres(target) => {
+                let pool = Pool::single(target, storage.pool.limits, pools.as_slice().first(), &storage.pool);
+                pools.push(pool.clone());
+                pool
+            }
             // One connection writes anyway, and readers cost nothing to share.
             Target::Sqlite(_) => storage.pool.clone(),
         };
@@ -45,21 +54,34 @@ impl Lanes {
                 async move { write_all(&pool, &feed, operations).await }
             })
         };
-        Self {
-            reads: (0..count).map(|_| read(pool())).collect(),
-            writes: (0..count).map(|_| write(pool())).collect(),
-        }
+        let reads = (0..count).map(|_| read(pool())).collect();
+        let writes = (0..count).map(|_| write(pool())).collect();
+        Self { reads, writes, pools }
     }
 
     /// Reads one task, together with others.
     pub(super) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
-        self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id)).await?
+        let sent = self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id));
+        sent.instrument(span("read lane")).await?
     }
 
     /// Carries out one operation, together with others.
     pub(super) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
         let owner = operation.owner;
-        self.writes[place(owner, self.writes.len())].send(owner.user(), operation).await?
+        let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
+        sent.instrument(span("write lane")).await?
+    }
+
+    /// How the pools that are theirs alone stand, all together.
+    pub(super) fn pool_state(&self) -> Option<PoolState> {
+        let states = self.pools.iter().flat_map(Pool::state);
+        let sum = states.reduce(|sum, one| PoolState {
+            connections: sum.connections + one.connections,
+            idle: sum.idle + one.idle,
+            connections_max: sum.connections_max + one.connections_max,
+            ..sum
+        });
+        sum.map(|sum| PoolState { name: "lanes", ..sum })
     }
 
     pub(super) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
@@ -67,6 +89,11 @@ impl Lanes {
         let writes = self.writes.iter().map(|lane| ("write", lane.metrics()));
         reads.chain(writes).collect()
     }
+}
+
+/// The span of one operation in a lane, its wait included; none where nothing is traced.
+fn span(name: &'static str) -> tracing::Span {
+    tracing::trace_span!(target: SPANS, "lane", otel.name = name, otel.kind = "internal")
 }
 
 /// The lane of a user. The last bytes of a UUID of either common version are random.

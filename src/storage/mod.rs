@@ -14,6 +14,7 @@ mod identities;
 mod lane;
 mod lanes;
 mod ledger;
+mod meters;
 mod migrations;
 mod pool;
 mod postgres;
@@ -44,6 +45,7 @@ pub use feed::{Feed, Subscription};
 pub use identities::{Identities, Identity};
 pub use lane::LaneMetrics;
 pub use ledger::{Done, Failed, Operation, Request};
+pub use meters::{PoolState, StorageErrors};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
 pub use registrations::{Registered, Registration, Remembered};
@@ -57,6 +59,9 @@ pub use users::{Account, Users};
 use crate::domain::{Error, Result};
 use lanes::Lanes;
 use pool::{Pool, with_conn};
+
+/// The target of the spans that become traces. Logs leave it out.
+pub const SPANS: &str = "taskwire::spans";
 
 /// Why the storage cannot be used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -182,6 +187,18 @@ impl Storage {
     /// How the lanes are doing, reading ones first; empty when there are none.
     pub fn lane_metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
         self.lanes.get().map(Lanes::metrics).unwrap_or_default()
+    }
+
+    /// How the pools of connections stand.
+    pub fn pool_states(&self) -> Vec<PoolState> {
+        let mut states = self.pool.state();
+        states.extend(self.lanes.get().and_then(Lanes::pool_state));
+        states
+    }
+
+    /// Operations that failed, by kind.
+    pub fn errors(&self) -> &StorageErrors {
+        self.pool.errors()
     }
 
     /// The change log.

@@ -5,6 +5,7 @@
 //! Where the SQL must differ, the query type says so (`storage/sql.rs`), not its caller.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::SqliteConnection;
@@ -12,9 +13,11 @@ use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, Ru
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
+use tracing::Instrument as _;
 
 use super::deadline::Deadline;
-use super::{postgres, sqlite};
+use super::meters::{Checkouts, PoolState, StorageErrors};
+use super::{SPANS, postgres, sqlite};
 use crate::domain::{Error, Result};
 
 /// A connection to SQLite.
@@ -66,13 +69,34 @@ impl Default for Limits {
 pub(super) struct Pool {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
+    errors: Arc<StorageErrors>,
 }
 
 /// One variant per engine.
 #[derive(Clone)]
 pub(super) enum Engine {
-    Postgres(Bb8Pool<AsyncPgConnection>),
-    Sqlite { writer: Bb8Pool<SqliteConn>, readers: Bb8Pool<SqliteConn> },
+    Postgres(Connections<AsyncPgConnection>),
+    Sqlite { writer: Connections<SqliteConn>, readers: Connections<SqliteConn> },
+}
+
+impl Engine {
+    /// As OpenTelemetry names it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgresql",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+}
+
+/// Connections of one kind, and how they are waited for.
+pub(super) struct Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    pool: Bb8Pool<C>,
+    checkouts: Checkouts,
+    size: u32,
 }
 
 impl std::fmt::Debug for Pool {
@@ -92,13 +116,41 @@ impl Pool {
         // The lanes' own connections count as well.
         let shared =
             limits.postgres_connections_max.saturating_sub(2 * u32::try_from(limits.lanes).unwrap_or(0));
-        let pool = builder(shared.max(1), limits).build_unchecked(manager);
-        Self { engine: Engine::Postgres(pool), limits }
+        let size = shared.max(1);
+        let pool = builder(size, limits).build_unchecked(manager);
+        let connections = Connections { pool, checkouts: Checkouts::default(), size };
+        Self { engine: Engine::Postgres(connections), limits, errors: Arc::default() }
+    }
+
+    /// How its connections stand.
+    pub(super) fn state(&self) -> Vec<PoolState> {
+        match &self.engine {
+            Engine::Postgres(connections) => vec![connections.state("shared")],
+            Engine::Sqlite { writer, readers } => vec![writer.state("writer"), readers.state("readers")],
+        }
+    }
+
+    /// What failed.
+    pub(super) fn errors(&self) -> &StorageErrors {
+        &self.errors
     }
 
     /// A pool of one connection, for work that goes one at a time.
-    pub(super) fn single(target: &postgres::Target, limits: Limits) -> Self {
-        Self::postgres(target, Limits { postgres_connections_max: 1, lanes: 0, ..limits })
+    /// It counts its waits with `sibling` and its errors with `shared`.
+    pub(super) fn single(
+        target: &postgres::Target,
+        limits: Limits,
+        sibling: Option<&Self>,
+        shared: &Self,
+    ) -> Self {
+        let mut pool = Self::postgres(target, Limits { postgres_connections_max: 1, lanes: 0, ..limits });
+        if let (Engine::Postgres(own), Some(Engine::Postgres(siblings))) =
+            (&mut pool.engine, sibling.map(|sibling| &sibling.engine))
+        {
+            own.checkouts = siblings.checkouts.clone();
+        }
+        pool.errors = Arc::clone(&shared.errors);
+        pool
     }
 
     pub(super) fn sqlite(target: &sqlite::Target, limits: Limits) -> Self {
@@ -107,26 +159,70 @@ impl Pool {
                 target.path_text(),
                 sqlite::manager_config(role, limits),
             );
-            builder(size, limits).build_unchecked(manager)
+            let pool = builder(size, limits).build_unchecked(manager);
+            Connections { pool, checkouts: Checkouts::default(), size }
         };
         let writer = pool(1, sqlite::Role::Writer);
         let readers = pool(limits.sqlite_readers_max, sqlite::Role::Reader);
-        Self { engine: Engine::Sqlite { writer, readers }, limits }
+        Self { engine: Engine::Sqlite { writer, readers }, limits, errors: Arc::default() }
+    }
+
+    /// The span of one operation; none where nothing is traced.
+    fn span(&self, name: &'static str) -> tracing::Span {
+        tracing::trace_span!(
+            target: SPANS,
+            "storage",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = self.engine.name(),
+        )
     }
 
     /// Bounds one operation in time; no longer than the call has left that it is for.
     pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
+        let operation = operation.instrument(self.span("storage read"));
+        let result = tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
             .await
-            .unwrap_or(Err(Error::DeadlineExceeded))
+            .unwrap_or(Err(Error::DeadlineExceeded));
+        self.errors.note(&result);
+        result
     }
 
     /// Bounds one transaction in time. A call's deadline bounds the wait for the connection (`checkout`) and not
     /// what has begun: cutting transactions costs connections, just when there are too few.
     pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::time::timeout(self.limits.operation_timeout(), operation)
+        let operation = operation.instrument(self.span("storage write"));
+        let result = tokio::time::timeout(self.limits.operation_timeout(), operation)
             .await
-            .unwrap_or(Err(Error::DeadlineExceeded))
+            .unwrap_or(Err(Error::DeadlineExceeded));
+        self.errors.note(&result);
+        result
+    }
+}
+
+impl<C> Clone for Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), checkouts: self.checkouts.clone(), size: self.size }
+    }
+}
+
+impl<C> Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    fn state(&self, name: &'static str) -> PoolState {
+        let state = self.pool.state();
+        PoolState {
+            name,
+            connections: state.connections,
+            idle: state.idle_connections,
+            connections_max: self.size,
+            waiting: self.checkouts.waiting(),
+            checkouts: self.checkouts.seconds(),
+        }
     }
 }
 
@@ -160,10 +256,12 @@ impl bb8::ErrorSink<PoolError> for LogSink {
 }
 
 /// Takes a connection out of a pool, unless the call that wants it has passed its deadline before there is one.
-pub(super) async fn checkout<C>(pool: &Bb8Pool<C>) -> Result<PooledConnection<'static, C>>
+pub(super) async fn checkout<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
+    let pool = &connections.pool;
+    let _waiting = connections.checkouts.begin();
     let taken = match Deadline::current() {
         Some(deadline) => tokio::time::timeout_at(deadline.instant().into(), pool.get_owned())
             .await
@@ -275,7 +373,7 @@ macro_rules! with_write {
                 None => work.await,
             }
         };
-        match tokio::spawn(work).await {
+        match tokio::spawn(tracing::Instrument::in_current_span(work)).await {
             Ok(result) => result,
             Err(stopped) => Err($crate::domain::Error::Internal(format!("a write stopped: {stopped}"))),
         }

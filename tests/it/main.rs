@@ -7,6 +7,7 @@
 mod accounts;
 mod auth;
 mod edge;
+mod operator;
 mod process;
 mod revisions;
 mod rpc;

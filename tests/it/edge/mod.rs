@@ -7,11 +7,14 @@ mod abuse;
 mod connections;
 mod deadlines;
 mod lifecycle;
+mod load;
 mod overload;
 mod raw;
 mod sockets;
 mod storage_away;
 mod tls;
+
+pub(crate) use raw::Raw;
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,12 +40,13 @@ async fn register(channel: Channel, number: usize) -> Result<(), Status> {
     let request = pb::CreateUserRequest {
         user: Some(pb::User { email: format!("user{number}@example.com"), ..pb::User::default() }),
         password: "correct horse battery staple".to_owned(),
+        ..pb::CreateUserRequest::default()
     };
     UserServiceClient::new(channel).create_user(request).await.map(drop)
 }
 
 /// A call that takes next to nothing.
-async fn check(channel: Channel) -> Result<(), Status> {
+pub(crate) async fn check(channel: Channel) -> Result<(), Status> {
     let request = HealthCheckRequest { service: String::new() };
     HealthClient::new(channel).check(request).await.map(drop)
 }

@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// One frame.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend_from_slice(&stream.to_be_bytes());
@@ -29,7 +29,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A header, written out in full (RFC 7541, 6.2.2).
-pub(super) fn header(name: &str, value: &str) -> Vec<u8> {
+pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
         // A number with a prefix of seven bits (5.1).
@@ -51,7 +51,7 @@ pub(super) fn header(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// The headers of a call.
-pub(super) fn call_headers(path: &str) -> Vec<u8> {
+pub(crate) fn call_headers(path: &str) -> Vec<u8> {
     [
         (":method", "POST"),
         (":scheme", "http"),
@@ -67,17 +67,17 @@ pub(super) fn call_headers(path: &str) -> Vec<u8> {
 
 /// A connection without any manners.
 #[derive(Debug)]
-pub(super) struct Raw {
-    pub(super) stream: TcpStream,
+pub(crate) struct Raw {
+    pub(crate) stream: TcpStream,
 }
 
 impl Raw {
-    pub(super) async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap() }
     }
 
     /// As `connect`, and says what a client has to say.
-    pub(super) async fn greeted(address: SocketAddr) -> Self {
+    pub(crate) async fn greeted(address: SocketAddr) -> Self {
         let mut raw = Self::connect(address).await;
         raw.stream.write_all(PREFACE).await.unwrap();
         raw.stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
@@ -86,7 +86,7 @@ impl Raw {
 
     /// Sends pieces until the peer closes (true), or until that many bytes are gone (false). What the peer says
     /// meanwhile is read and forgotten.
-    pub(super) async fn pump(self, bytes_max: usize, mut piece: impl FnMut() -> Vec<u8>) -> bool {
+    pub(crate) async fn pump(self, bytes_max: usize, mut piece: impl FnMut() -> Vec<u8>) -> bool {
         let (mut reader, mut writer) = self.stream.into_split();
         let reading = tokio::spawn(async move {
             let mut bytes = vec![0; 64 * 1024];
@@ -104,7 +104,7 @@ impl Raw {
     }
 
     /// Reads until the peer closes; how long that took, or `None` when it has not within the limit.
-    pub(super) async fn until_closed(&mut self, limit: Duration) -> Option<Duration> {
+    pub(crate) async fn until_closed(&mut self, limit: Duration) -> Option<Duration> {
         let begin = Instant::now();
         let mut bytes = [0; 4096];
         let closed = async {

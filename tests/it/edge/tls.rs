@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{PATIENCE, check};
-use crate::support::process::{Sandbox, Service};
+use crate::support::process::{Running, Sandbox, Service};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -209,4 +209,42 @@ fn what_is_wrong_keeps_it_from_starting_and_is_named() {
         let complaints = ended.complaints();
         assert!(complaints.len() == 1 && complaints[0].starts_with(named), "{arguments:?}: {complaints:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_command_speaks_tls_with_the_certificate_that_it_knows_and_no_other() {
+    let ours = authority();
+    let sandbox = Sandbox::new();
+    write(&sandbox, &issue(&ours));
+    // By the same authority and for the same name, and yet another one.
+    sandbox.write("other.pem", &issue(&ours).0);
+    let service = sandbox.serve(&FILES);
+    service_is_ready(&service, &client(&ours, None, VERSIONS)).await;
+    let address = service.address.to_string();
+    let ask = |cert: &'static str| {
+        let mut command = sandbox.command();
+        command.args(["health", "--address", &address]).env("TASKWIRE_TLS_CERT_FILE", cert);
+        Running::spawn(command).end()
+    };
+    let ended = ask("cert.pem");
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), "serving\n"), "{}", ended.stderr);
+    let ended = ask("other.pem");
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("another certificate"), "{}", ended.stderr);
+    let ended = ask("missing.pem");
+    assert_eq!(ended.status, Some(64), "{}", ended.stderr);
+    assert!(ended.complaints()[0].starts_with("TASKWIRE_TLS_CERT_FILE"), "{}", ended.stderr);
+    // Without the certificate it speaks in the clear, and is not heard.
+    assert_eq!(sandbox.run(["health", "--address", &address]).status, Some(1));
+    service.stop();
+}
+
+async fn service_is_ready(service: &Service, config: &Arc<ClientConfig>) {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    let channel = connect(service.address, Arc::clone(config)).await.unwrap();
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watch = HealthClient::new(channel).watch(request).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
 }

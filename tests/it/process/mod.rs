@@ -24,7 +24,7 @@ const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "canary-correct-horse";
 
 /// Registers an account and logs in.
-async fn log_in(service: &Service) -> TokenPair {
+pub(crate) async fn log_in(service: &Service) -> TokenPair {
     let user = User { email: EMAIL.into(), ..User::default() };
     let create =
         CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..CreateUserRequest::default() };
@@ -38,7 +38,7 @@ async fn log_in_again(service: &Service) -> TokenPair {
 }
 
 /// A request that carries an access token.
-fn authorised<T>(message: T, pair: &TokenPair) -> Request<T> {
+pub(crate) fn authorised<T>(message: T, pair: &TokenPair) -> Request<T> {
     let mut request = Request::new(message);
     let bearer = format!("Bearer {}", pair.access_token);
     request.metadata_mut().insert("authorization", bearer.parse().unwrap());

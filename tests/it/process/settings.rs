@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 108] = [
+const WRONG: [(&str, &str); 116] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -120,6 +120,14 @@ const WRONG: [(&str, &str); 108] = [
     ("RATE_PER_SECOND", "1000001"),
     ("RATE_PER_SECOND", "1.5"),
     ("DRAIN_LEAD_MS", "600001"),
+    ("CONFIG", "missing.toml"),
+    ("ADMIN_LISTEN", "on"),
+    ("ADMIN_LISTEN", "127.0.0.1"),
+    ("TRACE_ENDPOINT", "collector:4317"),
+    ("TRACE_ENDPOINT", "https://collector.example"),
+    ("TRACE_RATIO", "often"),
+    ("TRACE_RATIO", "-0.1"),
+    ("TRACE_RATIO", "1.1"),
 ];
 
 /// The flag of a setting.

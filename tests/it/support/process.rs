@@ -92,6 +92,8 @@ impl Sandbox {
                 command.env_remove(name);
             }
         }
+        // The port is one for the whole machine, and tests run side by side.
+        command.env("TASKWIRE_ADMIN_LISTEN", "off");
         command
     }
 
@@ -217,6 +219,8 @@ impl Drop for Running {
 pub(crate) struct Service {
     pub(crate) running: Running,
     pub(crate) address: SocketAddr,
+    /// Where the admin port is, for those who ask for one with `--admin-listen`.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Service {
@@ -230,7 +234,8 @@ impl Service {
         let line = running.wait_for("taskwire is listening");
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = line["address"].as_str().unwrap().parse().unwrap();
-        Self { running, address }
+        let admin = line["admin"].as_str().map(|admin| admin.parse().unwrap());
+        Self { running, address, admin }
     }
 
     pub(crate) async fn connect(&self) -> Channel {

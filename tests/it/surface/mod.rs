@@ -13,7 +13,7 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// The directory of the crate.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -1,0 +1,55 @@
+//! Whether the service is ready, and why not: one value that the health checks and the admin port both read.
+
+use tokio::sync::watch;
+
+/// Why the service is not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotReady {
+    /// The storage has not been asked yet.
+    Starting,
+    /// The storage does not answer.
+    StorageUnavailable,
+    /// The schema is not the one of this program.
+    SchemaMismatch,
+    /// The service was told to stop.
+    Draining,
+}
+
+impl NotReady {
+    /// The name for machines.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Starting => "STARTING",
+            Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
+            Self::SchemaMismatch => "SCHEMA_MISMATCH",
+            Self::Draining => "DRAINING",
+        }
+    }
+
+    /// The same for people.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Starting => "the storage has not answered yet",
+            Self::StorageUnavailable => "the storage does not answer",
+            Self::SchemaMismatch => "the schema of the database is not the one of this program",
+            Self::Draining => "the service is shutting down",
+        }
+    }
+}
+
+/// What those who ask get to see.
+#[derive(Debug, Clone)]
+pub(super) struct Readiness(watch::Receiver<Option<NotReady>>);
+
+impl Readiness {
+    /// Not ready yet; the sender changes that.
+    pub(super) fn begin() -> (watch::Sender<Option<NotReady>>, Self) {
+        let (sender, receiver) = watch::channel(Some(NotReady::Starting));
+        (sender, Self(receiver))
+    }
+
+    /// Why the service is not ready; `None` when it is.
+    pub(super) fn why_not(&self) -> Option<NotReady> {
+        *self.0.borrow()
+    }
+}
