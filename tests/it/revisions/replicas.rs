@@ -148,6 +148,8 @@ impl Program {
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
+                "--admin-listen",
+                "off",
                 "--log-format",
                 "json",
                 "--database-url",
