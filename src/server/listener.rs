@@ -87,6 +87,9 @@ impl From<TcpListener> for Listener {
     }
 }
 
+/// Connections that may wait to be taken in; the system may allow fewer.
+const WAITING_MAX: i32 = 4096;
+
 impl Listener {
     /// Listens at `address`, or on the first socket that systemd hands over (`LISTEN_FDS`).
     ///
@@ -104,7 +107,12 @@ impl Listener {
             return Ok(TcpListener::from_std(listener)?.into());
         }
         match address {
-            Address::Tcp(address) => Ok(TcpListener::bind(address).await?.into()),
+            Address::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                // The second time says only how many may wait. Whoever finds the queue full believes to be connected.
+                socket2::SockRef::from(&listener).listen(WAITING_MAX)?;
+                Ok(listener.into())
+            }
             Address::Unix(path) => {
                 let (listener, file) = unix_socket::bind(path)?;
                 listener.set_nonblocking(true)?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -38,7 +39,13 @@ async fn silent_connections_are_closed_and_polite_ones_served() {
         among.push(polite(&service).await);
     }
     let (calm, among) = (p99(calm), p99(among));
-    let closed: Vec<_> = silent.await.unwrap().into_iter().map(|took| took.expect("still open")).collect();
+    let closed: Vec<_> = silent
+        .await
+        .unwrap()
+        .into_iter()
+        .enumerate()
+        .map(|(number, took)| took.unwrap_or_else(|| panic!("{number} is still open")))
+        .collect();
     let longest = closed.iter().max().unwrap();
     println!(
         "{count} silent connections: closed within {longest:?}; p99 of polite calls {among:?}, before {calm:?}"
@@ -87,8 +94,14 @@ async fn a_connection_that_is_old_ends_its_streams_and_loses_no_call() {
         }
     };
     assert_refused(&ended, Code::Unavailable, "DRAINING");
-    // The same channel goes on over another connection.
-    check(channel).await.unwrap();
+    // The same channel goes on over another connection. A call that it took up just as the old one closed was not sent;
+    // that is the client's to say, and such a call may be made again.
+    let mut unsent = 0;
+    while let Err(status) = check(channel.clone()).await {
+        assert_eq!(status.code(), Code::Cancelled, "{status:?}");
+        unsent += 1;
+        assert!(unsent < 3, "{status:?}");
+    }
     service.stop();
 }
 
@@ -96,7 +109,8 @@ async fn a_connection_that_is_old_ends_its_streams_and_loses_no_call() {
 async fn with_few_files_it_refuses_without_spinning_and_recovers() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.shell("ulimit -n 256; exec \"$0\" \"$@\"");
-    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    // Nobody is closed for being silent.
+    command.args(["serve", "--listen", "127.0.0.1:0", "--first-bytes-timeout-ms", "600000"]);
     let service = Service::start(command);
     let process = process_in(&sandbox.path("."));
     let polite = service.connect().await;
@@ -105,9 +119,13 @@ async fn with_few_files_it_refuses_without_spinning_and_recovers() {
     let crowd: Vec<_> = join_all((0..512).map(|_| Raw::connect(service.address))).await;
     // Those that there is no room for are closed at once, and so are known.
     let mut crowd = crowd;
-    let refused = join_all(crowd.iter_mut().map(|raw| raw.until_closed(Duration::from_secs(2)))).await;
-    let refused = refused.iter().flatten().count();
-    assert!(refused >= 384, "{refused}");
+    let mut closing: FuturesUnordered<_> = crowd.iter_mut().map(|raw| raw.until_closed(PATIENCE)).collect();
+    let mut refused = 0;
+    while refused < 384 {
+        assert!(closing.next().await.unwrap().is_some(), "{refused} refused");
+        refused += 1;
+    }
+    drop(closing);
 
     let (begin, before) = (Instant::now(), processor_time(process));
     while begin.elapsed() < Duration::from_secs(1) {
