@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt
+.PHONY: help run gateway test test-gateway test-openapi contract docs lint fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -18,16 +18,37 @@ ARGS ?=
 shell_scripts := $(shell grep -lE '^.!/.*bash' scripts/* .ci/* 2>/dev/null)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Build the server and run it on the embedded database
 	@echo 'Building and starting taskwire (the first build takes some minutes; Ctrl-C stops the server)' >&2
 	@cargo run --release --locked -- serve $(ARGS)
 
+gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:8080
+	@cargo build --release --locked
+	@TASKWIRE_REQUIRE_GATEWAY=1 scripts/with-gateway scripts/gateway
+
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
+	@$(MAKE) --no-print-directory test-gateway
+
+test-gateway: ## Test the REST gateway and the example clients
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -p no:cacheprovider tests/gateway'
+
+test-openapi: ## Throw cases made from the OpenAPI document at the gateway
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/fuzz.py'
+
+contract: ## Write what is made from the .proto files and checked in
+	@cargo build --release --locked
+	@target/release/taskwire openapi >docs/openapi.json
+	@mkdir -p target/gateway && target/release/taskwire descriptor >target/gateway/taskwire.binpb
+	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
 
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check

@@ -35,25 +35,25 @@ local MESSAGES = {
   User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true}),
 }
 
--- Method, path, and the message that the body holds.
+-- Method, path, the message that the body holds, and the field of it that the path gives.
 local ROUTES = {
   {"POST", "^/v1/users/[^/:]+/tasks$", "Task"},
   {"PATCH", "^/v1/users/[^/:]+/tasks/[^/:]+$", "Task"},
-  {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:undelete$", "UndeleteTaskRequest"},
-  {"POST", "^/v1/users/[^/:]+/tasks:batchCreate$", "BatchCreateTasksRequest"},
-  {"POST", "^/v1/users/[^/:]+/tasks:batchUpdate$", "BatchUpdateTasksRequest"},
-  {"POST", "^/v1/users/[^/:]+/tasks:batchDelete$", "BatchDeleteTasksRequest"},
-  {"POST", "^/v1/users/[^/:]+/taskChanges:undo$", "UndoChangesRequest"},
+  {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:undelete$", "UndeleteTaskRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/tasks:batchCreate$", "BatchCreateTasksRequest", "parent"},
+  {"POST", "^/v1/users/[^/:]+/tasks:batchUpdate$", "BatchUpdateTasksRequest", "parent"},
+  {"POST", "^/v1/users/[^/:]+/tasks:batchDelete$", "BatchDeleteTasksRequest", "parent"},
+  {"POST", "^/v1/users/[^/:]+/taskChanges:undo$", "UndoChangesRequest", "parent"},
   {"POST", "^/v1/users$", "CreateUserRequest"},
   {"PATCH", "^/v1/users/[^/:]+$", "User"},
   {"POST", "^/v1/sessions:login$", "LoginRequest"},
   {"POST", "^/v1/sessions:refresh$", "RefreshSessionRequest"},
   {"POST", "^/v1/sessions:logout$", "LogoutRequest"},
-  {"POST", "^/v1/users/[^/:]+:delete$", "DeleteUserRequest"},
-  {"POST", "^/v1/users/[^/:]+:disable$", "DisableUserRequest"},
-  {"POST", "^/v1/users/[^/:]+:enable$", "EnableUserRequest"},
-  {"POST", "^/v1/users/[^/:]+:changePassword$", "ChangePasswordRequest"},
-  {"POST", "^/v1/users/[^/:]+/sessions:revokeAll$", "RevokeAllSessionsRequest"},
+  {"POST", "^/v1/users/[^/:]+:delete$", "DeleteUserRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:disable$", "DisableUserRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:enable$", "EnableUserRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:changePassword$", "ChangePasswordRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/sessions:revokeAll$", "RevokeAllSessionsRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/apiKeys$", "ApiKey"},
 }
 -- contract: end
@@ -249,9 +249,10 @@ end
 
 -- The way in -------------------------------------------------------------------------------------------------------------
 
+-- The message that the body holds, and the field that the path has given already.
 local function body_of(method, path)
   for _, route in ipairs(ROUTES) do
-    if route[1] == method and path:find(route[2]) then return MESSAGES[route[3]] end
+    if route[1] == method and path:find(route[2]) then return MESSAGES[route[3]], route[4] end
   end
 end
 
@@ -282,6 +283,10 @@ function envoy_on_request(handle)
   if (headers:get("content-type") or ""):find("^application/grpc") then return end
   local method = headers:get(":method")
   local path, query = headers:get(":path"):match("^([^?]*)%??(.*)$")
+  local repeated = repeated_parameter(query)
+  if repeated then
+    return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "query parameter given twice: " .. repeated)
+  end
   local old = translate(method, path, query)
   if old then
     if old.problem then
@@ -289,11 +294,8 @@ function envoy_on_request(handle)
     end
     method, path, query = old.method, old.path, old.query
   end
-  local repeated = repeated_parameter(query)
-  if repeated then
-    return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "query parameter given twice: " .. repeated)
-  end
-  local message, seen = body_of(method, path), {}
+  local message, given = body_of(method, path)
+  local seen = {}
   local buffered = handle:body()
   -- What was taken from the handle before it waited for the body is not to be used after it.
   headers = handle:headers()
@@ -306,6 +308,7 @@ function envoy_on_request(handle)
     elseif message then
       local problem
       problem, seen = check_body(text, message)
+      if not problem and given and seen[given] then problem = "field \"" .. given .. "\" is given by the path" end
       if problem then
         return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "the body is not as it should be: " .. problem)
       end

@@ -64,7 +64,9 @@ def render(descriptor_set):
             field = next(field for field in known[kind].field if field.name == body)
             kind = field.type_name
         bodies.append(kind)
-        routes.append(f'  {{"{verb}", "{lua_pattern(template)}", "{kind.rsplit(".", 1)[1]}"}},')
+        given = re.search(r"\{(\w+)=", template) if body == "*" else None
+        last = f', "{given[1]}"' if given else ""
+        routes.append(f'  {{"{verb}", "{lua_pattern(template)}", "{kind.rsplit(".", 1)[1]}"{last}}},')
     lines, done = [], set()
     while bodies:
         kind = bodies.pop(0)
@@ -90,7 +92,7 @@ def render(descriptor_set):
         "  return out\n"
         "end\n\n"
         "local MESSAGES = {\n" + "\n".join(sorted(lines)) + "\n}\n\n"
-        "-- Method, path, and the message that the body holds.\n"
+        "-- Method, path, the message that the body holds, and the field of it that the path gives.\n"
         "local ROUTES = {\n" + "\n".join(routes) + "\n}\n"
     )
 
