@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test test-gateway test-openapi contract docs lint fmt
+.PHONY: help run gateway test test-gateway test-openapi contract docs release-contract lint fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -18,7 +18,7 @@ ARGS ?=
 shell_scripts := $(shell grep -lE '^.!/.*bash' scripts/* .ci/* 2>/dev/null)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Build the server and run it on the embedded database
 	@echo 'Building and starting taskwire (the first build takes some minutes; Ctrl-C stops the server)' >&2
@@ -50,10 +50,14 @@ contract: ## Write what is made from the .proto files and checked in
 	@mkdir -p target/gateway && target/release/taskwire descriptor >target/gateway/taskwire.binpb
 	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
 
+release-contract: ## At a release: keep the contract, against which later changes are checked
+	@TASKWIRE_REQUIRE_BUF=1 scripts/with-buf sh -c '"$$TASKWIRE_TEST_BUF" build --exclude-source-info -o proto/released.binpb'
+
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	scripts/with-buf sh -c 'if [ -n "$$TASKWIRE_TEST_BUF" ]; then "$$TASKWIRE_TEST_BUF" lint; fi'
+	scripts/with-buf sh -c 'if [ -n "$$TASKWIRE_TEST_BUF" ]; then "$$TASKWIRE_TEST_BUF" lint && \
+		"$$TASKWIRE_TEST_BUF" breaking --against proto/released.binpb; fi'
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	@for script in $(shell_scripts); do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi
