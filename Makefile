@@ -37,7 +37,7 @@ test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 test-gateway: ## Test the REST gateway and the example clients
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -p no:cacheprovider tests/gateway'
+		scripts/with-buf scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -p no:cacheprovider tests/gateway'
 
 test-openapi: ## Throw cases made from the OpenAPI document at the gateway
 	@cargo build --release --locked
@@ -49,6 +49,11 @@ contract: ## Write what is made from the .proto files and checked in
 	@target/release/taskwire openapi >docs/openapi.json
 	@mkdir -p target/gateway && target/release/taskwire descriptor >target/gateway/taskwire.binpb
 	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
+
+docs: ## Make the API reference as a page on which calls can be tried
+	@scripts/docs
+	@echo 'Start "make gateway", and in another terminal: python3 -m http.server --bind 127.0.0.1 --directory target/docs 8000'
+	@echo 'The reference is then on http://127.0.0.1:8000'
 
 release-contract: ## At a release: keep the contract, against which later changes are checked
 	@TASKWIRE_REQUIRE_BUF=1 scripts/with-buf sh -c '"$$TASKWIRE_TEST_BUF" build --exclude-source-info -o proto/released.binpb'
