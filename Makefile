@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test test-gateway test-openapi contract docs release-contract lint fmt
+.PHONY: help run gateway test test-gateway test-openapi contract docs release-contract lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -32,7 +32,7 @@ test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
-	@$(MAKE) --no-print-directory test-gateway
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory test-gateway)
 
 test-gateway: ## Test the REST gateway and the example clients
 	@cargo build --release --locked
@@ -66,6 +66,9 @@ lint: ## Check format, lints, API documentation and shell scripts; changes nothi
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	@for script in $(shell_scripts); do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi
+
+lint-openapi: ## Check the OpenAPI document with redocly, from npm
+	@scripts/lint-openapi
 
 fmt: ## Format the Rust sources
 	cargo fmt

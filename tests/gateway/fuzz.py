@@ -46,7 +46,7 @@ def fuzz(stack, directory, document):
     command += ["--url", f"http://127.0.0.1:{stack.port}", "--header", f"Authorization: Bearer {token}"]
     command += ["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--mode", "all", "--warnings", "off"]
     command += ["--max-examples", os.environ.get("FUZZ_EXAMPLES", "40"), "--seed", os.environ.get("FUZZ_SEED", "1")]
-    command += ["--max-time", os.environ.get("FUZZ_SECONDS", "240"), "--request-timeout", "20", "--no-shrink"]
+    command += ["--max-time", os.environ.get("FUZZ_SECONDS", "120"), "--request-timeout", "20", "--no-shrink"]
     command += ["--suppress-health-check", "all", "--continue-on-failure"]
     for operation in LEFT_OUT:
         command += ["--exclude-operation-id", operation]
