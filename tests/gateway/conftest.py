@@ -149,13 +149,13 @@ class Stack:
     def message(self, name):
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))
 
-    def grpc(self, method, request, token=None):
-        """One call straight to the service: (code, reason, the answer as JSON or None)."""
+    def grpc(self, method, request, token=None, channel=None):
+        """One call, straight to the service unless told otherwise: (code, reason, the answer as JSON or None)."""
         service, name = method.split("/")
         found = self.pool.FindServiceByName(f"taskwire.v1.{service}").methods_by_name[name]
         kind = message_factory.GetMessageClass(found.input_type)
         answer_kind = message_factory.GetMessageClass(found.output_type)
-        call = self.channel.unary_unary(
+        call = (channel or self.channel).unary_unary(
             f"/taskwire.v1.{method}", request_serializer=kind.SerializeToString, response_deserializer=answer_kind.FromString
         )
         metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -163,11 +163,11 @@ class Stack:
             message = json_format.ParseDict(request, kind(), descriptor_pool=self.pool)
             answer = call(message, metadata=metadata, timeout=20)
         except grpc.RpcError as error:
-            packed = dict(error.trailing_metadata()).get("grpc-status-details-bin")
+            packed = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
             info = error_details_pb2.ErrorInfo()
             for detail in status_pb2.Status.FromString(packed).details:
                 detail.Unpack(info)
-            return error.code().name, info.reason, None
+            return error.code().name, info.reason or error.details(), None
         return "OK", "", json_format.MessageToDict(answer, descriptor_pool=self.pool)
 
     def account(self, email=None):

@@ -204,6 +204,20 @@ def test_grpc_web(stack, token):
     assert b"grpc-status:0" in answer.body[5 + size :].replace(b" ", b"")
 
 
+def test_grpc_passes_through(stack, token):
+    with grpc.insecure_channel(f"127.0.0.1:{stack.port}") as channel:
+        call = lambda method, request: stack.grpc(f"TaskService/{method}", request, token, channel)
+        code, _, task = call("CreateTask", {"parent": "users/me", "task": {"title": "by gRPC"}})
+        assert (code, task["title"]) == ("OK", "by gRPC")
+        assert call("GetTask", {"name": "users/me/tasks/x"})[:2] == ("INVALID_ARGUMENT", "FIELD_INVALID")
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"", timeout=10) == b"\x08\x01"
+        reflect = channel.unary_unary("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        with pytest.raises(grpc.RpcError) as refused:
+            reflect(b"", timeout=10)
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 # Streams
 
 
@@ -249,6 +263,9 @@ def test_a_service_that_is_away(stack, token):
         assert any(each.get("retryDelay") == "1s" for each in error["details"])
         error = stack.http("POST", TASKS, {"title": "x"}, token).error
         assert error["reason"] == "SERVICE_UNAVAILABLE"
+        with grpc.insecure_channel(f"127.0.0.1:{stack.port}") as channel:
+            answer = stack.grpc("TaskService/ListTasks", {"parent": "users/me"}, token, channel)
+            assert answer[:2] == ("UNAVAILABLE", "The service cannot be reached; try again.")
 
         def the_gateway_knows():
             page = http.client.HTTPConnection("127.0.0.1", stack.admin_port, timeout=5)

@@ -151,7 +151,10 @@ fn the_openapi_document_is_the_one_that_is_checked_in() {
     let printed = Sandbox::new().run(["openapi"]);
     assert_eq!((printed.status, printed.stderr.as_str()), (Some(0), ""));
     let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json"));
-    assert!(printed.stdout == kept, "docs/openapi.json is not what `taskwire openapi` prints; run `make contract`");
+    assert!(
+        printed.stdout == kept,
+        "docs/openapi.json is not what `taskwire openapi` prints; run `make contract`"
+    );
 }
 
 #[test]
