@@ -58,7 +58,7 @@ def test_malformed_bodies(stack, token, body):
 
 
 def test_unknown_fields_deep_inside(stack, token):
-    for requests in ([{"task": {"title": "x", "nope": 1}}], [{"nope": {}}], [{"task": {"title": "x", "title": "y"}, "nope": 1}]):
+    for requests in ([{"task": {"title": "x", "nope": 1}}], [{"nope": {}}]):
         error = stack.http("POST", f"{TASKS}:batchCreate", {"requests": requests}, token).error
         assert error["reason"] == "MESSAGE_MALFORMED"
     twice = b'{"requests": [{"task": {"title": "x", "title": "y"}}]}'
