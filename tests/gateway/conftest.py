@@ -84,6 +84,8 @@ class Stack:
             "TASKWIRE_LISTEN": f"127.0.0.1:{self.service_port}",
             "TASKWIRE_DATA_DIR": str(self.directory / "data"),
             "TASKWIRE_TRUSTED_PROXIES": "127.0.0.1/32",
+            # A port of its own would be one more to find free.
+            "TASKWIRE_ADMIN_LISTEN": "off",
         }
         log = open(self.directory / "service.log", "ab")
         self.service = subprocess.Popen([self.binary, "serve"], env=env, stdout=log, stderr=log)
