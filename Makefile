@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint fmt
+.PHONY: help run gateway test test-gateway test-openapi contract docs release-contract bench soak lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -18,16 +18,45 @@ ARGS ?=
 shell_scripts := $(shell grep -lE '^.!/.*bash' scripts/* .ci/* 2>/dev/null)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Build the server and run it on the embedded database
 	@echo 'Building and starting taskwire (the first build takes some minutes; Ctrl-C stops the server)' >&2
 	@cargo run --release --locked -- serve $(ARGS)
 
+gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:8080
+	@cargo build --release --locked
+	@TASKWIRE_REQUIRE_GATEWAY=1 scripts/with-gateway scripts/gateway
+
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory test-gateway)
+
+test-gateway: ## Test the REST gateway and the example clients
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-buf scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -p no:cacheprovider tests/gateway'
+
+test-openapi: ## Throw cases made from the OpenAPI document at the gateway
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/fuzz.py'
+
+contract: ## Write what is made from the .proto files and checked in
+	@cargo build --release --locked
+	@target/release/taskwire openapi >docs/openapi.json
+	@mkdir -p target/gateway && target/release/taskwire descriptor >target/gateway/taskwire.binpb
+	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
+
+docs: ## Make the API reference as a page on which calls can be tried
+	@scripts/docs
+	@echo 'Start "make gateway", and in another terminal: python3 -m http.server --bind 127.0.0.1 --directory target/docs 8000'
+	@echo 'The reference is then on http://127.0.0.1:8000'
+
+release-contract: ## At a release: keep the contract, against which later changes are checked
+	@TASKWIRE_REQUIRE_BUF=1 scripts/with-buf sh -c '"$$TASKWIRE_TEST_BUF" build --exclude-source-info -o proto/released.binpb'
 
 bench: ## Measure the service and its peers on this machine, in less than 10 minutes
 	@TASKWIRE_TEST_POSTGRES_FSYNC=on scripts/with-postgres cargo bench --locked --bench load -- $(ARGS)
@@ -38,10 +67,14 @@ soak: ## Run the tests of the edge in the numbers that the service is built for
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	scripts/with-buf sh -c 'if [ -n "$$TASKWIRE_TEST_BUF" ]; then "$$TASKWIRE_TEST_BUF" lint; fi'
+	scripts/with-buf sh -c 'if [ -n "$$TASKWIRE_TEST_BUF" ]; then "$$TASKWIRE_TEST_BUF" lint && \
+		"$$TASKWIRE_TEST_BUF" breaking --against proto/released.binpb; fi'
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	@for script in $(shell_scripts); do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi
+
+lint-openapi: ## Check the OpenAPI document with redocly, from npm
+	@scripts/lint-openapi
 
 fmt: ## Format the Rust sources
 	cargo fmt

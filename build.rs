@@ -56,5 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptor = compiler.include_source_info(false).encode_file_descriptor_set();
     let out_dir = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
     fs::write(Path::new(&out_dir).join("taskwire_descriptor.bin"), descriptor)?;
+
+    // The OpenAPI document needs both.
+    let documented = compiler.include_source_info(true).encode_file_descriptor_set();
+    fs::write(Path::new(&out_dir).join("taskwire_documented.bin"), documented)?;
     Ok(())
 }

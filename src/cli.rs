@@ -140,6 +140,10 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print the OpenAPI document of the REST gateway
+    Openapi,
+    /// Print the descriptor set of the contract, which a gateway or a generic client reads
+    Descriptor,
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {
         /// Address of the service, or unix:PATH

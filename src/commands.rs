@@ -19,6 +19,7 @@ use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Times
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
 use crate::storage::{OpenError, Storage};
 use crate::telemetry::Telemetry;
+use crate::{openapi, pb};
 
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -78,10 +79,25 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Config { command: ConfigCommand::Print { settings } } => {
             say(checked(*settings)?.print().trim_end())
         }
+        Command::Openapi => print_openapi(),
+        Command::Descriptor => print_bytes(pb::DESCRIPTOR_SET),
         Command::Health { address, service, tls_cert_file } => {
             health::ask(address, service, tls_cert_file).await
         }
     }
+}
+
+fn print_openapi() -> Outcome {
+    let document = openapi::document().map_err(Failure::new)?;
+    print_bytes(format!("{document:#}\n").as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Outcome {
+    let mut output = std::io::stdout().lock();
+    output
+        .write_all(bytes)
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
 }
 
 /// The settings, checked; all problems at once when there are any.

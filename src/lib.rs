@@ -16,7 +16,7 @@
 //! | [`api`] | messages to values and back, errors to statuses | SQL |
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
-//! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it.
+//! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
 
 pub mod api;
 pub mod auth;
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod openapi;
 pub mod pb;
 pub mod server;
 pub mod storage;

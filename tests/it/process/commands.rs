@@ -145,3 +145,21 @@ fn a_result_that_cannot_be_written_is_a_failure() {
     let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(stderr.contains("cannot write the result"), "{stderr}");
 }
+
+#[test]
+fn the_openapi_document_is_the_one_that_is_checked_in() {
+    let printed = Sandbox::new().run(["openapi"]);
+    assert_eq!((printed.status, printed.stderr.as_str()), (Some(0), ""));
+    let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json"));
+    assert!(
+        printed.stdout == kept,
+        "docs/openapi.json is not what `taskwire openapi` prints; run `make contract`"
+    );
+}
+
+#[test]
+fn the_descriptor_set_is_printed_as_reflection_serves_it() {
+    let ended = Sandbox::new().command().arg("descriptor").output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(ended.stdout, taskwire::pb::DESCRIPTOR_SET);
+}

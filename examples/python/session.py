@@ -1,0 +1,131 @@
+"""A session with Taskwire: register, log in, create, page, watch, and tell errors by their reasons."""
+
+import json
+import os
+import pathlib
+import sys
+import time
+import uuid
+
+import grpc
+from google.protobuf import field_mask_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from taskwire.v1 import task_service_pb2, task_service_pb2_grpc, user_service_pb2, user_service_pb2_grpc
+
+PASSWORD = "correct horse battery staple"
+RETRIES = pathlib.Path(__file__).resolve().parents[1] / "service-config.json"
+
+
+def reason(error):
+    """What a program decides by; the text is for people."""
+    status = rpc_status.from_call(error)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(info):
+            return info.reason
+    return ""
+
+
+def log_in(users, email):
+    """Registers when need be, and answers an access token."""
+    user = user_service_pb2.User(email=email, display_name="Ada")
+    try:
+        users.CreateUser(user_service_pb2.CreateUserRequest(user=user, password=PASSWORD), timeout=10)
+        print("registered", email)
+    except grpc.RpcError as error:
+        if reason(error) != "USER_ALREADY_EXISTS":
+            raise
+        print("known already:", email)
+    pair = users.Login(user_service_pb2.LoginRequest(email=email, password=PASSWORD, device="example"), timeout=10)
+    return pair.access_token
+
+
+def pages(tasks, auth, **request):
+    """Every task of a listing, page by page."""
+    page_token = ""
+    while True:
+        asked = task_service_pb2.ListTasksRequest(parent="users/me", page_token=page_token, **request)
+        page = tasks.ListTasks(asked, metadata=auth, timeout=10)
+        yield from page.tasks
+        page_token = page.next_page_token
+        if not page_token:
+            return
+
+
+def watch(tasks, auth, wanted):
+    """Follows the changes until so many were seen; goes on where a stream broke off."""
+    revision, seen = None, []
+    while len(seen) < wanted:
+        if revision is None:
+            request = task_service_pb2.WatchTasksRequest(parent="users/me", initial_state=True)
+        else:
+            request = task_service_pb2.WatchTasksRequest(parent="users/me", start_revision=revision)
+        stream = tasks.WatchTasks(request, metadata=auth)
+        try:
+            for message in stream:
+                kind = message.WhichOneof("event")
+                if kind == "initial_state_end":
+                    revision = message.initial_state_end.revision
+                    yield None
+                elif kind == "bookmark":
+                    revision = message.bookmark.revision
+                elif kind == "change":
+                    assert message.change.prev_revision == revision, "a change was missed"
+                    revision = message.change.revision
+                    seen.append(message.change)
+                    yield message.change
+                if len(seen) == wanted:
+                    break
+        except grpc.RpcError as error:
+            if reason(error) == "REVISION_COMPACTED":
+                revision = None
+            elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            time.sleep(1)
+        finally:
+            stream.cancel()
+
+
+def main():
+    # The channel repeats by itself what is safe to repeat.
+    options = [("grpc.service_config", json.dumps(json.loads(RETRIES.read_text())))]
+    with grpc.insecure_channel(os.environ.get("TASKWIRE", "127.0.0.1:50051"), options=options) as channel:
+        users = user_service_pb2_grpc.UserServiceStub(channel)
+        tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        token = log_in(users, os.environ.get("TASKWIRE_EMAIL", "ada@example.com"))
+        auth = [("authorization", f"Bearer {token}")]
+
+        for title in ("Buy milk", "Water the plants", "Straße fegen"):
+            # With a request id the call can be repeated: it makes one task.
+            request = task_service_pb2.CreateTaskRequest(parent="users/me", task={"title": title}, request_id=str(uuid.uuid4()))
+            first = tasks.CreateTask(request, metadata=auth, timeout=10)
+            again = tasks.CreateTask(request, metadata=auth, timeout=10)
+            assert first == again
+        print("created three")
+
+        titles = [task.title for task in pages(tasks, auth, page_size=2, order_by="title")]
+        print("listed", len(titles), "in pages of two")
+        assert {"Buy milk", "Water the plants", "Straße fegen"} <= set(titles)
+
+        changes = watch(tasks, auth, wanted=1)
+        assert next(changes) is None
+        done = task_service_pb2.UpdateTaskRequest(
+            task={"name": first.name, "completed": True}, update_mask=field_mask_pb2.FieldMask(paths=["completed"])
+        )
+        tasks.UpdateTask(done, metadata=auth, timeout=10)
+        change = next(changes)
+        assert change.task.completed and list(change.changed_fields) == ["completed"]
+        changes.close()
+        print("watched", change.task.title, "being completed")
+
+        try:
+            tasks.GetTask(task_service_pb2.GetTaskRequest(name=f"users/me/tasks/{uuid.uuid4()}"), metadata=auth, timeout=10)
+            sys.exit("a task that does not exist was answered")
+        except grpc.RpcError as error:
+            assert reason(error) == "TASK_NOT_FOUND", error
+            print("told by its reason:", reason(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+//! Methods as operations: their paths, parameters, bodies and answers.
+
+use std::collections::BTreeMap;
+
+use prost_reflect::{Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor};
+use serde_json::{Map, Value, json};
+use tonic::Code;
+
+use super::comments::{Comments, errors, split_example, summary};
+use super::schemas::{Behavior, Schemas, has_behavior};
+use super::{DocumentError, PACKAGE, examples, limits};
+use crate::auth::{Access, access};
+
+const VERBS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
+/// One HTTP form of a method.
+struct Binding {
+    verb: &'static str,
+    /// As in `/v1/users/{user}/tasks`.
+    path: String,
+    /// The names of the parameters of the path, in order.
+    segments: Vec<String>,
+    /// The field whose value the path carries, as in `parent`.
+    bound: Option<String>,
+    /// The field that the body carries, or `*`.
+    body: String,
+}
+
+/// Every path with its operations.
+pub(super) fn paths(
+    pool: &DescriptorPool,
+    comments: &Comments,
+    schemas: &mut Schemas<'_>,
+) -> Result<Value, DocumentError> {
+    let http = pool
+        .get_extension_by_name("google.api.http")
+        .ok_or_else(|| DocumentError::Contract("google.api.http is missing".to_owned()))?;
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for service in pool.services().filter(|service| service.package_name() == PACKAGE) {
+        for method in service.methods() {
+            let options = method.options();
+            let rule = options.get_extension(&http);
+            let rule = rule.as_message().ok_or_else(|| unbound(&method))?;
+            let binding = Binding::of(rule).ok_or_else(|| unbound(&method))?;
+            let operation = operation(&method, &binding, comments, schemas)?;
+            paths.entry(binding.path.clone()).or_default().insert(binding.verb.to_owned(), operation);
+        }
+    }
+    Ok(json!(paths))
+}
+
+fn unbound(method: &MethodDescriptor) -> DocumentError {
+    DocumentError::Contract(format!("{} has no HTTP form", method.full_name()))
+}
+
+impl Binding {
+    fn of(rule: &DynamicMessage) -> Option<Self> {
+        let text = |name: &str| rule.get_field_by_name(name)?.as_str().map(str::to_owned);
+        let (verb, template) =
+            VERBS.iter().find_map(|verb| Some((*verb, text(verb).filter(|path| !path.is_empty())?)))?;
+        let (mut path, mut segments, mut bound) = (template.clone(), Vec::new(), None);
+        if let Some((before, rest)) = template.split_once('{') {
+            let (inside, after) = rest.split_once('}')?;
+            let (field, pattern) = inside.split_once('=')?;
+            bound = Some(field.to_owned());
+            let mut shown: Vec<String> = Vec::new();
+            for piece in pattern.split('/') {
+                if piece == "*" {
+                    let name = singular(shown.last()?);
+                    shown.push(format!("{{{name}}}"));
+                    segments.push(name);
+                } else {
+                    shown.push(piece.to_owned());
+                }
+            }
+            path = format!("{before}{}{after}", shown.join("/"));
+        }
+        Some(Self { verb, path, segments, bound, body: text("body").unwrap_or_default() })
+    }
+
+    /// Whether the path or the body carries the field.
+    fn carries(&self, field: &FieldDescriptor) -> bool {
+        let bound = self.bound.as_deref().and_then(|path| path.split('.').next());
+        self.body == field.name() || bound == Some(field.name())
+    }
+}
+
+/// `apiKeys` as `api_key`.
+fn singular(collection: &str) -> String {
+    let mut out = String::new();
+    for letter in collection.trim_end_matches('s').chars() {
+        if letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
+}
+
+fn operation(
+    method: &MethodDescriptor,
+    binding: &Binding,
+    comments: &Comments,
+    schemas: &mut Schemas<'_>,
+) -> Result<Value, DocumentError> {
+    let comment = comments.of_method(method);
+    let (text, example) = split_example(comment);
+    let example = example.map(|example| examples::camel(&example));
+    let service = method.parent_service();
+    let mut operation = json!({
+        "operationId": method.name(),
+        "tags": [service.name()],
+        "summary": summary(comment),
+        "description": text,
+        "parameters": parameters(method, binding, example.as_ref(), schemas)?,
+        "responses": responses(method, comment, comments.of_service(service), schemas),
+    });
+    let path = format!("/{}/{}", service.full_name(), method.name());
+    if let Some(object) = operation.as_object_mut() {
+        if access(&path) == Some(Access::Anyone) {
+            object.insert("security".to_owned(), json!([]));
+        }
+        if !binding.body.is_empty() {
+            object.insert("requestBody".to_owned(), body(method, binding, example, schemas)?);
+        }
+    }
+    Ok(operation)
+}
+
+fn parameters(
+    method: &MethodDescriptor,
+    binding: &Binding,
+    example: Option<&Value>,
+    schemas: &mut Schemas<'_>,
+) -> Result<Vec<Value>, DocumentError> {
+    let mut all = Vec::new();
+    let name = example
+        .zip(binding.bound.as_deref())
+        .and_then(|(example, path)| examples::at(example, path)?.as_str());
+    let ids: Vec<&str> = name.map(|name| name.split('/').skip(1).step_by(2).collect()).unwrap_or_default();
+    for (at, segment) in binding.segments.iter().enumerate() {
+        let pattern = if segment == "user" {
+            format!("^(me|{0})$", limits::UUID)
+        } else {
+            format!("^{}$", limits::UUID)
+        };
+        let text = if segment == "user" { "The id of the user, or `me` for the caller." } else { "The id." };
+        let mut parameter = json!({
+            "name": segment, "in": "path", "required": true, "description": text,
+            "schema": { "type": "string", "pattern": pattern },
+        });
+        if let (Some(id), Some(object)) = (ids.get(at), parameter.as_object_mut()) {
+            object.insert("example".to_owned(), json!(id));
+        }
+        all.push(parameter);
+    }
+    if binding.body == "*" {
+        return Ok(all);
+    }
+    for field in method.input().fields().filter(|field| !binding.carries(field)) {
+        let mut schema = schemas.field(&field)?;
+        let text = schema.as_object_mut().and_then(|object| object.remove("description"));
+        let mut parameter =
+            json!({ "name": field.json_name(), "in": "query", "description": text, "schema": schema });
+        let shown = example.and_then(|example| examples::at(example, field.name()));
+        if let Some(object) = parameter.as_object_mut() {
+            if has_behavior(&field, Behavior::Required) {
+                object.insert("required".to_owned(), Value::Bool(true));
+            }
+            object.extend(shown.map(|shown| ("example".to_owned(), shown.clone())));
+        }
+        all.push(parameter);
+    }
+    Ok(all)
+}
+
+fn body(
+    method: &MethodDescriptor,
+    binding: &Binding,
+    example: Option<Value>,
+    schemas: &mut Schemas<'_>,
+) -> Result<Value, DocumentError> {
+    let input = method.input();
+    let bound = binding.bound.as_deref().unwrap_or_default();
+    let example = example.map(|example| examples::without(example, bound));
+    if binding.body == "*" {
+        // The path has given the bound field already; the gateway refuses it in the body.
+        let mut schema = schemas.object(&input, |field| field.name() != bound)?;
+        let required: Vec<String> = input
+            .fields()
+            .filter(|field| field.name() != bound && has_behavior(field, Behavior::Required))
+            .map(|field| field.json_name().to_owned())
+            .collect();
+        let is_required = !required.is_empty();
+        if let Some(object) = schema.as_object_mut()
+            && is_required
+        {
+            object.insert("required".to_owned(), json!(required));
+        }
+        return Ok(with_example(schema, example, is_required));
+    }
+    let field = input.get_field_by_name(&binding.body).ok_or_else(|| {
+        DocumentError::Contract(format!("{}: no field {}", method.full_name(), binding.body))
+    })?;
+    let Kind::Message(message) = field.kind() else {
+        return Err(DocumentError::Contract(format!("{}: its body is no message", method.full_name())));
+    };
+    debug_assert_ne!(field.cardinality(), Cardinality::Repeated);
+    // What must be there when the resource is made need not be there when it is changed.
+    let required: Vec<String> = message
+        .fields()
+        .filter(|field| binding.verb == "post" && has_behavior(field, Behavior::Required))
+        .map(|field| field.json_name().to_owned())
+        .collect();
+    let reference = schemas.message(&message);
+    let schema = if required.is_empty() {
+        reference
+    } else {
+        json!({ "allOf": [reference, { "required": required }] })
+    };
+    let example = example.and_then(|example| examples::at(&example, &binding.body).cloned());
+    Ok(with_example(schema, example, true))
+}
+
+fn with_example(schema: Value, example: Option<Value>, required: bool) -> Value {
+    let mut content = json!({ "schema": schema });
+    if let (Some(object), Some(example)) = (content.as_object_mut(), example) {
+        object.insert("example".to_owned(), example);
+    }
+    json!({ "required": required, "content": { "application/json": content } })
+}
+
+fn responses(method: &MethodDescriptor, comment: &str, service: &str, schemas: &mut Schemas<'_>) -> Value {
+    let mut all = Map::new();
+    let text = if method.is_server_streaming() {
+        "One JSON object in each line, as they come. The answer lasts until either side ends it."
+    } else {
+        "Done."
+    };
+    let schema = schemas.message(&method.output());
+    all.insert(
+        "200".to_owned(),
+        json!({ "description": text, "content": { "application/json": { "schema": schema } } }),
+    );
+    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for (code, reason) in errors(comment).into_iter().chain(errors(service)) {
+        let reasons = by_status.entry(http_status(code)).or_default();
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    for (status, reasons) in by_status {
+        all.insert(status.to_string(), error_response(&format!("`{}`.", reasons.join("`, `"))));
+    }
+    all.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Error" }));
+    Value::Object(all)
+}
+
+/// A response that carries an error.
+pub(super) fn error_response(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    })
+}
+
+/// The HTTP status that the gateway answers for a code.
+fn http_status(code: Code) -> u16 {
+    match code {
+        Code::Ok => 200,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => 400,
+        Code::Unauthenticated => 401,
+        Code::PermissionDenied => 403,
+        Code::NotFound => 404,
+        Code::AlreadyExists | Code::Aborted => 409,
+        Code::ResourceExhausted => 429,
+        Code::Cancelled => 499,
+        Code::Unimplemented => 501,
+        Code::Unavailable => 503,
+        Code::DeadlineExceeded => 504,
+        Code::Unknown | Code::Internal | Code::DataLoss => 500,
+    }
+}

@@ -1,0 +1,135 @@
+"""The example clients against the service, the page in a browser through gRPC-Web, and the reference in a browser."""
+
+import functools
+import http.server
+import json
+import os
+import pathlib
+import queue
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+
+import pytest
+
+import contract
+
+EXAMPLES = contract.ROOT / "examples"
+STEPS = ["registered", "created three", "listed 3 in pages of two", "watched Straße fegen being completed", "TASK_NOT_FOUND"]
+
+
+def needed(program, variable):
+    """The path of a program; without it the test is left out, or fails where it is required."""
+    found = os.environ.get(variable) or shutil.which(program)
+    if not found:
+        assert os.environ.get("TASKWIRE_REQUIRE_GATEWAY") != "1", f"{program} is required"
+        pytest.skip(f"there is no {program}")
+    return found
+
+
+def run(command, cwd, **env):
+    env = {key: str(value) for key, value in env.items()}
+    ended = subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=240, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def told(output):
+    lines = output.splitlines()
+    assert len(lines) == len(STEPS), output
+    for line, step in zip(lines, STEPS):
+        assert step in line
+
+
+def test_python(stack, tmp_path):
+    shutil.copytree(EXAMPLES / "python", tmp_path / "python", ignore=shutil.ignore_patterns("taskwire", ".venv"))
+    shutil.copy(EXAMPLES / "service-config.json", tmp_path)
+    protos = [f"taskwire/v1/{name}_service.proto" for name in ("task", "user")]
+    # `google` comes with the packages.
+    generate = [sys.executable, "-m", "grpc_tools.protoc", "-I", contract.ROOT / "proto", "--python_out=.", "--grpc_python_out=."]
+    run([*generate, *protos], tmp_path / "python")
+    email = f"{secrets.token_hex(6)}@example.com"
+    address = f"127.0.0.1:{stack.service_port}"
+    told(run([sys.executable, "session.py"], tmp_path / "python", TASKWIRE=address, TASKWIRE_EMAIL=email))
+
+
+@pytest.fixture(scope="module")
+def typescript():
+    """The example, built where it stands; its lock file says from what."""
+    npm, buf = needed("npm", "TASKWIRE_TEST_NPM"), needed("buf", "TASKWIRE_TEST_BUF")
+    directory = EXAMPLES / "typescript"
+    path = os.pathsep.join([str(pathlib.Path(buf).parent), os.environ["PATH"]])
+    stamp = directory / "node_modules/.complete"
+    lock = (directory / "package-lock.json").read_text()
+    if not stamp.exists() or stamp.read_text() != lock:
+        run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], directory)
+        stamp.write_text(lock)
+    for script in ("generate", "check", "bundle"):
+        run([npm, "run", "--silent", script], directory, PATH=path)
+    return directory
+
+
+def test_typescript(stack, typescript):
+    address, email = f"http://127.0.0.1:{stack.service_port}", f"{secrets.token_hex(6)}@example.com"
+    told(run(["node", "dist/session.js"], typescript, TASKWIRE=address, TASKWIRE_EMAIL=email))
+
+
+class Page(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a word, and takes in what the page has become."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        self.server.told.put(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+
+# Tells the test what the page has become once an element is there, or the page says that it is through.
+REPORT = """<script>
+new MutationObserver((_, observer) => {
+  if (!document.querySelector(WANTED) && !/^(done|failed)/m.test(document.body.innerText)) return;
+  observer.disconnect();
+  fetch("/", {method: "POST", body: document.body.innerHTML});
+}).observe(document.documentElement, {childList: true, subtree: true});
+</script>"""
+
+
+def rendered(directory, page, query, wanted):
+    """What a browser makes of a page, once this element is there."""
+    browser = needed("chromium", "TASKWIRE_TEST_CHROMIUM")
+    text = (directory / page).read_text() + REPORT.replace("WANTED", json.dumps(wanted))
+    (directory / "reported.html").write_text(text)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Page, directory=directory))
+    server.told = queue.Queue()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+        url = f"http://127.0.0.1:{server.server_port}/reported.html{query}"
+        running = subprocess.Popen([browser, *flags, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            return server.told.get(timeout=60)
+        finally:
+            running.terminate()
+            running.wait(20)
+            server.shutdown()
+
+
+def test_a_page_by_grpc_web(stack, typescript, tmp_path):
+    shutil.copytree(typescript / "dist", tmp_path / "dist")
+    shutil.copy(typescript / "page.html", tmp_path)
+    text = rendered(tmp_path, "page.html", f"?gateway=http://127.0.0.1:{stack.port}", "#never")
+    for line in ("logged in", "task: Straße fegen 🧹", "watched: Straße fegen 🧹", "told by its reason: FIELD_INVALID", "done"):
+        assert f"<li>{line}</li>" in text, text
+
+
+def test_the_reference(tmp_path):
+    needed("npm", "TASKWIRE_TEST_NPM")
+    run([contract.ROOT / "scripts/docs", tmp_path / "docs"], contract.ROOT)
+    text = rendered(tmp_path / "docs", "index.html", "", "#operations-UserService-UpdateUser, .errors-wrapper")
+    assert 'id="operations-TaskService-CreateTask"' in text, text[:2000]
+    assert "Authorize" in text

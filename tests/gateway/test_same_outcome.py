@@ -1,0 +1,297 @@
+"""Every call has the same outcome through the gateway as over gRPC: code, reason and answer."""
+
+import json
+import uuid
+from urllib.parse import quote, urlencode
+
+import pytest
+
+import contract
+from conftest import PASSWORD
+
+GHOST = "0198c5a4-7d3e-7c41-9b1f-2f6d8a5e4c10"
+TEXTS = [
+    "Buy milk",
+    "Straße 12",
+    "İstanbul",
+    "日本語のタスク",
+    "👩‍👩‍👧‍👦 family",
+    "é composed, e\u0301 not",
+    'quotes " and \\ slashes /',
+    "<script>&amp;",
+    "\u2028 line separator inside",
+    "  trimmed at both ends\u3000",
+    "נכתב מימין",
+    "a" * 200,
+    "🦀" * 200,
+]
+BAD_TEXTS = ["", "   ", "a" * 201, "🦀" * 201, "line\nfeed", "nul\u0000", "\u0085"]
+FILTERS = [
+    "completed = false",
+    "completed = true",
+    "priority >= MEDIUM",
+    "priority = HIGH AND completed = false",
+    "title:strasse",
+    "title:İSTANBUL",
+    'title = "Buy milk"',
+    "labels:home OR labels:garden",
+    "-labels:home",
+    "due_time:*",
+    'due_time < "2026-03-01T00:00:00Z"',
+    "NOT (completed = true priority < HIGH)",
+    "日本語",
+    '"quotes \\" and"',
+    "a+b",
+    "100%",
+    "#",
+]
+BAD_FILTERS = ["x&y=z", "completed =", "nope = 1", "(", 'title:"', "a" * 1001, "NOT", "priority = 9"]
+ORDERS = ["", "title", "title desc", "due_time", "priority desc, due_time", "create_time asc", "update_time desc"]
+BAD_ORDERS = ["nope", "title,title", "title up", ","]
+TOKENS = ["AAAA", "not a token", "ü", "%"]
+
+
+class Both:
+    """One account on each side of the comparison: the same calls to each, one way and the other."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.bindings = {
+            f"{method_service(stack, method.name)}/{method.name}": (verb, path, body)
+            for method, verb, path, body in contract.services(stack.descriptor_set)
+        }
+        self.count = 0
+        self.sides = {way: stack.account() for way in ("grpc", "rest")}
+        self.names = {way: {} for way in self.sides}
+
+    def call(self, method, request, anonymous=False, keep=None):
+        """The call on both sides; `keep` remembers the name of what it answers."""
+        self.count += 1
+        outcomes = {}
+        for way, (token, _) in self.sides.items():
+            told = self.told(request, way)
+            run = self.stack.grpc if way == "grpc" else self.rest
+            outcomes[way] = run(method, told, None if anonymous else token)
+            if keep and outcomes[way][0] == "OK":
+                self.names[way][keep] = outcomes[way][2]["name"]
+        seen = {way: (code, reason, self.plain(body, way)) for way, (code, reason, body) in outcomes.items()}
+        assert seen["grpc"] == seen["rest"], f"{method} {request}"
+        return outcomes["rest"]
+
+    def told(self, request, way):
+        """`{name}` in a request stands for what this side remembers under it."""
+        if isinstance(request, dict):
+            return {key: self.told(value, way) for key, value in request.items()}
+        if isinstance(request, list):
+            return [self.told(value, way) for value in request]
+        if isinstance(request, str) and request.startswith("{") and request[1:-1] in self.names[way]:
+            return self.names[way][request[1:-1]]
+        return request
+
+    def plain(self, body, way):
+        """An answer without what differs between two accounts and two moments."""
+        if isinstance(body, dict):
+            return {key: self.plain(value, way) for key, value in sorted(body.items()) if key not in MOMENTS}
+        if isinstance(body, list):
+            return [self.plain(value, way) for value in body]
+        return body
+
+    def rest(self, method, request, token):
+        """The call through the gateway, as `Stack.grpc` answers it."""
+        verb, template, body_field = self.bindings[method]
+        request = json.loads(json.dumps(request))
+        path = template
+        if "{" in template:
+            before, rest = template.split("{", 1)
+            inside, after = rest.split("}", 1)
+            field = inside.split("=")[0]
+            holder, keys = request, field.split(".")
+            for key in keys[:-1]:
+                holder = holder[key]
+            path = before + quote(holder.pop(keys[-1])) + after
+        if body_field == "*":
+            body = request
+        else:
+            body = request.pop(body_field, {}) if body_field else None
+            query = [(key, str(value).lower() if isinstance(value, bool) else value) for key, value in request.items()]
+            path += "?" + urlencode(query, doseq=True) if query else ""
+        answer = self.stack.http(verb, path, body, token)
+        if answer.code == 200:
+            assert answer.headers["content-type"] == "application/json"
+            return "OK", "", answer.json
+        error = answer.error
+        return error["status"], error["reason"], None
+
+
+MOMENTS = {
+    "name", "createTime", "updateTime", "completeTime", "deleteTime", "purgeTime", "lastUseTime", "email", "accessToken",
+    "refreshToken", "nextPageToken", "secret", "expireTime", "task_name", "requestId", "actor", "target", "session", "peer",
+}  # fmt: skip
+
+
+def method_service(stack, name):
+    for file in stack.descriptor_set.file:
+        for service in file.service:
+            if any(method.name == name for method in service.method):
+                return service.name
+
+
+@pytest.fixture(scope="module")
+def both(stack):
+    made = Both(stack)
+    for at, text in enumerate(TEXTS):
+        task = {"title": text, "labels": ["home", "ü"][: at % 3], "priority": at % 4}
+        if at % 2:
+            task |= {"description": text, "due_time": f"2026-0{1 + at % 9}-01T00:00:00.123456Z"}
+        code, reason, _ = made.call("TaskService/CreateTask", {"parent": "users/me", "task": task}, keep=f"task{at}")
+        assert code == "OK", reason
+    yield made
+    assert made.count >= 150, f"{made.count} calls were compared"
+
+
+@pytest.mark.parametrize("text", BAD_TEXTS)
+def test_refused_texts(both, text):
+    code, _, _ = both.call("TaskService/CreateTask", {"parent": "users/me", "task": {"title": text}})
+    assert code == "INVALID_ARGUMENT"
+    both.call("TaskService/UpdateTask", {"task": {"name": "{task0}", "title": text}, "update_mask": "title"})
+    both.call("UserService/UpdateUser", {"user": {"name": "users/me", "display_name": text}, "update_mask": "displayName"})
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_filters(both, filter):
+    for method in ("ListTasks", "CountTasks"):
+        assert both.call(f"TaskService/{method}", {"parent": "users/me", "filter": filter})[0] == "OK"
+
+
+@pytest.mark.parametrize("filter", BAD_FILTERS)
+def test_refused_filters(both, filter):
+    for method in ("ListTasks", "CountTasks"):
+        answer = both.call(f"TaskService/{method}", {"parent": "users/me", "filter": filter})
+        assert answer[:2] == ("INVALID_ARGUMENT", "FILTER_INVALID")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_orders(both, order):
+    for size in (0, 3, 500, 501):
+        request = {"parent": "users/me", "order_by": order, "page_size": size, "show_deleted": True}
+        assert both.call("TaskService/ListTasks", request)[0] == "OK"
+
+
+@pytest.mark.parametrize("order", BAD_ORDERS)
+def test_refused_orders(both, order):
+    answer = both.call("TaskService/ListTasks", {"parent": "users/me", "order_by": order})
+    assert answer[1] == "ORDER_BY_INVALID"
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_refused_page_tokens(both, token):
+    assert both.call("TaskService/ListTasks", {"parent": "users/me", "page_token": token})[0] == "INVALID_ARGUMENT"
+
+
+def test_names(both):
+    for name in (f"users/me/tasks/{GHOST}", f"users/{GHOST}/tasks/{GHOST}", "users/me/tasks/x", "users/ü/tasks/x", "users/me/tasks/a b"):
+        for method in ("GetTask", "DeleteTask", "UndeleteTask"):
+            assert both.call(f"TaskService/{method}", {"name": name})[0] != "OK"
+        both.call("TaskService/UpdateTask", {"task": {"name": name, "title": "x"}})
+    for parent in (f"users/{GHOST}", "users/x"):
+        for method in ("ListTasks", "CountTasks", "ListTaskChanges"):
+            assert both.call(f"TaskService/{method}", {"parent": parent})[0] != "OK"
+
+
+def test_no_token(both):
+    for method in ("GetTask", "DeleteTask"):
+        answer = both.call(f"TaskService/{method}", {"name": "{task0}"}, anonymous=True)
+        assert answer[:2] == ("UNAUTHENTICATED", "TOKEN_MISSING")
+    for method in ("UserService/ListUsers", "UserService/Logout"):
+        assert both.call(method, {}, anonymous=True)[1] == "TOKEN_MISSING"
+
+
+def test_the_life_of_a_task(both):
+    one = str(uuid.uuid4())
+    request = {"parent": "users/me", "task_id": one, "task": {"title": "life"}, "request_id": str(uuid.uuid4())}
+    assert both.call("TaskService/CreateTask", request, keep="life")[0] == "OK"
+    assert both.call("TaskService/CreateTask", request)[0] == "OK"
+    assert both.call("TaskService/CreateTask", request | {"task": {"title": "other"}})[1] == "REQUEST_ID_REUSED"
+    assert both.call("TaskService/CreateTask", request | {"request_id": ""})[1] == "TASK_ALREADY_EXISTS"
+    for mask, fields in (
+        ("completed", {"completed": True}),
+        ("completed,dueTime", {"due_time": "9999-12-31T23:59:59.999999Z"}),
+        ("description", {"description": ""}),
+        ("description", {}),
+        ("labels", {"labels": ["a", "a", "b"]}),
+        ("nope", {}),
+        ("title", {}),
+        ("", {"title": "named by nothing"}),
+    ):
+        both.call("TaskService/UpdateTask", {"task": {"name": "{life}"} | fields, "update_mask": mask})
+    answer = both.call("TaskService/UpdateTask", {"task": {"name": "{life}", "title": "x", "etag": "stale"}})
+    assert answer[:2] == ("ABORTED", "ETAG_MISMATCH")
+    assert both.call("TaskService/DeleteTask", {"name": "{life}", "etag": "stale"})[1] == "ETAG_MISMATCH"
+    assert both.call("TaskService/UndeleteTask", {"name": "{life}"})[1] == "TASK_NOT_DELETED"
+    assert both.call("TaskService/DeleteTask", {"name": "{life}"})[0] == "OK"
+    assert both.call("TaskService/DeleteTask", {"name": "{life}"})[1] == "TASK_NOT_FOUND"
+    assert both.call("TaskService/DeleteTask", {"name": "{life}", "allow_missing": True})[0] == "OK"
+    assert both.call("TaskService/DeleteTask", {"name": f"users/me/tasks/{GHOST}", "allow_missing": True})[2] == {}
+    assert both.call("TaskService/UpdateTask", {"task": {"name": "{life}", "title": "x"}})[1] == "TASK_DELETED"
+    assert both.call("TaskService/UndeleteTask", {"name": "{life}"})[0] == "OK"
+
+
+def test_batches(both):
+    batch = {"parent": "users/me", "requests": [{"task": {"title": f"batch {at}"}} for at in range(3)]}
+    assert both.call("TaskService/BatchCreateTasks", batch)[0] == "OK"
+    assert both.call("TaskService/BatchCreateTasks", {"parent": "users/me"})[1] == "FIELD_INVALID"
+    many = {"parent": "users/me", "requests": [{"task": {"title": "x"}}] * 201}
+    assert both.call("TaskService/BatchCreateTasks", many)[1] == "BATCH_TOO_LARGE"
+    bad = {"parent": "users/me", "requests": [{"task": {"title": "fine"}}, {"task": {"title": ""}}]}
+    assert both.call("TaskService/BatchCreateTasks", bad)[1] == "FIELD_INVALID"
+    assert both.call("TaskService/BatchGetTasks", {"parent": "users/me", "names": ["{task0}", "{task1}", "{task0}"]})[0] == "OK"
+    assert both.call("TaskService/BatchGetTasks", {"parent": "users/me"})[0] == "INVALID_ARGUMENT"
+    missing = {"parent": "users/me", "names": ["{task0}", f"users/me/tasks/{GHOST}"]}
+    assert both.call("TaskService/BatchGetTasks", missing)[1] == "TASK_NOT_FOUND"
+    change = {"task": {"name": "{task0}", "completed": True}, "update_mask": "completed"}
+    assert both.call("TaskService/BatchUpdateTasks", {"parent": "users/me", "requests": [change]})[0] == "OK"
+    assert both.call("TaskService/BatchDeleteTasks", {"parent": "users/me", "requests": [{"name": "{task1}"}]})[0] == "OK"
+    assert both.call("TaskService/BatchDeleteTasks", {"parent": "users/me", "requests": [{"name": "{task1}"}]})[1] == "TASK_NOT_FOUND"
+
+
+def test_changes(both):
+    for start in (0, 1, 5, 10**9, -1):
+        both.call("TaskService/ListTaskChanges", {"parent": "users/me", "start_revision": start, "page_size": 5})
+    undo = {"parent": "users/me", "start_revision": 1, "end_revision": 3}
+    assert both.call("TaskService/UndoChanges", undo | {"validate_only": True})[0] == "OK"
+    assert both.call("TaskService/UndoChanges", undo)[0] == "OK"
+    assert both.call("TaskService/UndoChanges", undo | {"end_revision": 1})[1] == "FIELD_INVALID"
+    assert both.call("TaskService/UndoChanges", undo | {"end_revision": 10**9})[0] != "OK"
+
+
+def test_accounts(both):
+    assert both.call("UserService/GetUser", {"name": "users/me"})[0] == "OK"
+    assert both.call("UserService/UpdateUser", {"user": {"name": "users/me", "display_name": "Ada ✨"}})[0] == "OK"
+    for method in ("ListSessions", "ListApiKeys", "ListAuditEvents"):
+        assert both.call(f"UserService/{method}", {"parent": "users/me"})[0] == "OK"
+    for method in ("UserService/ListUsers",):
+        assert both.call(method, {})[1] == "ADMIN_REQUIRED"
+    for method in ("DisableUser", "EnableUser"):
+        assert both.call(f"UserService/{method}", {"name": "users/me"})[1] == "ADMIN_REQUIRED"
+    for email in ("nobody@example.com", "", "ü@example.com"):
+        assert both.call("UserService/Login", {"email": email, "password": PASSWORD}, anonymous=True)[0] != "OK"
+    for password in ("", "short", "\u0000" * 10, "p" * 129):
+        user = {"user": {"email": f"{uuid.uuid4()}@example.com"}, "password": password}
+        assert both.call("UserService/CreateUser", user, anonymous=True)[0] == "INVALID_ARGUMENT"
+    for email in ("", "no-at", "a@b@c", "@"):
+        assert both.call("UserService/CreateUser", {"user": {"email": email}, "password": PASSWORD})[0] == "INVALID_ARGUMENT"
+    key = {"parent": "users/me", "api_key": {"display_name": "nightly", "scopes": ["tasks.read"]}}
+    assert both.call("UserService/CreateApiKey", key)[0] == "OK"
+    assert both.call("UserService/CreateApiKey", {"parent": "users/me", "api_key": {"scopes": ["nope"]}})[0] != "OK"
+    assert both.call("UserService/RevokeApiKey", {"name": f"users/me/apiKeys/{GHOST}"})[1] == "API_KEY_NOT_FOUND"
+    assert both.call("UserService/RevokeSession", {"name": f"users/me/sessions/{GHOST}"})[1] == "SESSION_NOT_FOUND"
+    assert both.call("UserService/RefreshSession", {"refresh_token": "nope"})[1] == "REFRESH_TOKEN_INVALID"
+    change = {"name": "users/me", "current_password": "wrong wrong", "new_password": PASSWORD + "!"}
+    assert both.call("UserService/ChangePassword", change)[0] != "OK"
+    assert both.call("UserService/ChangePassword", change | {"current_password": PASSWORD})[0] == "OK"
+
+
+def test_the_end_of_an_account(both):
+    """Last: it ends what the others use."""
+    assert both.call("UserService/DeleteUser", {"name": "users/me", "password": "wrong wrong"})[0] != "OK"
+    assert both.call("UserService/RevokeAllSessions", {"parent": "users/me"})[0] == "OK"
