@@ -19,7 +19,7 @@ local MESSAGES = {
   BatchUpdateTasksRequest = fields({parent = true, requests = "UpdateTaskRequest", requestId = true}),
   ChangePasswordRequest = fields({name = true, currentPassword = true, newPassword = true}),
   CreateTaskRequest = fields({parent = true, task = "Task", taskId = true, requestId = true}),
-  CreateUserRequest = fields({user = "User", password = true}),
+  CreateUserRequest = fields({user = "User", password = true, requestId = true}),
   DeleteTaskRequest = fields({name = true, etag = true, allowMissing = true, requestId = true}),
   DeleteUserRequest = fields({name = true, password = true}),
   DisableUserRequest = fields({name = true}),
