@@ -5,12 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use diesel::{QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 use tracing::Instrument as _;
 
 use super::lane::{Lane, LaneMetrics};
 use super::meters::PoolState;
 use super::pool::{Pool, in_transaction, with_conn};
+use super::schema::tasks;
 use super::task_row::TaskRow;
 use super::types::Id;
 use super::write_conn::find_tasks;
@@ -107,6 +109,10 @@ fn place(owner: Owner, lanes: usize) -> usize {
 async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
     let rows: Result<Vec<TaskRow>> = with_conn!(pool, |conn| {
         let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
+        // Alone, the plain statement costs the database less than half of what the one for a set does.
+        if let [key] = keys.as_slice() {
+            return tasks::table.find(*key).select(TaskRow::as_select()).load(conn).await;
+        }
         find_tasks(&keys).load(conn).await
     });
     let rows = match rows {
