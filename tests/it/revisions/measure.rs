@@ -1,6 +1,6 @@
 //! Not a test, to be run by hand: what idle streams cost in memory, and how soon a change is told.
 //!
-//! `TASKWIRE_MEASURE_PROGRAM=target/release/taskwire scripts/with-postgres cargo test --test it revisions::measure --
+//! `TASKWIRE_TEST_BINARY=target/release/taskwire scripts/with-postgres cargo test --test it revisions::measure --
 //! --ignored --nocapture --test-threads 1`
 
 use std::process::{Child, Command, Stdio};
@@ -40,8 +40,7 @@ impl Drop for Program {
 
 impl Program {
     fn serve(database: &TestDatabase, directory: &std::path::Path, port: u16) -> Self {
-        let program =
-            std::env::var("TASKWIRE_MEASURE_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_taskwire").to_owned());
+        let program = crate::support::process::program();
         let key = directory.join("key.pem");
         let made = Command::new(&program).args(["keys", "generate", "--out"]).arg(&key).status().unwrap();
         assert!(made.success());
@@ -51,6 +50,8 @@ impl Program {
                 "--migrate",
                 "--streams-per-user-max",
                 "200",
+                "--admin-listen",
+                "off",
                 "--log",
                 "error",
                 "--database-url",
