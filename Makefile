@@ -62,7 +62,9 @@ bench: ## Measure the service and its peers on this machine, in less than 10 min
 	@TASKWIRE_TEST_POSTGRES_FSYNC=on scripts/with-postgres cargo bench --locked --bench load -- $(ARGS)
 
 soak: ## Run the tests of the edge in the numbers that the service is built for
-	@TASKWIRE_SOAK=1 scripts/with-postgres cargo test --release --locked --test it edge -- --nocapture --test-threads 1 $(ARGS)
+	@cargo build --release --locked
+	@TASKWIRE_SOAK=1 TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-postgres cargo test --locked --test it edge -- --nocapture --test-threads 1 $(ARGS)
 
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check
