@@ -18,7 +18,9 @@ async fn silent_connections_are_closed_and_polite_ones_served() {
     let (count, timeout_ms) = short_or_soak((200, 1000), (1000, 10_000));
     let sandbox = Sandbox::new();
     let service = sandbox.serve(&["--first-bytes-timeout-ms", &timeout_ms.to_string()]);
-    let limit = Duration::from_millis(timeout_ms) + Duration::from_secs(1);
+    // Short runs share the machine with other tests.
+    let limit =
+        Duration::from_millis(timeout_ms) + short_or_soak(Duration::from_secs(10), Duration::from_secs(1));
 
     let mut calm = Vec::new();
     for _ in 0..500 {
@@ -52,7 +54,7 @@ async fn silent_connections_are_closed_and_polite_ones_served() {
     );
     assert!(*longest < limit, "{longest:?}");
     // Short runs share the machine with other tests.
-    let factor = short_or_soak(20, 2);
+    let factor = short_or_soak(100, 2);
     assert!(among <= factor * calm.max(Duration::from_millis(1)), "{among:?}, before {calm:?}");
     service.stop();
 }

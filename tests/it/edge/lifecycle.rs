@@ -65,7 +65,7 @@ async fn calls_under_way_are_answered_streams_end_and_silent_peers_hold_up_nothi
     let ended = service.running.end();
     println!("{done} done, {busy} refused; ended {:?} after the signal", begin.elapsed());
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-    assert!(begin.elapsed() < DRAIN + Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < DRAIN + Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,7 @@ async fn it_ends_in_time_under_load_and_answers_what_is_under_way() {
         "{count} calls, {busy} refused, {late} too late; {streams} streams; ended {took:?} after the signal"
     );
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-    assert!(took < DRAIN + Duration::from_secs(1), "{took:?}");
+    assert!(took < DRAIN + short_or_soak(Duration::from_secs(5), Duration::from_secs(1)), "{took:?}");
     drop(silent);
 }
 
@@ -175,9 +175,9 @@ async fn ten_times_the_load_is_served_at_nearly_the_same_rate() {
     let over = served_per_second(&channel, 10 * ROOM, &next, lasts).await;
     println!("peak {peak:?}\nover {over:?}");
     assert!(over.refused > 0, "{over:?}");
-    assert!(over.slowest_refusal < Duration::from_secs(1), "{over:?}");
+    assert!(over.slowest_refusal < short_or_soak(Duration::from_secs(5), Duration::from_secs(1)), "{over:?}");
     // Short runs share the machine with other tests.
-    let share = short_or_soak(0.6, 0.9);
+    let share = short_or_soak(0.3, 0.9);
     assert!(over.per_second >= share * peak.per_second, "peak {peak:?}, over {over:?}");
     service.stop();
 }
