@@ -15,8 +15,9 @@ use crate::support::process::Sandbox;
 
 /// What one attacker sends at most; each is cut long before.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What all attacks together may add to the memory of the process.
+/// What the allocator may keep after the first attack of each kind.
 const KEPT_BYTES_MAX: u64 = 48 * 1024 * 1024;
+/// What all attacks after those may add to the memory of the process.
 const GROWTH_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 const PATH: &str = "/grpc.health.v1.Health/Watch";
