@@ -46,9 +46,8 @@ impl<'a> Fields<'a> {
         field: &'static str,
         name: Result<UserRef, Rule>,
     ) -> Result<Option<UserId>> {
-        let name = self.check(field, name);
-        let user = name.map(|user| user.resolve(self.caller.user));
-        user.map(|user| self.caller.may_manage(user).map(|()| user)).transpose()
+        let found = self.below_account(field, name.map(|user| (user, ())))?;
+        Ok(found.map(|(user, ())| user))
     }
 
     /// Something below an account that the caller may see and change. As `owner`.
@@ -57,9 +56,7 @@ impl<'a> Fields<'a> {
         field: &'static str,
         name: Result<(UserRef, T), Rule>,
     ) -> Result<Option<(UserId, T)>> {
-        let name = self.check(field, name);
-        let name = name.map(|(user, below)| (user.resolve(self.caller.user), below));
-        name.map(|(user, below)| self.caller.may_manage(user).map(|()| (user, below))).transpose()
+        self.below(field, name, Principal::may_manage)
     }
 
     /// The caller's own account; an administrator has no say in that of others here. As `owner`.
@@ -68,9 +65,8 @@ impl<'a> Fields<'a> {
         field: &'static str,
         name: Result<UserRef, Rule>,
     ) -> Result<Option<UserId>> {
-        let name = self.check(field, name);
-        let user = name.map(|user| user.resolve(self.caller.user));
-        user.map(|user| self.caller.is_self(user).map(|()| user)).transpose()
+        let found = self.below_own_account(field, name.map(|user| (user, ())))?;
+        Ok(found.map(|(user, ())| user))
     }
 
     /// Something below the caller's own account. As `own_account`.
@@ -79,9 +75,19 @@ impl<'a> Fields<'a> {
         field: &'static str,
         name: Result<(UserRef, T), Rule>,
     ) -> Result<Option<(UserId, T)>> {
+        self.below(field, name, Principal::is_self)
+    }
+
+    /// Something below the account of a user with whom the caller `may` do this.
+    fn below<T>(
+        &mut self,
+        field: &'static str,
+        name: Result<(UserRef, T), Rule>,
+        may: impl Fn(&Principal, UserId) -> Result<()>,
+    ) -> Result<Option<(UserId, T)>> {
         let name = self.check(field, name);
         let name = name.map(|(user, below)| (user.resolve(self.caller.user), below));
-        name.map(|(user, below)| self.caller.is_self(user).map(|()| (user, below))).transpose()
+        name.map(|(user, below)| may(self.caller, user).map(|()| (user, below))).transpose()
     }
 
     /// Takes the value of a parsed field, or notes what is wrong with it.
