@@ -91,10 +91,12 @@ class Stack:
             "TASKWIRE_LISTEN": f"127.0.0.1:{self.service_port}",
             "TASKWIRE_DATA_DIR": str(self.directory / "data"),
             "TASKWIRE_TRUSTED_PROXIES": "127.0.0.1/32",
-            # A port of its own would be one more to find free.
+            # A port of its own would be one more to find free: only the tests of TLS look at it.
             "TASKWIRE_ADMIN_LISTEN": "off",
         }
         if tls := tls or self.tls:
+            self.operator_port = free_port()
+            env["TASKWIRE_ADMIN_LISTEN"] = f"127.0.0.1:{self.operator_port}"
             env |= {"TASKWIRE_TLS_CERT_FILE": str(tls / "tls.crt"), "TASKWIRE_TLS_KEY_FILE": str(tls / "tls.key")}
         log = open(self.directory / "service.log", "ab")
         self.service = subprocess.Popen([self.binary, "serve"], env=env, stdout=log, stderr=log)

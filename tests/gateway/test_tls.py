@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import subprocess
+import urllib.request
 
 import pytest
 import trustme
@@ -46,12 +47,16 @@ def test_tls_on_both_sides(protected):
                 assert not plain.recv(64).startswith(b"HTTP/")
             except ConnectionResetError:
                 pass
-    # gRPC clients and HTTP/2 of the callers.
+    # Callers may speak HTTP/2, as gRPC clients do.
     context = ssl.create_default_context(cafile=protected.tls / "ca.crt")
     context.set_alpn_protocols(["h2", "http/1.1"])
     with socket.create_connection(("127.0.0.1", protected.port), 10) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as wrapped:
             assert wrapped.selected_alpn_protocol() == "h2"
+    # The probes of the chart, which are the kubelet's and speak plain HTTP.
+    for path in ("livez", "readyz", "metrics"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{protected.operator_port}/{path}", timeout=10) as answer:
+            assert answer.status == 200
     # The probe of the image.
     probe = [protected.binary, "health", "--address", f"127.0.0.1:{protected.service_port}"]
     asked = subprocess.run(probe, env=os.environ | {"TASKWIRE_TLS_CERT_FILE": protected.tls / "tls.crt"}, check=False)
