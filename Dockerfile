@@ -16,15 +16,16 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && mkdir -p /out/data /out/keys \
     && cp target/release/taskwire /out/taskwire \
     && /out/taskwire descriptor >/out/taskwire.binpb
-# In a container the gateway listens to all, and the service is another host.
+# In a container the gateway listens to all, and the service is another host. And the same with TLS on both sides.
 RUN sed -e '/# set: listen$/s/address: [0-9][0-9.]*/address: 0.0.0.0/' \
         -e '/# set: service$/s/address: 127[0-9.]*/address: taskwire/' \
         -e '/# set: descriptor$/s#proto_descriptor: [^ ]*#proto_descriptor: /etc/envoy/taskwire.binpb#' \
         -e '/# set: script$/s#filename: [^ }]*#filename: /etc/envoy/gateway.lua#' \
-        deploy/envoy/envoy.yaml >/out/envoy.yaml
+        deploy/envoy/envoy.yaml >/out/envoy.yaml \
+    && sed -e 's/^#tls //' /out/envoy.yaml >/out/envoy-tls.yaml
 
 FROM envoyproxy/envoy:v1.40.0 AS gateway
-COPY --from=build /out/envoy.yaml /out/taskwire.binpb /src/deploy/envoy/gateway.lua /etc/envoy/
+COPY --from=build /out/envoy.yaml /out/envoy-tls.yaml /out/taskwire.binpb /src/deploy/envoy/gateway.lua /etc/envoy/
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/envoy"]
@@ -39,7 +40,8 @@ COPY --from=build --chown=65532:65532 /out/keys /keys
 ENV TASKWIRE_LISTEN=0.0.0.0:50051 TASKWIRE_DATA_DIR=/data TASKWIRE_LOG_FORMAT=json
 USER 65532:65532
 VOLUME ["/data", "/keys"]
-EXPOSE 50051
+EXPOSE 50051 9464
+# It speaks TLS where TASKWIRE_TLS_CERT_FILE is set.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["/taskwire", "health", "--address", "127.0.0.1:50051"]
 ENTRYPOINT ["/taskwire"]
 CMD ["serve"]

@@ -37,7 +37,8 @@ test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 test-gateway: ## Test the REST gateway and the example clients
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-buf scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -p no:cacheprovider tests/gateway'
+		scripts/with-buf scripts/with-gateway scripts/with-node \
+		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
 
 test-openapi: ## Throw cases made from the OpenAPI document at the gateway
 	@cargo build --release --locked
@@ -51,7 +52,7 @@ contract: ## Write what is made from the .proto files and checked in
 	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
 
 docs: ## Make the API reference as a page on which calls can be tried
-	@scripts/docs
+	@scripts/with-node scripts/docs
 	@echo 'Start "make gateway", and in another terminal: python3 -m http.server --bind 127.0.0.1 --directory target/docs 8000'
 	@echo 'The reference is then on http://127.0.0.1:8000'
 
@@ -76,7 +77,7 @@ lint: ## Check format, lints, API documentation and shell scripts; changes nothi
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(shell_scripts)'; shellcheck $(shell_scripts); fi
 
 lint-openapi: ## Check the OpenAPI document with redocly, from npm
-	@scripts/lint-openapi
+	@scripts/with-node scripts/lint-openapi
 
 fmt: ## Format the Rust sources
 	cargo fmt

@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -65,8 +66,9 @@ class Answer:
 class Stack:
     """The two processes."""
 
-    def __init__(self, directory):
-        self.directory = pathlib.Path(directory)
+    def __init__(self, directory, tls=None):
+        # With TLS: a directory of tls.crt, tls.key and ca.crt, as compose.tls.yaml wants it.
+        self.directory, self.tls = pathlib.Path(directory), tls
         self.binary = os.environ["TASKWIRE_TEST_BINARY"]
         self.service_port, self.port, self.admin_port = free_port(), free_port(), free_port()
         self.service = self.envoy = None
@@ -76,20 +78,37 @@ class Stack:
         self.pool = descriptor_pool.DescriptorPool()
         for file in self.descriptor_set.file:
             self.pool.Add(file)
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.service_port}")
+        address = f"127.0.0.1:{self.service_port}"
+        if tls:
+            trusted = grpc.ssl_channel_credentials((tls / "ca.crt").read_bytes())
+            self.channel = grpc.secure_channel(address, trusted, [("grpc.ssl_target_name_override", "taskwire")])
+        else:
+            self.channel = grpc.insecure_channel(address)
 
-    def start_service(self):
+    def start_service(self, wait=True, tls=None):
         env = {key: value for key, value in os.environ.items() if not key.startswith("TASKWIRE_")}
         env |= {
             "TASKWIRE_LISTEN": f"127.0.0.1:{self.service_port}",
             "TASKWIRE_DATA_DIR": str(self.directory / "data"),
             "TASKWIRE_TRUSTED_PROXIES": "127.0.0.1/32",
-            # A port of its own would be one more to find free.
+            # A port of its own would be one more to find free: only the tests of TLS look at it.
             "TASKWIRE_ADMIN_LISTEN": "off",
         }
+        if tls := tls or self.tls:
+            self.operator_port = free_port()
+            env["TASKWIRE_ADMIN_LISTEN"] = f"127.0.0.1:{self.operator_port}"
+            env |= {"TASKWIRE_TLS_CERT_FILE": str(tls / "tls.crt"), "TASKWIRE_TLS_KEY_FILE": str(tls / "tls.key")}
         log = open(self.directory / "service.log", "ab")
         self.service = subprocess.Popen([self.binary, "serve"], env=env, stdout=log, stderr=log)
-        grpc.channel_ready_future(self.channel).result(timeout=30)
+        if wait:
+            grpc.channel_ready_future(self.channel).result(timeout=30)
+
+    def service_listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.service_port), 1).close()
+            return True
+        except ConnectionRefusedError:
+            return False
 
     def stop_service(self):
         self.service.send_signal(signal.SIGKILL)
@@ -108,6 +127,8 @@ class Stack:
         put("service", r"port_value: \d+", f"port_value: {self.service_port}")
         put("descriptor", r"proto_descriptor: \S+", f"proto_descriptor: {self.descriptor}")
         put("script", r"filename: [^ }]+", f"filename: {ROOT / 'deploy/envoy/gateway.lua'}")
+        if self.tls:
+            config = re.sub("^#tls ", "", config, flags=re.M).replace("/etc/envoy/tls/", f"{self.tls}/")
         path = self.directory / "envoy.yaml"
         path.write_text(config)
         log = open(self.directory / "envoy.log", "ab")
@@ -141,12 +162,20 @@ class Stack:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body, ensure_ascii=False).encode()
             headers.setdefault("content-type", "application/json")
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method)
+        base, trusted = f"http://127.0.0.1:{self.port}", None
+        if self.tls:
+            base, trusted = f"https://localhost:{self.port}", ssl.create_default_context(cafile=self.tls / "ca.crt")
+        request = urllib.request.Request(f"{base}{path}", body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=20, context=trusted) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
+
+    def admin(self, path):
+        """One of Envoy's own pages."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=10) as answer:
+            return answer.read().decode()
 
     def message(self, name):
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))

@@ -44,3 +44,24 @@ capabilities:
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
+
+{{/* What a replica has beyond the migration: the admin port and TLS. */}}
+{{- define "taskwire.serving" -}}
+{{- if hasKey .Values.settings "TASKWIRE_ADMIN_LISTEN" }}
+{{- fail "the probes need the admin port: set admin.port instead of TASKWIRE_ADMIN_LISTEN" }}
+{{- end }}
+- name: TASKWIRE_ADMIN_LISTEN
+  value: {{ printf "0.0.0.0:%v" .Values.admin.port | quote }}
+{{- if .Values.tls.existingSecret }}
+- name: TASKWIRE_TLS_CERT_FILE
+  value: /tls/tls.crt
+- name: TASKWIRE_TLS_KEY_FILE
+  value: /tls/tls.key
+{{- with .Values.tls.clientCaKey }}
+- name: TASKWIRE_TLS_CLIENT_CA_FILE
+  value: /tls/{{ . }}
+{{- end }}
+{{- else if .Values.tls.clientCaKey }}
+{{- fail "tls.clientCaKey is of use only with tls.existingSecret" }}
+{{- end }}
+{{- end }}
