@@ -17,10 +17,12 @@
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
+//! [`client`] is for the other side of the wire; it knows the generated code and no floor.
 
 pub mod api;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod domain;

@@ -1,0 +1,85 @@
+//! The exchange of an old pair of tokens for a new one: by one caller at a time, for all.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::call::{Bounds, Core, Kind};
+use super::error::{Error, Result};
+use super::request_id;
+use super::session::{Held, is_over};
+use crate::pb;
+use crate::pb::user_service_client::UserServiceClient;
+
+/// What is known of the exchange that was tried last.
+#[derive(Default)]
+pub(super) struct Exchange {
+    /// One that was begun and not answered. It is repeated with its own id: the service may have carried it out.
+    pending: Option<pb::RefreshSessionRequest>,
+    /// When the last one failed, and by what.
+    failed: Option<(Instant, Error)>,
+}
+
+impl Core {
+    /// The session with other tokens than these. Whoever asks meanwhile waits and gets the same.
+    pub(super) async fn exchanged(&self, old: &Held, bounds: Bounds) -> Result<Arc<Held>> {
+        let asked = Instant::now();
+        let mut exchange = tokio::time::timeout_at(bounds.deadline, self.exchange.lock())
+            .await
+            .map_err(|_| Error::deadline())?;
+        match self.holder.get() {
+            Some(held) if held.session.access_token != old.session.access_token => return Ok(held),
+            Some(_) => {}
+            // Somebody who waited less long was told why.
+            None => return Err(exchange.failure_since(asked).unwrap_or_else(Error::logged_out)),
+        }
+        if let Some(error) = exchange.failure_since(asked) {
+            return Err(error);
+        }
+        if let Some(held) = self.holder.reload(&old.session)
+            && !held.is_near_its_end()
+        {
+            return Ok(held);
+        }
+        let exchanged = self.exchange(&mut exchange, bounds).await;
+        if let Err(error) = &exchanged {
+            exchange.failed = Some((Instant::now(), error.clone()));
+            if is_over(error) {
+                self.holder.put(None);
+            }
+        }
+        exchanged
+    }
+
+    async fn exchange(&self, exchange: &mut Exchange, bounds: Bounds) -> Result<Arc<Held>> {
+        let held = self.holder.get().ok_or_else(Error::logged_out)?;
+        let request = exchange.request(&held.session.refresh_token);
+        let refresh =
+            |channel, request| async move { UserServiceClient::new(channel).refresh_session(request).await };
+        let asked = SystemTime::now();
+        let pair = self.repeated(Kind::Keyed, bounds, None, &request, &refresh).await?;
+        let held = Held::answered(pair, asked)?;
+        exchange.pending = None;
+        self.holder.put(Some(Arc::clone(&held)));
+        Ok(held)
+    }
+}
+
+impl Exchange {
+    /// The request for this token: as it was, if it was begun before.
+    fn request(&mut self, refresh_token: &str) -> pb::RefreshSessionRequest {
+        let pending = self.pending.take().filter(|begun| begun.refresh_token == refresh_token);
+        let request = pending.unwrap_or_else(|| pb::RefreshSessionRequest {
+            refresh_token: refresh_token.to_owned(),
+            request_id: request_id(),
+        });
+        self.pending = Some(request.clone());
+        request
+    }
+
+    /// Why the exchange failed that was under way at this time or later.
+    fn failure_since(&self, time: Instant) -> Option<Error> {
+        self.failed.as_ref().filter(|(failed, _)| *failed >= time).map(|(_, error)| error.clone())
+    }
+}

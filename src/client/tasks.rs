@@ -1,0 +1,198 @@
+//! The tasks of one user.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prost_types::FieldMask;
+use tokio_stream::Stream;
+use tonic::Request;
+use tonic::transport::Channel;
+
+use super::call::{ANSWER_BYTES_MAX, Core, Kind};
+use super::error::Result;
+use super::list::{self, ListOptions};
+use super::request_id;
+use super::watch::{self, Event, WatchFrom};
+use crate::pb;
+use crate::pb::task_service_client::TaskServiceClient;
+
+/// The tasks of one user. A task is named by its whole name, `users/{user}/tasks/{task}`, or by its id.
+#[derive(Clone)]
+pub struct Tasks {
+    core: Arc<Core>,
+    parent: String,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").field("parent", &self.parent).finish_non_exhaustive()
+    }
+}
+
+/// Which changes are undone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UndoOptions {
+    /// Changes after this revision,
+    pub start_revision: i64,
+    /// up to this one.
+    pub end_revision: i64,
+    /// Also where a task was changed again since.
+    pub force: bool,
+    /// Only says what would be done.
+    pub validate_only: bool,
+}
+
+impl Tasks {
+    pub(super) fn new(core: Arc<Core>, parent: String) -> Self {
+        Self { core, parent }
+    }
+
+    /// Makes a task.
+    pub async fn create(&self, task: pb::Task) -> Result<pb::Task> {
+        let request = pb::CreateTaskRequest {
+            parent: self.parent.clone(),
+            task: Some(task),
+            request_id: request_id(),
+            ..pb::CreateTaskRequest::default()
+        };
+        let create = |channel, request| async move { service(channel).create_task(request).await };
+        self.core.authorized(Kind::Keyed, request, create).await
+    }
+
+    /// A task, also a deleted one.
+    pub async fn get(&self, task: &str) -> Result<pb::Task> {
+        let request = pb::GetTaskRequest { name: self.name(task) };
+        let get = |channel, request| async move { service(channel).get_task(request).await };
+        self.core.authorized(Kind::Read, request, get).await
+    }
+
+    /// Changes these fields of the task to what it says of them; without paths, those that it says something of. With an
+    /// etag in it, only if nothing else was changed since.
+    pub async fn update(&self, task: pb::Task, paths: &[&str]) -> Result<pb::Task> {
+        let name = self.name(&task.name);
+        let mask = FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
+        let request = pb::UpdateTaskRequest {
+            task: Some(pb::Task { name, ..task }),
+            update_mask: (!paths.is_empty()).then_some(mask),
+            request_id: request_id(),
+        };
+        let update = |channel, request| async move { service(channel).update_task(request).await };
+        self.core.authorized(Kind::Keyed, request, update).await
+    }
+
+    /// Deletes a task; it can be had back for a while.
+    pub async fn delete(&self, task: &str) -> Result<pb::Task> {
+        let request = pb::DeleteTaskRequest {
+            name: self.name(task),
+            request_id: request_id(),
+            ..pb::DeleteTaskRequest::default()
+        };
+        let delete = |channel, request| async move { service(channel).delete_task(request).await };
+        self.core.authorized(Kind::Keyed, request, delete).await
+    }
+
+    /// Has a deleted task back.
+    pub async fn undelete(&self, task: &str) -> Result<pb::Task> {
+        let request = pb::UndeleteTaskRequest { name: self.name(task), request_id: request_id() };
+        let undelete = |channel, request| async move { service(channel).undelete_task(request).await };
+        self.core.authorized(Kind::Keyed, request, undelete).await
+    }
+
+    /// Undoes changes, as new changes, all of them or none.
+    pub async fn undo(&self, options: UndoOptions) -> Result<pb::UndoChangesResponse> {
+        let request = pb::UndoChangesRequest {
+            parent: self.parent.clone(),
+            start_revision: options.start_revision,
+            end_revision: options.end_revision,
+            force: options.force,
+            validate_only: options.validate_only,
+            request_id: request_id(),
+        };
+        let undo = |channel, request| async move { service(channel).undo_changes(request).await };
+        self.core.authorized(Kind::Keyed, request, undo).await
+    }
+
+    /// Every task, or those that the filter lets through. Pages are read as they are needed.
+    pub fn list(&self, options: ListOptions) -> impl Stream<Item = Result<pb::Task>> + Send + Unpin + use<> {
+        list::tasks(self.clone(), options)
+    }
+
+    /// Every change after this revision that is there now.
+    pub fn changes(
+        &self,
+        start_revision: i64,
+    ) -> impl Stream<Item = Result<pb::TaskChange>> + Send + Unpin + use<> {
+        list::changes(self.clone(), start_revision)
+    }
+
+    /// The revision of the last change.
+    pub async fn revision(&self) -> Result<i64> {
+        let mut start_revision = 0;
+        loop {
+            match self.change_page(start_revision, 1).await {
+                Ok(page) => return Ok(page.current_revision),
+                Err(error) => {
+                    // What is too old to be asked for says what is not.
+                    let earliest = error.metadata("earliest_revision").and_then(|text| text.parse().ok());
+                    let Some(earliest) = earliest.filter(|earliest| *earliest > start_revision) else {
+                        return Err(error);
+                    };
+                    start_revision = earliest;
+                }
+            }
+        }
+    }
+
+    /// Follows the changes, for as long as the session lives. It resumes by itself where a connection breaks.
+    pub fn watch(&self, from: WatchFrom) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
+        watch::events(self.clone(), from)
+    }
+
+    pub(super) async fn page(
+        &self,
+        options: &ListOptions,
+        page_token: String,
+    ) -> Result<pb::ListTasksResponse> {
+        let request = pb::ListTasksRequest {
+            parent: self.parent.clone(),
+            page_size: options.page_size,
+            page_token,
+            filter: options.filter.clone(),
+            order_by: options.order_by.clone(),
+            show_deleted: options.show_deleted,
+        };
+        let list = |channel, request| async move { service(channel).list_tasks(request).await };
+        self.core.authorized(Kind::Read, request, list).await
+    }
+
+    pub(super) async fn change_page(
+        &self,
+        start_revision: i64,
+        page_size: i32,
+    ) -> Result<pb::ListTaskChangesResponse> {
+        let request = pb::ListTaskChangesRequest { parent: self.parent.clone(), start_revision, page_size };
+        let list = |channel, request| async move { service(channel).list_task_changes(request).await };
+        self.core.authorized(Kind::Read, request, list).await
+    }
+
+    pub(super) async fn open_watch(
+        &self,
+        start_revision: Option<i64>,
+    ) -> Result<tonic::Streaming<pb::WatchTasksResponse>> {
+        let request = pb::WatchTasksRequest {
+            parent: self.parent.clone(),
+            start_revision,
+            initial_state: start_revision.is_none(),
+        };
+        let watch = |channel, request: Request<_>| async move { service(channel).watch_tasks(request).await };
+        self.core.authorized(Kind::Stream, request, watch).await
+    }
+
+    fn name(&self, task: &str) -> String {
+        if task.contains('/') { task.to_owned() } else { format!("{}/tasks/{task}", self.parent) }
+    }
+}
+
+fn service(channel: Channel) -> TaskServiceClient<Channel> {
+    TaskServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
