@@ -3,7 +3,9 @@
 //! Lines are handed to a thread that writes them. When nobody reads them, it has room for so many; what comes then
 //! is given up and counted, as a call must not wait for a log.
 
-use std::io::{BufWriter, IsTerminal as _, stderr};
+mod json_lines;
+
+use std::io::{self, BufWriter, IsTerminal as _, Write, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ const LINES_WAITING_MAX: usize = 16 * 1024;
 /// Lines that came meanwhile are written together, as far as they fit.
 const LINES_TOGETHER_BYTES: usize = 64 * 1024;
 
+/// How long a line waits for others after one was written.
+const LINES_TOGETHER_WITHIN: Duration = Duration::from_millis(5);
+
 /// How long the last traces may take on their way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -44,6 +49,23 @@ pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     }
     // Spans are for traces; in the log they would say nothing and cost.
     Ok(filter.add_directive(format!("{SPANS}=off").parse()?))
+}
+
+/// Writes what it was given, and then rests for a moment: whoever logs meanwhile need not wake its thread, and what
+/// came together is written together.
+struct Paced<W>(W);
+
+impl<W: Write> Write for Paced<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    /// The log's thread asks for this when there are no more lines.
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(LINES_TOGETHER_WITHIN);
+        Ok(())
+    }
 }
 
 /// Logs and traces, as long as this is there.
@@ -68,7 +90,7 @@ impl Telemetry {
             .buffered_lines_limit(LINES_WAITING_MAX)
             .lossy(true)
             .thread_name("log")
-            .finish(BufWriter::with_capacity(LINES_TOGETHER_BYTES, stderr()));
+            .finish(Paced(BufWriter::with_capacity(LINES_TOGETHER_BYTES, stderr())));
         let traces = traces(settings)?;
         let spans = traces.as_ref().map(|traces| {
             tracing_opentelemetry::layer()
@@ -121,9 +143,7 @@ fn log_layer(format: LogFormat, lines: NonBlocking) -> BoxedLayer {
     match format {
         LogFormat::Auto if terminal => layer.with_target(false).boxed(),
         LogFormat::Text => layer.with_target(false).boxed(),
-        LogFormat::Auto | LogFormat::Json => {
-            layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
-        }
+        LogFormat::Auto | LogFormat::Json => layer.event_format(json_lines::JsonLines).boxed(),
     }
 }
 

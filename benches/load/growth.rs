@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 
-use crate::load::{self, Meters, millis};
+use crate::load::{self, Callers, Meters, millis};
 use crate::plan::{Engine, Work};
 use crate::postgres::Postgres;
 use crate::process::Server;
@@ -74,9 +74,10 @@ async fn row(
     callers: usize,
     label: &str,
 ) -> Result<()> {
-    let channels = server.channels(callers.min(options.channels.into())).await?;
+    let connections = callers.min(options.channels.into());
+    let callers = Callers { server: server.address, count: callers, connections };
     let meters = Meters { service: None, database: None };
-    let sample = load::measure(options, work, &stand.world, &channels, callers, meters).await?;
+    let sample = load::measure(options, work, &stand.world, callers, meters).await?;
     println!(
         "{name:<12}{:<12}{label:>8} {:>10.0} {:>9.2} {:>9.2}",
         work.method(),
@@ -89,7 +90,7 @@ async fn row(
 
 /// Walks through all of one user's tasks; the first pages against the last ones.
 async fn depth(stand: &Stand, server: &Server) -> Result<()> {
-    let channel = server.channels(1).await?.remove(0);
+    let channel = server.channel().await?;
     let mut client = TaskServiceClient::new(channel);
     let account = &stand.world.accounts[0];
     let mut request =

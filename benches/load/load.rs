@@ -1,5 +1,6 @@
 //! The closed loop: callers that each have one call under way at a time, on random users and tasks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use serde::Serialize;
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tonic::Status;
-use tonic::transport::Channel;
 
+use crate::connection::Connection;
 use crate::cpu::Meter;
 use crate::plan::Work;
 use crate::world::World;
@@ -47,6 +49,18 @@ impl Meters {
     }
 }
 
+/// Who calls, and whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Callers {
+    pub(crate) server: SocketAddr,
+    pub(crate) count: usize,
+    /// Connections that they share.
+    pub(crate) connections: usize,
+}
+
+/// Threads of the generator, as many as pgbench has; each has its own connections and callers.
+pub(crate) const THREADS: usize = 2;
+
 const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
@@ -73,8 +87,7 @@ pub(crate) async fn measure(
     options: &Options,
     work: Work,
     world: &Arc<World>,
-    channels: &[Channel],
-    callers: usize,
+    callers: Callers,
     meters: Meters,
 ) -> Result<Sample> {
     let course = Arc::new(Course {
@@ -84,26 +97,58 @@ pub(crate) async fn measure(
         exhausted: AtomicBool::new(false),
         exhaustion: Notify::new(),
     });
-    let started: Vec<_> = channels
-        .iter()
-        .cycle()
-        .take(callers)
-        .map(|channel| tokio::spawn(call_on(Arc::clone(&course), TaskServiceClient::new(channel.clone()))))
-        .collect();
+    let mut threads = JoinSet::new();
+    for share in callers.shares() {
+        let course = Arc::clone(&course);
+        threads.spawn_blocking(move || call_from_one_thread(&course, share));
+    }
     tokio::time::sleep(options.window() / 4).await;
     let (begin, before) = (Instant::now(), meters.read());
     course.phase.store(MEASURING, Ordering::Relaxed);
     tokio::select! {
         () = tokio::time::sleep(options.window()) => {}
         () = course.exhaustion.notified() => {}
+        // A thread that ends now has failed.
+        Some(ended) = threads.join_next() => {
+            ended??;
+        }
     }
     course.phase.store(OVER, Ordering::Relaxed);
     let (seconds, after) = (begin.elapsed().as_secs_f64(), meters.read());
-    let mut tallies = Vec::with_capacity(callers);
-    for caller in started {
-        tallies.push(caller.await?);
+    let mut tallies = Vec::with_capacity(callers.count);
+    while let Some(ended) = threads.join_next().await {
+        tallies.extend(ended??);
     }
     sum_up(&tallies, seconds, before, after)
+}
+
+impl Callers {
+    /// An even part for each thread, and no thread without a connection.
+    fn shares(self) -> impl Iterator<Item = Self> {
+        let threads = THREADS.min(self.connections).min(self.count);
+        let part = move |all: usize, place: usize| all / threads + usize::from(place < all % threads);
+        (0..threads).map(move |place| Self {
+            server: self.server,
+            count: part(self.count, place),
+            connections: part(self.connections, place),
+        })
+    }
+}
+
+/// A thread and its runtime: nothing is handed from one thread to another, which would cost more than the call.
+fn call_from_one_thread(course: &Arc<Course>, callers: Callers) -> Result<Vec<Tally>> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let mut connections = Vec::with_capacity(callers.connections);
+        for _ in 0..callers.connections {
+            connections.push(Connection::open(callers.server).await?);
+        }
+        let mut calling = JoinSet::new();
+        for connection in connections.iter().cycle().take(callers.count) {
+            let client = TaskServiceClient::with_origin(connection.clone(), connection.origin());
+            calling.spawn(call_on(Arc::clone(course), client));
+        }
+        Ok(calling.join_all().await)
+    })
 }
 
 fn sum_up(
@@ -148,7 +193,7 @@ pub(crate) fn millis(value: u64, per_milli: f64) -> f64 {
     value as f64 / per_milli
 }
 
-async fn call_on(course: Arc<Course>, mut client: TaskServiceClient<Channel>) -> Tally {
+async fn call_on(course: Arc<Course>, mut client: TaskServiceClient<Connection>) -> Tally {
     let mut tally = Tally::default();
     let mut random = fastrand::Rng::new();
     while course.phase.load(Ordering::Relaxed) != OVER {
@@ -173,7 +218,7 @@ async fn call_on(course: Arc<Course>, mut client: TaskServiceClient<Channel>) ->
 
 async fn call(
     course: &Course,
-    client: &mut TaskServiceClient<Channel>,
+    client: &mut TaskServiceClient<Connection>,
     random: &mut fastrand::Rng,
 ) -> std::result::Result<(), Status> {
     let place = random.usize(..course.world.accounts.len());

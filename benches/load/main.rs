@@ -5,6 +5,7 @@
 //! what disturbs the machine disturbs all of them.
 
 mod chart;
+mod connection;
 mod cpu;
 mod echo;
 mod growth;

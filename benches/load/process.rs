@@ -88,13 +88,9 @@ impl Server {
         Meter::Process(self.pid())
     }
 
-    /// Connections to it, each with a socket of its own.
-    pub(crate) async fn channels(&self, count: usize) -> Result<Vec<Channel>> {
-        let mut channels = Vec::with_capacity(count);
-        for _ in 0..count {
-            channels.push(endpoint(self.address)?.connect().await?);
-        }
-        Ok(channels)
+    /// A connection to it, for what is not measured.
+    pub(crate) async fn channel(&self) -> Result<Channel> {
+        Ok(endpoint(self.address)?.connect().await?)
     }
 
     /// Asks it to stop, as a service manager would, and waits until it has.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::load::{self, Meters, Sample};
+use crate::load::{self, Callers, Meters, Sample};
 use crate::machine::Machine;
 use crate::plan::{self, Case, Engine, Group, Side, Work};
 use crate::postgres::Postgres;
@@ -103,17 +103,17 @@ impl Bench<'_> {
         };
         let world = &stand.unwrap_or(&self.on_postgres).world;
         let callers = case.callers(self.options);
-        let channels = server.channels(callers.min(self.options.channels.into())).await?;
         if case.work == Work::Delete {
             let count = DELETED_PER_SECOND * self.options.seconds as usize;
-            world.stock(&channels[0], count).await?;
+            world.stock(&server.channel().await?, count).await?;
         }
+        let connections = callers.min(self.options.channels.into());
+        let callers = Callers { server: server.address, count: callers, connections };
         let on_postgres =
             matches!(case.side, Side::Service(Engine::Postgres) | Side::LanesOff(Engine::Postgres));
         let meters =
             Meters { service: Some(server.meter()), database: self.postgres.meter.filter(|_| on_postgres) };
-        let sample = load::measure(self.options, case.work, world, &channels, callers, meters).await?;
-        drop(channels);
+        let sample = load::measure(self.options, case.work, world, callers, meters).await?;
         server.stop().await?;
         Ok(sample)
     }

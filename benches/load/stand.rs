@@ -44,7 +44,7 @@ impl Stand {
         process::run(&mut make_key, Duration::from_secs(10)).await?;
 
         let server = serve(options, &directory, &url, true).await?;
-        let channel = server.channels(1).await?.remove(0);
+        let channel = server.channel().await?;
         world::register(options, &channel).await?;
         if let (Engine::Postgres, Some(postgres)) = (engine, postgres) {
             postgres.renumber_users().await?;

@@ -86,7 +86,7 @@ impl TaskApi {
             tasks.carry_out_one(operation).await
         } else {
             // A large batch would hold up everybody else's small ones.
-            match tasks.carry_out(vec![operation]).await?.pop() {
+            match Box::pin(tasks.carry_out(vec![operation])).await?.pop() {
                 Some(done) => done,
                 None => Err(Error::Internal("an operation was not answered".into()).into()),
             }

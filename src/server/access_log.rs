@@ -100,8 +100,8 @@ impl Line {
     }
 
     fn note(&mut self, headers: &HeaderMap) {
-        if let Some(status) = Status::from_header_map(headers) {
-            self.code = Some(status.code());
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            self.code = Some(Code::from_bytes(code.as_bytes()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -70,7 +70,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Inner::Error;
-    type Future = Either<Inner::Future, BoxFuture<'static, Result<Response<Body>, Inner::Error>>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Inner::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -79,7 +79,7 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let class = method::class(request.uri().path());
         if class == Class::Always {
-            return Either::Left(self.inner.call(request));
+            return self.inner.call(request).boxed();
         }
         if let Some(permit) = self.gate.try_enter(class) {
             let answer = self.inner.call(request);
@@ -88,7 +88,7 @@ where
                 drop(permit);
                 answered
             };
-            return Either::Right(inside.boxed());
+            return inside.boxed();
         }
         // The layers further in are always ready, so a clone of them is.
         let (mut inner, gate) = (self.inner.clone(), Arc::clone(&self.gate));
@@ -103,6 +103,6 @@ where
                 Err(error) => Ok(status::response(error)),
             }
         };
-        Either::Right(in_line.boxed())
+        in_line.boxed()
     }
 }

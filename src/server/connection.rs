@@ -72,6 +72,8 @@ where
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
+            // Says nothing in gRPC.
+            .auto_date_header(false)
             .max_concurrent_streams(STREAMS_MAX)
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
             .max_pending_accept_reset_streams(PENDING_RESETS_MAX)

@@ -26,6 +26,7 @@ mod rate_limit;
 mod readiness;
 mod request_id;
 mod revocable;
+mod routes;
 mod spans;
 mod stream_life;
 mod tls;
@@ -51,13 +52,10 @@ pub use listener::{Address, Listener};
 pub use rate_limit::RateLimit;
 pub use tls::{Tls, TlsError, TlsFiles};
 
-use crate::api::{TaskApi, TaskRules, UserApi, status};
+use crate::api::{TaskRules, status};
 use crate::auth::interceptor::AuthLayer;
 use crate::auth::{Accounts, PasswordPolicy, Tokens};
 use crate::domain::Clock;
-use crate::pb;
-use crate::pb::task_service_server::TaskServiceServer;
-use crate::pb::user_service_server::UserServiceServer;
 use crate::storage::Storage;
 
 /// What the process serves.
@@ -95,9 +93,6 @@ impl std::fmt::Debug for Operator {
         f.debug_struct("Operator").field("admin", &self.admin).finish_non_exhaustive()
     }
 }
-
-/// Largest message given out, in bytes: beyond it lies a bug, and it should be loud.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Serves until `shutdown`. Then it says that it is not serving, goes on for the lead time, tells connections to go
 /// and streams to end, and lets calls under way finish within the drain timeout.
@@ -170,7 +165,7 @@ async fn serve_calls(
     let keeping_house = tokio::spawn(jobs::run(services.clone(), Arc::clone(&metrics), shutdown.clone()));
     listener.watch_tls(shutdown.clone());
 
-    let routes = routes(&services, limits, health_service, draining.clone())?;
+    let routes = routes::Routes::new(&services, limits, health_service, draining.clone())?;
     let stack = stack(&services, limits, (&metrics, gate, calls), routes);
     let counts = metrics.connections.clone();
     let connections =
@@ -206,7 +201,7 @@ fn stack(
     services: &Services,
     limits: TransportLimits,
     (metrics, gate, calls): (&metrics::Metrics, Arc<gate::Gate>, access_log::AccessLogLayer),
-    routes: tonic::service::Routes,
+    routes: routes::Routes,
 ) -> impl Service<
     Request<hyper::body::Incoming>,
     Response = Response<
@@ -247,34 +242,3 @@ fn stack(
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-fn routes(
-    services: &Services,
-    limits: TransportLimits,
-    health_service: health::HealthService,
-    draining: CancellationToken,
-) -> Result<tonic::service::Routes, Box<dyn std::error::Error + Send + Sync>> {
-    let storage = services.storage.clone();
-    let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining);
-    let users = UserApi::new(storage, services.accounts.clone(), services.clock.clone(), services.passwords);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            // Encoded, because decoding it would drop the annotations.
-            .register_encoded_file_descriptor_set(pb::DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(tonic::service::Routes::default()
-        .add_service(
-            TaskServiceServer::new(tasks)
-                .max_decoding_message_size(limits.message_bytes_max)
-                .max_encoding_message_size(ANSWER_BYTES_MAX),
-        )
-        .add_service(
-            UserServiceServer::new(users)
-                .max_decoding_message_size(limits.message_bytes_max)
-                .max_encoding_message_size(ANSWER_BYTES_MAX),
-        )
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
-}

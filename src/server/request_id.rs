@@ -53,7 +53,9 @@ where
         let answer = request_id::scope(Arc::clone(&id), self.inner.call(request));
         async move {
             let mut response = answer.await?;
-            if let Ok(value) = HeaderValue::from_str(&id) {
+            if let Ok(mut value) = HeaderValue::from_str(&id) {
+                // No id comes twice, so the connection's table of headers need not remember it.
+                value.set_sensitive(true);
                 response.headers_mut().insert(HEADER, value);
             }
             Ok(response)

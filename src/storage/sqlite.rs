@@ -106,9 +106,11 @@ fn pragmas(role: Role, limits: Limits) -> String {
         limits.lock_timeout.as_millis(),
     );
     match role {
-        // A batch touches a few hundred pages. They stay in memory, and the file is brought up to date every 32 MiB of
-        // log and not, as by default, with nearly every batch.
-        Role::Writer => format!("{common} pragma cache_size = -65536; pragma wal_autocheckpoint = 8192;"),
+        // A batch touches a few hundred pages. They stay in memory, and so does what undoes a statement that fails in
+        // the middle; the file is brought up to date every 32 MiB of log and not, as by default, with nearly every batch.
+        Role::Writer => format!(
+            "{common} pragma cache_size = -65536; pragma temp_store = memory; pragma wal_autocheckpoint = 8192;"
+        ),
         Role::Reader => format!("{common} pragma cache_size = -16384; pragma query_only = on;"),
     }
 }

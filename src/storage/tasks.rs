@@ -41,6 +41,11 @@ impl<'a> Tasks<'a> {
         if let Some(lanes) = self.lanes {
             return lanes.find(owner, id).await;
         }
+        // Boxed, so that a call through the lane does not carry the room for it.
+        Box::pin(self.find_alone(owner, id)).await
+    }
+
+    async fn find_alone(&self, owner: Owner, id: TaskId) -> Result<Task> {
         let row = with_conn!(self.pool, |conn| {
             tasks::table
                 .find((Id::from(owner.user()), Id::from(id)))
@@ -135,7 +140,7 @@ impl<'a> Tasks<'a> {
         if let Some(lanes) = self.lanes {
             return lanes.carry_out(operation).await;
         }
-        let results = self.carry_out(vec![operation]).await?;
+        let results = Box::pin(self.carry_out(vec![operation])).await?;
         results
             .into_iter()
             .next()

@@ -1,0 +1,91 @@
+//! Which service a call is for.
+//!
+//! The two of the contract are found by the first part of the path. tonic's own router, which knows all of them, costs
+//! each call three allocations and a search; it has the rest.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, Either};
+use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tower::Service;
+
+use super::health::HealthService;
+use super::{BoxError, Services, TransportLimits};
+use crate::api::{TaskApi, UserApi};
+use crate::pb;
+use crate::pb::task_service_server::TaskServiceServer;
+use crate::pb::user_service_server::UserServiceServer;
+
+/// Largest answer; a page of tasks at its largest is far below.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// All services.
+#[derive(Debug, Clone)]
+pub(super) struct Routes {
+    tasks: TaskServiceServer<TaskApi>,
+    users: UserServiceServer<UserApi>,
+    others: tonic::service::Routes,
+}
+
+impl Routes {
+    pub(super) fn new(
+        services: &Services,
+        limits: TransportLimits,
+        health_service: HealthService,
+        draining: CancellationToken,
+    ) -> Result<Self, BoxError> {
+        let storage = services.storage.clone();
+        let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining);
+        let users =
+            UserApi::new(storage, services.accounts.clone(), services.clock.clone(), services.passwords);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                // Encoded, because decoding it would drop the annotations.
+                .register_encoded_file_descriptor_set(pb::DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        Ok(Self {
+            tasks: TaskServiceServer::new(tasks)
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            users: UserServiceServer::new(users)
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            others: tonic::service::Routes::default()
+                .add_service(health_service)
+                .add_service(reflection().build_v1()?)
+                .add_service(reflection().build_v1alpha()?),
+        })
+    }
+}
+
+impl Service<Request<Body>> for Routes {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<
+        BoxFuture<'static, Result<Response<Body>, Infallible>>,
+        <tonic::service::Routes as Service<Request<Body>>>::Future,
+    >;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // None of them ever has to be waited for.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match service(request.uri().path()) {
+            <TaskServiceServer<TaskApi> as NamedService>::NAME => Either::Left(self.tasks.call(request)),
+            <UserServiceServer<UserApi> as NamedService>::NAME => Either::Left(self.users.call(request)),
+            _ => Either::Right(self.others.call(request)),
+        }
+    }
+}
+
+/// `service` of `/service/method`; nothing where it is no such path.
+fn service(path: &str) -> &str {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service)
+}
