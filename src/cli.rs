@@ -32,8 +32,7 @@ const EXAMPLES: &str = "Examples:
   taskwire register ada@example.com
   taskwire task add Buy milk --due tomorrow
 
-Every option of the service is also an environment variable, named at the option, and a key of the file that --config
-names.
+Every option of the service is also an environment variable, named at the option, and a key of the file that --config names.
 Exit status: 0 done, 1 failed, 64 wrong usage.";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:

@@ -1,5 +1,6 @@
 //! The words of a caller of the service: accounts and tasks.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -45,7 +46,7 @@ pub(super) const LOGIN_EXAMPLES: &str = "Examples:
   taskwire login ada@example.com --address https://tasks.example.com
   taskwire login ada@example.com --password-file password.txt
 
-The session is kept in taskwire/credentials.json in the configuration directory ($XDG_CONFIG_HOME, or ~/.config), for
+The session is kept in taskwire/credentials.json in the configuration directory ($XDG_CONFIG_HOME, or ~/.config), for \
 its owner alone, until `taskwire logout`.";
 
 pub(super) const REGISTER_EXAMPLES: &str = "Examples:
@@ -68,7 +69,7 @@ pub(super) const TASK_EXAMPLES: &str = "Examples:
   taskwire task done 5e4c10
   taskwire task undo
 
-A task is named by the beginning or the end of its id, where only one task has it, or by its whole name. Programs set
+A task is named by the beginning or the end of its id, where only one task has it, or by its whole name. Programs set \
 TASKWIRE_API_KEY to the secret of an API key instead of logging in.
 Exit status: 0 done, 1 failed, 64 wrong usage.";
 
@@ -150,7 +151,6 @@ pub enum TaskCommand {
         tasks: Vec<String>,
     },
     /// Change a task
-    #[command(after_help = EDIT_EXAMPLES)]
     Edit(Box<Edit>),
     /// Delete tasks; they can be restored for some time
     #[command(after_help = RM_EXAMPLES)]
@@ -227,7 +227,7 @@ pub struct Listing {
     pub deleted: bool,
     /// Print at most so many
     #[arg(long, short = 'n', value_name = "COUNT", default_value = "50", conflicts_with = "all")]
-    pub limit: usize,
+    pub limit: NonZeroUsize,
     /// Print all
     #[arg(long, short)]
     pub all: bool,
@@ -235,6 +235,7 @@ pub struct Listing {
 
 /// `taskwire task edit`
 #[derive(Debug, Args)]
+#[command(override_usage = "taskwire task edit [OPTIONS] <TASK>", after_help = EDIT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("changes").multiple(true).required(true).args([
     "title", "description", "no_description", "priority", "due", "no_due", "labels", "no_labels", "completed", "open",
 ]))]

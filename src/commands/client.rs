@@ -4,22 +4,23 @@ mod account;
 mod credentials;
 mod listing;
 mod output;
+mod session;
 mod table;
 mod tasks;
 mod text;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tonic::Code;
 
 use self::credentials::{Credentials, Kept};
 use self::output::Output;
+use self::session::shared;
 use super::{Failure, Outcome, USAGE};
 use crate::cli::address::ServiceAddress;
 use crate::cli::client::{Remote, TaskCommand};
-use crate::client::{Builder, Client, Error, Session};
+use crate::client::{Builder, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
 
@@ -64,7 +65,7 @@ fn api_key() -> Option<String> {
     std::env::var("TASKWIRE_API_KEY").ok().filter(|secret| !secret.is_empty())
 }
 
-/// Begins to make a client. A command for a person gives up sooner than a program would.
+/// Begins to make a client.
 fn builder(address: &ServiceAddress, ca_file: Option<&Path>) -> Result<Builder, Failure> {
     let builder = Client::builder(address.as_str());
     let Some(file) = ca_file else { return Ok(builder) };
@@ -102,56 +103,27 @@ fn ca_file(remote: &Remote, kept: &Kept, address: &ServiceAddress) -> Option<Pat
     remote.ca_file.clone().or_else(remembered)
 }
 
-/// A client whose session is the one in the file: other commands run meanwhile and exchange its tokens as well.
-fn shared(builder: Builder, credentials: Credentials, address: ServiceAddress, session: Session) -> Builder {
-    let known = Arc::new(Mutex::new(session.refresh_token.clone()));
-    let (load_from, load_known, load_address) = (credentials.clone(), Arc::clone(&known), address.clone());
-    let load = move || {
-        let kept = load_from.read().ok()?;
-        let session = kept.services.get(load_address.as_str())?.session.clone();
-        *load_known.lock().unwrap_or_else(PoisonError::into_inner) = session.refresh_token.clone();
-        Some(session)
-    };
-    let keep = move |session: Option<&Session>| {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match session {
-            Some(session) => credentials.renew(&address, &known, session),
-            None => credentials.drop_session(&address, &known),
-        };
-        if let Err(failure) = kept {
-            failure.warn();
-        }
-        if let Some(session) = session {
-            known.clone_from(&session.refresh_token);
-        }
-    };
-    builder.session(session).load_session(load).on_session(keep)
-}
-
 impl Service {
     /// What is said to those who are not logged in.
     fn without_login(&self) -> Failure {
-        let new = format!("`taskwire register` makes an account{}", self.with_address());
-        Failure::lines([
-            format!("not logged in to {}: `taskwire login`{}", self.address, self.with_address()),
-            new,
-        ])
+        let next = format!("{} does, {} makes an account", self.command("login"), self.command("register"));
+        Failure::lines([format!("nobody is logged in to {}; {next}", self.address)])
     }
 
-    /// The option that leads to this service, where it is needed.
-    fn with_address(&self) -> String {
+    /// A command for this service, as it is typed.
+    fn command(&self, command: &str) -> String {
         if self.address == ServiceAddress::default() {
-            return String::new();
+            return format!("`taskwire {command}`");
         }
-        format!(" (with --address {})", self.address)
+        format!("`taskwire {command} --address {}`", self.address)
     }
 
     /// What is said of a call that failed: the rule, and what to do next.
     fn refused(&self, error: &Error) -> Failure {
         let mut lines = vec![self.told(error)];
-        for (field, rule) in error.field_violations() {
-            lines.push(text::visible(&format!("{field}: {rule}")));
-        }
+        let violations = error.field_violations().iter().map(|(field, rule)| format!("{field}: {rule}"));
+        // One alone is what the text says.
+        lines.extend(violations.filter(|one| one != error.message()).map(|one| text::visible(&one)));
         if error.code() == Code::Internal && !error.request_id().is_empty() {
             let id = text::visible(error.request_id());
             lines.push(format!("the service's log speaks of it as {id}"));
@@ -165,8 +137,8 @@ impl Service {
         let said = text::visible(&error.to_string());
         let wait = error.retry_after().map(|wait| format!("; try again in {} s", wait.as_secs().max(1)));
         let next = match (error.code(), error.reason()) {
-            (_, "CREDENTIALS_INVALID") => "; no account yet? `taskwire register`".to_owned(),
-            (_, "USER_ALREADY_EXISTS") => "; `taskwire login` goes on with that account".to_owned(),
+            (_, "CREDENTIALS_INVALID") => format!("; without an account: {}", self.command("register")),
+            (_, "USER_ALREADY_EXISTS") => format!("; {} goes on with that account", self.command("login")),
             (_, "REGISTRATION_CLOSED") => "; an administrator makes accounts there".to_owned(),
             (_, "LOGIN_THROTTLED") => wait.unwrap_or_else(|| "; try again later".to_owned()),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
@@ -179,7 +151,7 @@ impl Service {
             (Code::Unauthenticated | Code::PermissionDenied, _) if self.has_key => {
                 "; it is the API key in TASKWIRE_API_KEY that calls".to_owned()
             }
-            (Code::Unauthenticated, _) => format!("; log in again: `taskwire login`{}", self.with_address()),
+            (Code::Unauthenticated, _) => format!("; log in again: {}", self.command("login")),
             _ => String::new(),
         };
         format!("{said}{next}")

@@ -8,7 +8,7 @@ use tonic::Code;
 use super::credentials::{Credentials, Login};
 use super::output::Output;
 use super::text::visible;
-use super::{Service, address, api_key, builder, call};
+use super::{Service, address, api_key, builder, call, shared};
 use crate::cli::client::Remote;
 use crate::client::{Client, NewAccount};
 use crate::commands::{Failure, Outcome};
@@ -104,8 +104,7 @@ pub(in crate::commands) async fn log_out(remote: &Remote, forget: bool) -> Outco
     if !forget {
         let ca_file = super::ca_file(remote, &kept, &service.address);
         let builder = builder(&service.address, ca_file.as_deref())?;
-        let client =
-            super::shared(builder, credentials.clone(), service.address.clone(), login.session.clone());
+        let client = shared(builder, credentials.clone(), service.address.clone(), login.session.clone());
         let client = client.connect_lazy().map_err(|error| service.refused(&error))?;
         match client.logout().await {
             Ok(()) => {}

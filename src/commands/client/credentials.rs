@@ -38,6 +38,12 @@ pub(super) struct Login {
     pub(super) session: Session,
 }
 
+/// Held while what is kept may change.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
 /// Where the file lies.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
@@ -83,8 +89,8 @@ impl Credentials {
         })
     }
 
-    /// Changes what is kept; nobody else does so meanwhile, and nobody sees half of it.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), Failure> {
+    /// Keeps every other process from changing what is kept, until this is dropped.
+    pub(super) fn lock(&self) -> Result<Lock, Failure> {
         let wrong = |path: &Path, error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
         DirBuilder::new()
             .recursive(true)
@@ -95,12 +101,17 @@ impl Credentials {
         let locked = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
         let locked = locked.map_err(|error| wrong(&lock, error))?;
         locked.lock().map_err(|error| wrong(&lock, error))?;
+        Ok(Lock { _file: locked })
+    }
 
+    /// Changes what is kept; nobody sees half of it.
+    fn change(&self, _: &Lock, change: impl FnOnce(&mut Kept)) -> Result<(), Failure> {
         let mut kept = self.read()?;
         change(&mut kept);
         let text = serde_json::to_string_pretty(&kept).map_err(Failure::new)?;
         let new = self.directory.join(NEW);
-        self.replace(&new, text.as_bytes()).map_err(|error| wrong(&new, error))
+        let replaced = self.replace(&new, text.as_bytes());
+        replaced.map_err(|error| Failure::new(format!("{}: {error}", new.display())))
     }
 
     fn replace(&self, new: &Path, text: &[u8]) -> std::io::Result<()> {
@@ -118,7 +129,7 @@ impl Credentials {
 
     /// Keeps a login and makes its service the one that is called when no other is named.
     pub(super) fn keep(&self, address: &ServiceAddress, login: Login) -> Result<(), Failure> {
-        self.change(|kept| {
+        self.change(&self.lock()?, |kept| {
             kept.current = Some(address.as_str().to_owned());
             kept.services.insert(address.as_str().to_owned(), login);
         })
@@ -127,11 +138,12 @@ impl Credentials {
     /// Keeps what a session has become, unless it is no longer the one that is kept.
     pub(super) fn renew(
         &self,
+        lock: &Lock,
         address: &ServiceAddress,
         known: &str,
         session: &Session,
     ) -> Result<(), Failure> {
-        self.change(|kept| {
+        self.change(lock, |kept| {
             if let Some(login) = kept.services.get_mut(address.as_str())
                 && login.session.refresh_token == known
             {
@@ -141,8 +153,8 @@ impl Credentials {
     }
 
     /// Forgets a session that is over, unless it is no longer the one that is kept.
-    pub(super) fn drop_session(&self, address: &ServiceAddress, known: &str) -> Result<(), Failure> {
-        self.change(|kept| {
+    pub(super) fn end(&self, lock: &Lock, address: &ServiceAddress, known: &str) -> Result<(), Failure> {
+        self.change(lock, |kept| {
             let login = kept.services.get(address.as_str());
             if login.is_some_and(|login| login.session.refresh_token == known) {
                 kept.services.remove(address.as_str());
@@ -152,7 +164,7 @@ impl Credentials {
 
     /// Forgets a service. The next command is for the one at the default address again.
     pub(super) fn forget(&self, address: &ServiceAddress) -> Result<(), Failure> {
-        self.change(|kept| {
+        self.change(&self.lock()?, |kept| {
             kept.services.remove(address.as_str());
             if kept.current.as_deref() == Some(address.as_str()) {
                 kept.current = None;

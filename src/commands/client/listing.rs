@@ -17,7 +17,7 @@ const PAGE_SIZE_MAX: i32 = 500;
 const PIECE_MIN: usize = 4;
 
 pub(super) async fn list(called: &Called, listing: Listing) -> Outcome {
-    let limit = if listing.all { usize::MAX } else { listing.limit };
+    let limit = if listing.all { usize::MAX } else { listing.limit.get() };
     let options = ListOptions {
         filter: filter(&listing),
         order_by: listing.order_by.unwrap_or_default(),
@@ -45,7 +45,7 @@ pub(super) async fn list(called: &Called, listing: Listing) -> Outcome {
     if !tasks.is_empty() {
         table(&called.output, &tasks).iter().try_for_each(|line| called.output.line(line))?;
     } else if !called.output.is_json() {
-        say_error("no task");
+        say_error("no tasks");
     }
     if has_more {
         say_error(&format!("there are more than these {count}: --all shows them, or --limit COUNT"));
