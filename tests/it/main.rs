@@ -6,6 +6,7 @@
 
 mod accounts;
 mod auth;
+mod cli;
 mod edge;
 mod operator;
 mod process;

@@ -4,10 +4,13 @@ use futures_util::TryStreamExt as _;
 
 use super::table::{line, short_id, time_of_day};
 use super::text::visible;
-use super::{Called, Outcome};
+use super::{Called, Failure, Outcome};
 use crate::client::{Event, WatchFrom};
 use crate::pb::TaskChange;
 use crate::pb::task_change::Type;
+
+/// What shells make of a command that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
 
 /// Prints changes until the reader has seen enough, or the right to see them ends.
 pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Outcome {
@@ -17,7 +20,14 @@ pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Ou
         None => WatchFrom::Now,
     };
     let mut events = called.client.tasks().watch(from);
-    while let Some(event) = events.try_next().await.map_err(|error| called.service.refused(&error))? {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        let event = tokio::select! {
+            _ = &mut interrupted => return Err(Failure { lines: Vec::new(), status: INTERRUPTED }),
+            event = events.try_next() => event.map_err(|error| called.service.refused(&error))?,
+        };
+        let Some(event) = event else { return Ok(()) };
         match event {
             Event::Change(change) => called.output.answer("TaskChange", &change, || told(&change))?,
             Event::Task(task) => {
@@ -27,7 +37,6 @@ pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Ou
             Event::StateBegin | Event::StateEnd(_) => {}
         }
     }
-    Ok(())
 }
 
 fn told(change: &TaskChange) -> String {

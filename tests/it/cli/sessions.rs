@@ -1,0 +1,64 @@
+//! Sessions that outlive their tokens, also where several processes share one.
+
+use super::{EMAIL, PASSWORD, World};
+use crate::support::database::TestDatabase;
+use crate::support::process::Running;
+use crate::support::{both_engines, one_engine};
+
+both_engines!(processes_at_once_share_a_session);
+one_engine!(Sqlite: what_is_exchanged_is_written_back, a_login_meanwhile_is_not_overwritten);
+
+/// So short that each command exchanges the token.
+const SHORT: [&str; 2] = ["--access-token-seconds", "20"];
+
+async fn what_is_exchanged_is_written_back(database: TestDatabase) {
+    let world = World::new(database, &SHORT).await;
+    world.register(EMAIL);
+    let mut tokens = vec![world.session()["refresh_token"].clone()];
+    for _ in 0..3 {
+        world.answer(&["whoami"]);
+        tokens.push(world.session()["refresh_token"].clone());
+    }
+    tokens.sort_by_key(ToString::to_string);
+    tokens.dedup();
+    assert_eq!(tokens.len(), 4, "a token was not exchanged, or not written back");
+    assert_eq!(world.database.query_i64("select count(*) from sessions").await, 1);
+}
+
+async fn processes_at_once_share_a_session(database: TestDatabase) {
+    let world = World::new(database, &SHORT).await;
+    world.register(EMAIL);
+    for round in 0..3 {
+        let running: Vec<Running> = (0..8)
+            .map(|number| {
+                let mut command = world.command();
+                command.args(["task", "add", &format!("{round} {number}")]);
+                Running::spawn(command)
+            })
+            .collect();
+        for one in running {
+            let ended = one.end();
+            assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "round {round}");
+        }
+    }
+    assert_eq!(world.titles(&["--all"]).len(), 24);
+    assert_eq!(world.database.query_i64("select count(*) from sessions").await, 1);
+}
+
+async fn a_login_meanwhile_is_not_overwritten(database: TestDatabase) {
+    let world = World::new(database, &SHORT).await;
+    world.register(EMAIL);
+    let first = world.session()["user"].clone();
+    let mut watch = super::watch::Printing::start(&world, &["task", "watch", "--state"]);
+    world.add("Of Ada");
+    assert_eq!(watch.next()["task"]["title"], "Of Ada");
+    // Somebody else takes the place in the file; the watch goes on as whoever it was.
+    let bob = world.typed(&["register", "bob@example.com"], PASSWORD);
+    assert_eq!(bob.status, Some(0), "{}", bob.stderr);
+    assert_ne!(world.session()["user"], first);
+    for _ in 0..2 {
+        assert_eq!(world.answer(&["whoami"])["email"], "bob@example.com");
+    }
+    drop(watch);
+    assert_eq!(world.answer(&["whoami"])["email"], "bob@example.com");
+}
