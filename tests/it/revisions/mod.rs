@@ -1,7 +1,7 @@
 //! Revisions, the change log, watching, undoing, batches and request ids: what a client that keeps a copy, or that
 //! repeats its calls, may rely on.
 
-mod harness;
+pub(crate) mod harness;
 
 mod batches;
 mod batches_refused;

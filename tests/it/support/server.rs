@@ -84,6 +84,7 @@ pub(crate) struct TestServer {
     channel: Channel,
     accounts: Accounts,
     passwords: PasswordPolicy,
+    pub(crate) address: SocketAddr,
     /// The server's clock, which stands still until it is moved.
     pub(crate) clock: ManualClock,
     pub(crate) database: TestDatabase,
@@ -128,6 +129,7 @@ impl TestServer {
             channel,
             accounts,
             passwords: setup.passwords,
+            address,
             clock: hand,
             database,
         }

@@ -1,0 +1,98 @@
+//! The client module against a real server, also over a network that loses answers and connections.
+
+mod calls;
+mod errors;
+mod example;
+mod link;
+mod lists;
+mod refreshing;
+mod retries;
+mod settings;
+mod watches;
+mod watches_resumed;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use taskwire::client::{Builder, Client, Error, ListOptions, NewAccount, Session};
+use taskwire::pb;
+
+use crate::revisions::harness::replica::{Replica, World, rules};
+use crate::support::database::TestDatabase;
+
+const EMAIL: &str = "ada@example.org";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Longer than anything takes on a busy machine, so that what hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn account(email: &str) -> NewAccount {
+    NewAccount { email: email.to_owned(), password: PASSWORD.to_owned(), display_name: "Ada".to_owned() }
+}
+
+fn titled(title: &str) -> pb::Task {
+    pb::Task { title: title.to_owned(), ..pb::Task::default() }
+}
+
+fn builder(address: std::net::SocketAddr) -> Builder {
+    // Patient, as two cores serve many tests.
+    Client::builder(format!("http://{address}")).timeout(PATIENCE)
+}
+
+/// A server, and Ada logged in there on a connection of her own.
+async fn ada(database: &TestDatabase) -> (World, Replica, Client) {
+    let world = World::on(&database.url);
+    let replica = world.serve(rules()).await;
+    let client = builder(replica.address).connect().await.unwrap();
+    client.register(account(EMAIL)).await.unwrap();
+    client.login(EMAIL, PASSWORD, "a test").await.unwrap();
+    (world, replica, client)
+}
+
+/// Every session that a client told of, and how often it told of none.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    sessions: Arc<Mutex<Vec<Session>>>,
+    none: Arc<AtomicUsize>,
+}
+
+impl Told {
+    fn by(&self, builder: Builder) -> Builder {
+        let told = self.clone();
+        builder.on_session(move |session| match session {
+            Some(session) => told.sessions.lock().unwrap().push(session.clone()),
+            None => drop(told.none.fetch_add(1, Ordering::SeqCst)),
+        })
+    }
+
+    fn sessions(&self) -> Vec<Session> {
+        self.sessions.lock().unwrap().clone()
+    }
+
+    fn none(&self) -> usize {
+        self.none.load(Ordering::SeqCst)
+    }
+}
+
+/// The same session, with an access token that ended long ago by this machine's clock.
+fn at_its_end(session: &Session) -> Session {
+    Session { access_expires_at: UNIX_EPOCH, ..session.clone() }
+}
+
+/// What a stream gives next, and soon.
+async fn next<S: Stream<Item = Result<T, Error>> + Unpin, T>(stream: &mut S) -> T {
+    soon(stream.next()).await.expect("the stream ended").unwrap()
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it hangs")
+}
+
+/// The titles of all tasks that are not deleted, by title.
+async fn titles(client: &Client) -> Vec<String> {
+    let by_title = ListOptions { order_by: "title".to_owned(), ..ListOptions::default() };
+    client.tasks().list(by_title).map_ok(|task| task.title).try_collect().await.unwrap()
+}
