@@ -9,10 +9,9 @@ use crate::pb::{Priority, Task};
 
 /// How many characters of an id are shown: its end, as ids made at the same time begin alike.
 const ID_SHOWN: usize = 8;
-/// Columns that a title keeps on the narrowest terminal.
+/// Columns that a title keeps on the narrowest terminal, and labels.
 const TITLE_COLUMNS_MIN: usize = 12;
-/// Columns that labels take at most on a terminal.
-const LABELS_COLUMNS_MAX: usize = 30;
+const LABELS_COLUMNS_MIN: usize = 6;
 const BETWEEN: &str = "  ";
 
 /// The end of a task's id.
@@ -83,10 +82,16 @@ pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
     let is_shown = |at: usize| !OPTIONAL[at] || rows.iter().any(|row| !row[at].is_empty());
     let shown: Vec<usize> = (0..HEADINGS.len()).filter(|at| is_shown(*at)).collect();
     if let Some(columns) = output.columns() {
-        widths[LABELS] = widths[LABELS].min(LABELS_COLUMNS_MAX);
-        let others: usize =
-            shown.iter().filter(|at| **at != TITLE).map(|at| widths[*at] + BETWEEN.len()).sum();
-        widths[TITLE] = widths[TITLE].min(columns.saturating_sub(others).max(TITLE_COLUMNS_MIN));
+        let of_others = shown.iter().filter(|at| ![TITLE, LABELS].contains(at)).map(|at| widths[*at]);
+        let between = shown.len().saturating_sub(1) * BETWEEN.len();
+        let room = columns.saturating_sub(of_others.sum::<usize>() + between);
+        if is_shown(LABELS) {
+            // Titles come first, but leave a third of the room.
+            let left = room.saturating_sub(widths[TITLE]).max(room / 3).max(LABELS_COLUMNS_MIN);
+            widths[LABELS] = widths[LABELS].min(left);
+        }
+        let labels = if is_shown(LABELS) { widths[LABELS] } else { 0 };
+        widths[TITLE] = widths[TITLE].min(room.saturating_sub(labels).max(TITLE_COLUMNS_MIN));
     }
     let row = |cells: [&str; 7], style: &dyn Fn(usize) -> Style| {
         let laid = shown.iter().map(|at| {

@@ -32,7 +32,7 @@ pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Ou
             Event::Change(change) => called.output.answer("TaskChange", &change, || told(&change))?,
             Event::Task(task) => {
                 let done = if task.completed { "done" } else { "open" };
-                called.output.answer("Task", &task, || format!("{done:>17}  {}", line(&task)))?;
+                called.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
             }
             Event::StateBegin | Event::StateEnd(_) => {}
         }

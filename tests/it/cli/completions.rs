@@ -17,7 +17,7 @@ fn every_shell_has_a_script() {
         let ended = sandbox.run(["completions", shell]);
         assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{shell}");
         assert!(ended.stdout.starts_with(begin), "{shell}: {}", &ended.stdout[..80]);
-        for word in ["restore", "whoami", "no-due", "high"] {
+        for word in ["restore", "whoami", "no-due", "password-file"] {
             assert!(ended.stdout.contains(word), "{shell}: {word}");
         }
     }

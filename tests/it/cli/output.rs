@@ -1,13 +1,16 @@
 //! What reaches the reader: columns that stand below each other, and nothing that steers a terminal.
 
-use serde_json::Value;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::World;
+use super::{World, short};
+use crate::auth::served::run;
 use crate::support::database::TestDatabase;
 use crate::support::one_engine;
 use crate::support::process::{Running, Sandbox};
 
-one_engine!(Sqlite: columns_stand_below_each_other, nothing_steers_the_terminal, an_output_that_is_full_is_a_failure);
+one_engine!(Sqlite: columns_stand_below_each_other, what_turns_writing_round_is_spelt_out, an_output_that_is_full_is_a_failure);
 
 /// How many columns a terminal gives to a text, said for these texts alone.
 fn columns(text: &str) -> usize {
@@ -38,18 +41,19 @@ async fn columns_stand_below_each_other(database: TestDatabase) {
     assert!(lines.iter().all(|line| line.trim_end() == *line), "{table:?}");
 }
 
-async fn nothing_steers_the_terminal(database: TestDatabase) {
+/// What reaches a terminal and would steer it.
+fn steering(shown: &str) -> Vec<char> {
+    let steers = |char: &char| {
+        char.is_control() && *char != '\n' || ('\u{202a}'..='\u{202e}').contains(char) || *char == '\u{2028}'
+    };
+    shown.chars().filter(steers).collect()
+}
+
+async fn what_turns_writing_round_is_spelt_out(database: TestDatabase) {
     let world = World::start(database).await;
-    let id = world.add("Milk");
-    // The service takes no control characters; another program on the same database, or another service, may.
-    let evil = "\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}klim\r\u{7f}";
-    world
-        .database
-        .execute(&format!("update tasks set title = '{evil}', description = '{evil}\n{evil}'"))
-        .await;
-    let label = world.run(["task", "add", "Bread", "-l", "\u{202e}tfel"]);
-    assert_eq!(label.status, Some(0), "{}", label.stderr);
-    let steers = |char: &char| char.is_control() && *char != '\n' || ('\u{202a}'..='\u{202e}').contains(char);
+    // No control characters: the service takes these.
+    let evil = "evil \u{202e}klim\u{2028}";
+    let id = short(&world.answer(&["task", "add", evil, "x", "-l", evil, "-d", &format!("{evil}\n\tmore")]));
     for arguments in [
         &["task", "list", "--table"][..],
         &["task", "list", "--json"],
@@ -62,17 +66,88 @@ async fn nothing_steers_the_terminal(database: TestDatabase) {
     ] {
         let ended = world.run(arguments);
         assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
-        let raw: Vec<char> = ended.stdout.chars().filter(steers).collect();
-        assert!(raw.is_empty(), "{arguments:?}: {raw:?} in {:?}", ended.stdout);
-        assert!(ended.stdout.contains("owned"), "{arguments:?}: {}", ended.stdout);
+        assert_eq!(steering(&ended.stdout), [], "{arguments:?}: {:?}", ended.stdout);
+        assert!(ended.stdout.contains("evil"), "{arguments:?}: {}", ended.stdout);
     }
     // For programs it is the same text all the same.
-    let told = world.answer(&["task", "show", &id]);
-    assert_eq!(told["title"], evil);
-    assert!(world.told(&["task", "show", &id]).contains("\\u{1b}]0;owned\\u{7}\\u{9b}31m\\u{202e}klim"));
-    // What was typed comes back in a complaint.
-    let complaint = world.run(["task", "done", "\u{1b}[31m\u{9b}"]);
-    assert!(complaint.complaints()[0].starts_with("\\u{1b}[31m\\u{9b}: "), "{:?}", complaint.stderr);
+    assert_eq!(world.answer(&["task", "show", &id])["title"], format!("{evil} x"));
+    let shown = world.told(&["task", "show", &id]);
+    assert!(shown.contains("evil \\u{202e}klim\\u{2028} x\n"), "{shown}");
+    assert!(shown.contains("\n                 more\n"), "{shown}");
+}
+
+/// A service that means harm: what it answers is made to steer a terminal.
+async fn hostile() -> String {
+    use prost::Message as _;
+    use taskwire::pb::{ListTasksResponse, Task};
+
+    let task = Task {
+        name: format!("users/x/tasks/{EVIL}"),
+        title: EVIL.into(),
+        description: Some(EVIL.into()),
+        labels: vec![EVIL.into()],
+        ..Task::default()
+    };
+    let list = ListTasksResponse { tasks: vec![task.clone()], next_page_token: String::new() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move |request: http::Request<hyper::body::Incoming>| {
+        let message = match request.uri().path().rsplit('/').next().unwrap() {
+            "ListTasks" => Some(list.encode_to_vec()),
+            "GetTask" => Some(task.encode_to_vec()),
+            _ => None,
+        };
+        async move {
+            let Some(message) = message else {
+                let refused = tonic::Status::failed_precondition(format!("no {EVIL}"));
+                return Ok(refused.into_http::<tonic::body::Body>());
+            };
+            let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+            let data = [&[0][..], &length, &message].concat();
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+            let frames = [Frame::data(bytes::Bytes::from(data)), Frame::trailers(trailers)];
+            let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, tonic::Status>)));
+            let response = http::Response::builder().header("content-type", "application/grpc");
+            Ok::<_, std::convert::Infallible>(response.body(tonic::body::Body::new(body)).unwrap())
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(answer.clone());
+            let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(serving);
+        }
+    });
+    format!("http://{address}")
+}
+
+const EVIL: &str = "evil\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}klim\r\u{7f}\u{8}";
+
+#[test]
+fn a_hostile_service_does_not_reach_the_terminal() {
+    run(async {
+        let address = hostile().await;
+        let sandbox = Sandbox::new();
+        for (arguments, status) in [
+            (&["task", "list", "--table"][..], 0),
+            (&["task", "list", "--json"], 0),
+            (&["task", "show", "users/x/tasks/y", "--table"], 0),
+            (&["task", "show", "users/x/tasks/y", "--json"], 0),
+            (&["task", "done", "users/x/tasks/y", "--table"], 1),
+            (&["task", "done", EVIL, "--table"], 64),
+        ] {
+            let mut command = super::at_home(sandbox.command(), &sandbox, &address);
+            command.args(arguments).env("TASKWIRE_API_KEY", "twk_x");
+            let ended = tokio::task::spawn_blocking(|| Running::spawn(command).end()).await.unwrap();
+            assert_eq!(ended.status, Some(status), "{arguments:?}: {}", ended.stderr);
+            for shown in [&ended.stdout, &ended.stderr] {
+                assert_eq!(steering(shown), [], "{arguments:?}: {shown:?}");
+            }
+            assert!((ended.stdout + &ended.stderr).contains("evil"), "{arguments:?}");
+        }
+    });
 }
 
 async fn an_output_that_is_full_is_a_failure(database: TestDatabase) {
@@ -84,14 +159,4 @@ async fn an_output_that_is_full_is_a_failure(database: TestDatabase) {
     let ended = Running::spawn(command).end();
     assert_eq!(ended.status, Some(1));
     assert!(ended.complaints()[0].starts_with("cannot write the result: "), "{}", ended.stderr);
-}
-
-#[test]
-fn the_formats_are_named_in_the_help() {
-    let help = Sandbox::new().run(["task", "list", "--help"]).stdout;
-    for flag in ["--json", "--table", "--address", "--ca-file"] {
-        assert!(help.contains(flag), "{flag}: {help}");
-    }
-    let none: Result<Value, _> = serde_json::from_str(&help);
-    assert!(none.is_err());
 }

@@ -6,13 +6,14 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("domain", &["domain"]),
     ("storage", &["domain", "storage"]),
     ("auth", &["auth", "domain", "storage"]),
     ("api", &["api", "auth", "domain", "pb", "storage"]),
     ("server", &["api", "auth", "domain", "pb", "server", "storage"]),
     ("openapi", &["auth", "domain", "openapi"]),
+    ("client", &["client", "pb"]),
     ("pb", &["pb"]),
 ];
 

@@ -57,8 +57,20 @@ impl Source {
 }
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 11] =
-    ["api", "auth", "cli", "commands", "config", "domain", "openapi", "pb", "server", "storage", "telemetry"];
+pub(super) const FLOORS: [&str; 12] = [
+    "api",
+    "auth",
+    "cli",
+    "client",
+    "commands",
+    "config",
+    "domain",
+    "openapi",
+    "pb",
+    "server",
+    "storage",
+    "telemetry",
+];
 
 /// The first name of a path, or of each path of a group.
 fn heads(rest: &str, into: &mut BTreeSet<String>) {
