@@ -17,6 +17,7 @@
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
+//! [`client`] is for the other side of the wire; it knows the generated code and no floor.
 
 pub mod api;
 pub mod auth;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Mutex;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -119,10 +121,10 @@ impl Builder {
     fn endpoint(&self) -> Result<Endpoint> {
         let address = &self.address;
         let wrong = || Error::setting(format!("{address:?} is no http://, https:// or unix:// address"));
-        let scheme = address.split_once("://").map(|(scheme, _)| scheme);
-        let is_tls = match scheme {
-            Some("https") => true,
-            Some("http" | "unix") => false,
+        let is_tls = match address.split_once("://") {
+            Some(("https", _)) => true,
+            Some(("http", _)) => false,
+            Some(("unix", path)) if path.starts_with('/') => false,
             _ => return Err(wrong()),
         };
         let endpoint = Endpoint::from_shared(address.clone())
@@ -134,7 +136,10 @@ impl Builder {
             return Ok(endpoint);
         }
         let tls = match &self.ca_certificate {
-            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            Some(pem) => {
+                check_certificates(pem)?;
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
+            }
             None => ClientTlsConfig::new().with_native_roots(),
         };
         endpoint.tls_config(tls).map_err(|error| Error::setting(format!("TLS: {}", error_text(&error))))
@@ -153,6 +158,19 @@ impl Builder {
         };
         Ok(Client { core: Arc::new(core) })
     }
+}
+
+/// tonic would take a file without certificates, and trust nobody.
+fn check_certificates(pem: &[u8]) -> Result<()> {
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        certificate.map_err(|error| Error::setting(format!("the authority's certificate: {error}")))?;
+        found += 1;
+    }
+    if found == 0 {
+        return Err(Error::setting("the authority's certificate: there is none in it"));
+    }
+    Ok(())
 }
 
 fn error_text(error: &(dyn std::error::Error + 'static)) -> String {

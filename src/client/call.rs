@@ -19,6 +19,9 @@ use crate::pb;
 /// Longest answer that is read: a page of 500 of the longest tasks fits.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How often a call is made with other tokens: what another process left may have expired as well.
+const EXCHANGES_MAX: u32 = 2;
+
 /// What a second call does when the first was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -70,17 +73,20 @@ impl Core {
         Fut: Future<Output = Result<Response<Res>, Status>>,
     {
         let bounds = self.bounds();
-        let Some(held) = self.fresh(bounds).await? else {
+        let Some(mut held) = self.fresh(bounds).await? else {
             return self.repeated(kind, bounds, self.api_key.as_ref(), &request, &send).await;
         };
-        let answer = self.repeated(kind, bounds, Some(&held.bearer), &request, &send).await;
-        let answer = match answer {
-            // Refused before it was looked at, so that any call may come again.
-            Err(error) if error.reason() == "TOKEN_EXPIRED" => {
-                let held = self.exchanged(&held, bounds).await?;
-                self.repeated(kind, bounds, Some(&held.bearer), &request, &send).await
+        let mut exchanges = 0;
+        let answer = loop {
+            let answer = self.repeated(kind, bounds, Some(&held.bearer), &request, &send).await;
+            match answer {
+                // Refused before it was looked at, so that any call may come again.
+                Err(error) if error.reason() == "TOKEN_EXPIRED" && exchanges < EXCHANGES_MAX => {
+                    exchanges += 1;
+                    held = self.exchanged(&held, bounds).await?;
+                }
+                answer => break answer,
             }
-            answer => answer,
         };
         if let Err(error) = &answer
             && error.reason() == "SESSION_REVOKED"
@@ -123,13 +129,12 @@ impl Core {
                 Err(_) => Error::deadline(),
             };
             failures += 1;
-            if !may_repeat(kind != Kind::Once, &error) || !self.budget.spend() || failures >= bounds.attempts
-            {
+            if !may_repeat(kind != Kind::Once, &error) || failures >= bounds.attempts {
                 return Err(error);
             }
             let wait = pause(failures, error.retry_after());
             // What went wrong says more than that there was no time for another attempt.
-            if Instant::now() + wait >= bounds.deadline {
+            if Instant::now() + wait >= bounds.deadline || !self.budget.spend() {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;

@@ -2,6 +2,7 @@
 
 use std::vec;
 
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use super::error::Result;
@@ -64,7 +65,7 @@ where
     Fut: Future<Output = Result<(Vec<Item>, Rest<Place>)>> + Send + 'static,
 {
     let state = (vec::IntoIter::<Item>::default(), Rest::From(first), read);
-    Box::pin(stream::unfold(state, |(mut page, mut rest, read)| async move {
+    let items = stream::unfold(state, |(mut page, mut rest, read)| async move {
         loop {
             if let Some(item) = page.next() {
                 return Some((Ok(item), (page, rest, read)));
@@ -75,5 +76,6 @@ where
                 Err(error) => return Some((Err(error), (page, Rest::Over, read))),
             }
         }
-    }))
+    });
+    Box::pin(items.fuse())
 }

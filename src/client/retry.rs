@@ -35,11 +35,12 @@ pub(super) fn pause(failures: u32, asked: Option<Duration>) -> Duration {
     asked.map_or(random, |asked| random.max(asked + asked.mul_f64(fastrand::f64() * 0.2)))
 }
 
-/// What may be spent on repetitions, so that clients do not keep a service down that most calls fail at.
+/// What may be spent on repetitions, so that clients do not keep a service down that most calls fail at: many at once,
+/// as when it starts anew, and in the long run one for every two calls that succeed.
 pub(super) struct Budget(AtomicU32);
 
-const BUDGET_MAX: u32 = 200;
-const FAILURE_COSTS: u32 = 2;
+const BUDGET_MAX: u32 = 1000;
+const REPETITION_COSTS: u32 = 2;
 const SUCCESS_RETURNS: u32 = 1;
 
 impl Budget {
@@ -48,16 +49,51 @@ impl Budget {
     }
 
     pub(super) fn note_success(&self) {
-        self.change(|left| (left + SUCCESS_RETURNS).min(BUDGET_MAX));
+        let more = |left: u32| (left < BUDGET_MAX).then_some(left + SUCCESS_RETURNS);
+        // It fails where the budget is full.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// Whether another attempt is within the budget.
+    /// Pays for a repetition, if the budget has it.
     pub(super) fn spend(&self) -> bool {
-        self.change(|left| left.saturating_sub(FAILURE_COSTS)) > BUDGET_MAX / 2
+        let less = |left: u32| left.checked_sub(REPETITION_COSTS);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Budget, PAUSE_MAX, pause};
+
+    #[test]
+    fn repetitions_end_with_the_budget_and_come_back_with_success() {
+        let budget = Budget::full();
+        let spent = std::iter::repeat_with(|| budget.spend()).take_while(|spent| *spent).count();
+        assert_eq!(spent, 500);
+        budget.note_success();
+        assert!(!budget.spend());
+        budget.note_success();
+        assert!(budget.spend());
+        assert!(!budget.spend());
+        for _ in 0..5000 {
+            budget.note_success();
+        }
+        assert_eq!(std::iter::repeat_with(|| budget.spend()).take_while(|spent| *spent).count(), 500);
     }
 
-    fn change(&self, change: impl Fn(u32) -> u32) -> u32 {
-        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(change(left)));
-        before.unwrap_or_else(|left| left)
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_are_never_shorter_than_asked_for() {
+        for (failures, grown) in [(1, 100), (2, 200), (3, 400), (5, 1600), (6, 2000), (u32::MAX, 2000)] {
+            let grown = Duration::from_millis(grown);
+            for _ in 0..100 {
+                assert!((grown / 2..=grown * 3 / 2).contains(&pause(failures, None)));
+            }
+        }
+        let asked = PAUSE_MAX * 10;
+        for _ in 0..100 {
+            assert!((asked..=asked * 6 / 5).contains(&pause(1, Some(asked))));
+        }
     }
 }

@@ -127,16 +127,20 @@ impl Tasks {
 
     /// The revision of the last change.
     pub async fn revision(&self) -> Result<i64> {
-        // Whatever is too old to be asked for, the refusal says what is not.
-        let answer = match self.change_page(0, 1).await {
-            Err(error) if error.reason() == "REVISION_COMPACTED" => {
-                let earliest = error.metadata("earliest_revision").and_then(|text| text.parse::<i64>().ok());
-                let Some(earliest) = earliest else { return Err(error) };
-                self.change_page(earliest.saturating_sub(1), 1).await
+        let mut start_revision = 0;
+        loop {
+            match self.change_page(start_revision, 1).await {
+                Ok(page) => return Ok(page.current_revision),
+                Err(error) => {
+                    // What is too old to be asked for says what is not.
+                    let earliest = error.metadata("earliest_revision").and_then(|text| text.parse().ok());
+                    let Some(earliest) = earliest.filter(|earliest| *earliest > start_revision) else {
+                        return Err(error);
+                    };
+                    start_revision = earliest;
+                }
             }
-            answer => answer,
-        };
-        answer.map(|page| page.current_revision)
+        }
     }
 
     /// Follows the changes, for as long as the session lives. It resumes by itself where a connection breaks.

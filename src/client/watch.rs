@@ -1,5 +1,6 @@
 //! A watch that outlives its connections: it resumes after the last revision it saw, and proves that it missed nothing.
 
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tonic::{Code, Streaming};
 
@@ -64,14 +65,15 @@ pub(super) fn events(tasks: Tasks, from: WatchFrom) -> BoxStream<'static, Result
     };
     let watch =
         Watch { tasks, position, stream: None, is_known: false, is_over: false, failures: 0, gaps: 0 };
-    Box::pin(stream::unfold(watch, |mut watch| async move {
+    let events = stream::unfold(watch, |mut watch| async move {
         if watch.is_over {
             return None;
         }
         let event = watch.next().await;
         watch.is_over = event.is_err();
         Some((event, watch))
-    }))
+    });
+    Box::pin(events.fuse())
 }
 
 impl Watch {

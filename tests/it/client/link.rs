@@ -22,7 +22,7 @@ struct State {
     answers_to_lose: AtomicUsize,
     answers_lost: AtomicUsize,
     is_closed: AtomicBool,
-    refused: AtomicUsize,
+    refused: watch::Sender<usize>,
 }
 
 /// A TCP proxy that understands as much of HTTP/2 as it takes to lose an answer: the request has come through and has
@@ -44,13 +44,13 @@ impl Link {
             answers_to_lose: AtomicUsize::new(0),
             answers_lost: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
-            refused: AtomicUsize::new(0),
+            refused: watch::Sender::new(0),
         });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if shared.is_closed.load(Ordering::SeqCst) {
-                    shared.refused.fetch_add(1, Ordering::SeqCst);
+                    shared.refused.send_modify(|refused| *refused += 1);
                 } else {
                     tokio::spawn(carry(client, Arc::clone(&shared)));
                 }
@@ -80,9 +80,9 @@ impl Link {
         self.cut();
     }
 
-    /// How many connections were refused so.
-    pub(super) fn refused(&self) -> usize {
-        self.state.refused.load(Ordering::SeqCst)
+    /// Waits until so many connections were refused so.
+    pub(super) async fn until_refused(&self, count: usize) {
+        self.state.refused.subscribe().wait_for(|refused| *refused >= count).await.unwrap();
     }
 
     pub(super) fn open(&self) {

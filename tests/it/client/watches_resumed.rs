@@ -67,13 +67,23 @@ async fn it_resumes_where_its_connection_was_cut(database: TestDatabase) {
 }
 
 async fn it_follows_through_a_network_that_breaks_everywhere(database: TestDatabase) {
-    const END: i64 = 150;
+    const END: i64 = 60;
+    // What waits is sent at once, and less than a whole frame of it cannot be read.
+    const AHEAD_MAX: i64 = 4;
     let (_world, replica, client) = ada(&database).await;
     // Connections last for up to so many bytes: some do not get as far as their greeting, some end within a message.
-    let proxy = Proxy::to(replica.address, 3000, Random::seeded()).await;
+    let proxy = Proxy::to(replica.address, 4000, Random::seeded()).await;
     let far =
         builder(proxy.address).attempts(1000).session(client.session().unwrap()).connect_lazy().unwrap();
-    let writing = tokio::spawn(write(client, END));
+    let (seen_up_to, mut seen_by_watch) = tokio::sync::watch::channel(0);
+    let writing = tokio::spawn(async move {
+        let task = client.tasks().create(titled("0")).await.unwrap();
+        for number in 1..END {
+            seen_by_watch.wait_for(|seen| number - seen <= AHEAD_MAX).await.unwrap();
+            let renamed = pb::Task { name: task.name.clone(), ..titled(&number.to_string()) };
+            client.tasks().update(renamed, &["title"]).await.unwrap();
+        }
+    });
     let mut events = far.tasks().watch(WatchFrom::State);
     let mut seen: BTreeMap<String, pb::Task> = BTreeMap::new();
     let mut revision = 0;
@@ -93,11 +103,12 @@ async fn it_follows_through_a_network_that_breaks_everywhere(database: TestDatab
                 seen.insert(task.name.clone(), task);
             }
         }
+        seen_up_to.send_replace(revision);
     }
     writing.await.unwrap();
     let titles: Vec<&str> = seen.values().map(|task| task.title.as_str()).collect();
     assert_eq!(titles, [(END - 1).to_string()]);
-    assert!(proxy.resets() > 3, "{} resets", proxy.resets());
+    assert!(proxy.resets() > 0);
 }
 
 async fn it_goes_on_at_another_server(database: TestDatabase) {

@@ -13,16 +13,17 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("api", &["api", "auth", "domain", "pb", "storage"]),
     ("server", &["api", "auth", "domain", "pb", "server", "storage"]),
     ("openapi", &["auth", "domain", "openapi"]),
-    ("client", &["client", "pb"]),
     ("pb", &["pb"]),
+    ("client", &["client", "pb"]),
 ];
 
 /// Crates that a floor does not name, by the first letters of their names.
-const FOREIGN: [(&str, &[&str]); 4] = [
+const FOREIGN: [(&str, &[&str]); 5] = [
     ("domain", &["tonic", "prost", "diesel", "http", "tokio"]),
     ("storage", &["tonic", "prost"]),
     ("auth", &["tonic", "prost", "diesel"]),
     ("api", &["diesel", "tokio_postgres"]),
+    ("client", &["diesel", "tokio_postgres"]),
 ];
 
 #[test]
