@@ -130,21 +130,20 @@ fn style(task: &Task, column: usize) -> Style {
     }
 }
 
-/// A task with all that is known of it, line by line.
+/// A task with all that is known of it, field by field.
 pub(super) fn details(output: &Output, task: &Task) -> Vec<String> {
+    const NAME_COLUMNS: usize = 12;
     let mut lines = Vec::new();
     let mut field = |name: &str, value: &str| {
         if !value.is_empty() {
-            lines
-                .push(format!("{} {value}", output.styled(Style::Heading, &padded(&format!("{name}:"), 12))));
+            let name = output.styled(Style::Heading, &padded(&format!("{name}:"), NAME_COLUMNS));
+            lines.push(format!("{name} {value}"));
         }
     };
     field("Title", &visible(&task.title));
-    let mut description = task.description.as_deref().map(visible_lines).into_iter().flatten();
-    field("Description", &description.next().unwrap_or_default());
-    for rest in description {
-        field(" ", &rest);
-    }
+    let description = task.description.as_deref().map(visible_lines).into_iter().flatten();
+    let below = |line: String| if line.is_empty() { line } else { format!("{:NAME_COLUMNS$} {line}", "") };
+    field("Description", description.map(below).collect::<Vec<_>>().join("\n").trim_start_matches(' '));
     field("Done", &if task.completed { time(task.complete_time) } else { "no".to_owned() });
     field("Priority", priority(task));
     field("Due", &time(task.due_time));

@@ -104,11 +104,8 @@ async fn a_key_for_programs(database: TestDatabase) {
     let token = world.session()["access_token"].as_str().unwrap().to_owned();
     let key =
         ApiKey { display_name: "script".into(), scopes: vec!["tasks.read".into()], ..ApiKey::default() };
-    let mut request = tonic::Request::new(CreateApiKeyRequest {
-        parent: "users/me".into(),
-        api_key: Some(key),
-        ..Default::default()
-    });
+    let mut request =
+        tonic::Request::new(CreateApiKeyRequest { parent: "users/me".into(), api_key: Some(key) });
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let secret = world.service.users().await.create_api_key(request).await.unwrap().into_inner().secret;
     world.add("Buy milk");

@@ -42,7 +42,7 @@ async fn columns_stand_below_each_other(database: TestDatabase) {
 }
 
 /// What reaches a terminal and would steer it.
-fn steering(shown: &str) -> Vec<char> {
+fn steering(shown: &str) -> String {
     let steers = |char: &char| {
         char.is_control() && *char != '\n' || ('\u{202a}'..='\u{202e}').contains(char) || *char == '\u{2028}'
     };
@@ -53,7 +53,8 @@ async fn what_turns_writing_round_is_spelt_out(database: TestDatabase) {
     let world = World::start(database).await;
     // No control characters: the service takes these.
     let evil = "evil \u{202e}klim\u{2028}";
-    let id = short(&world.answer(&["task", "add", evil, "x", "-l", evil, "-d", &format!("{evil}\n\tmore")]));
+    let id =
+        short(&world.answer(&["task", "add", evil, "x", "-l", evil, "-d", &format!("{evil}\n\n\tmore")]));
     for arguments in [
         &["task", "list", "--table"][..],
         &["task", "list", "--json"],
@@ -66,14 +67,14 @@ async fn what_turns_writing_round_is_spelt_out(database: TestDatabase) {
     ] {
         let ended = world.run(arguments);
         assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
-        assert_eq!(steering(&ended.stdout), [], "{arguments:?}: {:?}", ended.stdout);
+        assert_eq!(steering(&ended.stdout), "", "{arguments:?}: {:?}", ended.stdout);
         assert!(ended.stdout.contains("evil"), "{arguments:?}: {}", ended.stdout);
     }
     // For programs it is the same text all the same.
     assert_eq!(world.answer(&["task", "show", &id])["title"], format!("{evil} x"));
     let shown = world.told(&["task", "show", &id]);
     assert!(shown.contains("evil \\u{202e}klim\\u{2028} x\n"), "{shown}");
-    assert!(shown.contains("\n                 more\n"), "{shown}");
+    assert!(shown.contains("\n\n                 more\n"), "{shown}");
 }
 
 /// A service that means harm: what it answers is made to steer a terminal.
@@ -143,7 +144,7 @@ fn a_hostile_service_does_not_reach_the_terminal() {
             let ended = tokio::task::spawn_blocking(|| Running::spawn(command).end()).await.unwrap();
             assert_eq!(ended.status, Some(status), "{arguments:?}: {}", ended.stderr);
             for shown in [&ended.stdout, &ended.stderr] {
-                assert_eq!(steering(shown), [], "{arguments:?}: {shown:?}");
+                assert_eq!(steering(shown), "", "{arguments:?}: {shown:?}");
             }
             assert!((ended.stdout + &ended.stderr).contains("evil"), "{arguments:?}");
         }

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::{EMAIL, PASSWORD, World};
 use crate::support::database::TestDatabase;
@@ -51,7 +50,7 @@ impl Terminal {
         let child = command.spawn().unwrap();
         // The last open end on the other side is the program's own.
         drop(command);
-        let keys = File::from(OwnedFd::from(ours));
+        let keys = File::from(ours);
         let mut screen = keys.try_clone().unwrap();
         let (sender, shown) = channel();
         std::thread::spawn(move || {
@@ -74,6 +73,16 @@ impl Terminal {
                 .unwrap_or_else(|_| panic!("not shown: {text}\n{}", self.all));
             self.all.push_str(&String::from_utf8_lossy(&bytes));
         }
+    }
+
+    /// Types at a prompt that is no longer shown what is typed: it is said first, and the terminal told after.
+    fn type_hidden(&mut self, line: &str) {
+        let begin = Instant::now();
+        while tcgetattr(&self.keys).unwrap().local_modes.contains(LocalModes::ECHO) {
+            assert!(begin.elapsed() < PATIENCE, "what is typed would be shown");
+            std::thread::yield_now();
+        }
+        self.type_line(line);
     }
 
     fn type_line(&mut self, line: &str) {
@@ -157,7 +166,7 @@ async fn what_is_missing_is_asked_for(database: TestDatabase) {
     terminal.wait_for("Email: ");
     terminal.type_line(EMAIL);
     terminal.wait_for("Password: ");
-    terminal.type_line(PASSWORD);
+    terminal.type_hidden(PASSWORD);
     let (shown, status) = terminal.end();
     assert_eq!(status, Some(0), "{shown}");
     assert!(shown.contains(&format!("Logged in to {} as {EMAIL}\n", world.address())), "{shown}");
@@ -170,9 +179,9 @@ async fn two_new_passwords_must_agree(database: TestDatabase) {
     for (again, expected) in [("canary-incorrect", Some(64)), (PASSWORD, Some(0))] {
         let mut terminal = Terminal::start(&world, 80, &["register", "bob@example.com"], &[]);
         terminal.wait_for("Password: ");
-        terminal.type_line(PASSWORD);
+        terminal.type_hidden(PASSWORD);
         terminal.wait_for("Again: ");
-        terminal.type_line(again);
+        terminal.type_hidden(again);
         let (shown, status) = terminal.end();
         assert_eq!(status, expected, "{shown}");
         assert!(!shown.contains("canary"), "{shown}");
