@@ -1,5 +1,7 @@
 //! Sessions that outlive their tokens, also where several processes share one.
 
+use std::time::{Duration, Instant};
+
 use super::{EMAIL, PASSWORD, World};
 use crate::support::database::TestDatabase;
 use crate::support::process::Running;
@@ -46,19 +48,28 @@ async fn processes_at_once_share_a_session(database: TestDatabase) {
 }
 
 async fn a_login_meanwhile_is_not_overwritten(database: TestDatabase) {
-    let world = World::new(database, &SHORT).await;
+    let world = World::new(database, &["--access-token-seconds", "2"]).await;
     world.register(EMAIL);
     let first = world.session()["user"].clone();
-    let mut watch = super::watch::Printing::start(&world, &["task", "watch", "--state"]);
-    world.add("Of Ada");
-    assert_eq!(watch.next()["task"]["title"], "Of Ada");
-    // Somebody else takes the place in the file; the watch goes on as whoever it was.
+    let mut watch = super::watch::Printing::start(&world, &["task", "watch", "--from", "0"]);
+    world.add("At home");
+    assert_eq!(watch.next()["task"]["title"], "At home");
+    // Somebody else takes the place in the file; the watch goes on as whoever it was, past the end of its token.
     let bob = world.typed(&["register", "bob@example.com"], PASSWORD);
     assert_eq!(bob.status, Some(0), "{}", bob.stderr);
     assert_ne!(world.session()["user"], first);
-    for _ in 0..2 {
+    let password = world.sandbox.write("password", PASSWORD);
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = world.command();
+        command.args(arguments).env("XDG_CONFIG_HOME", world.sandbox.text("elsewhere"));
+        let ended = Running::spawn(command).end();
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    };
+    elsewhere(&["login", EMAIL, "--password-file", &password]);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        elsewhere(&["task", "add", "Elsewhere"]);
+        assert_eq!(watch.next()["task"]["title"], "Elsewhere");
         assert_eq!(world.answer(&["whoami"])["email"], "bob@example.com");
     }
-    drop(watch);
-    assert_eq!(world.answer(&["whoami"])["email"], "bob@example.com");
 }
