@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::error::{Error, Result};
 use super::refresh::Exchange;
@@ -124,6 +124,10 @@ impl Core {
                 Ok(Ok(response)) => {
                     self.budget.note_success();
                     return Ok(response.into_inner());
+                }
+                // As a server says it whose own timer was the first.
+                Ok(Err(status)) if status.code() == Code::Cancelled && Instant::now() >= bounds.deadline => {
+                    Error::deadline()
                 }
                 Ok(Err(status)) => Error::from(status),
                 Err(_) => Error::deadline(),

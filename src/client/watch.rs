@@ -193,3 +193,61 @@ fn passes(error: &Error) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::{Event, Position, Sent, Watch};
+    use crate::client::{Client, Result};
+    use crate::pb::watch_tasks_response::{Bookmark, InitialStateEnd};
+    use crate::pb::{Task, TaskChange, WatchTasksResponse};
+
+    fn watch(position: Position) -> Watch {
+        let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();
+        let tasks = client.tasks();
+        Watch { tasks, position, stream: None, is_known: true, is_over: false, failures: 0, gaps: 0 }
+    }
+
+    fn change(prev_revision: i64, revision: i64) -> Sent {
+        Sent::Change(TaskChange { prev_revision, revision, ..TaskChange::default() })
+    }
+
+    fn read(watch: &mut Watch, event: Sent) -> Result<Option<Event>> {
+        watch.read(WatchTasksResponse { event: Some(event) })
+    }
+
+    #[tokio::test]
+    async fn what_was_told_is_not_told_again() {
+        let mut watch = watch(Position::After(3));
+        assert_eq!(read(&mut watch, change(2, 3)).unwrap(), None);
+        let told = read(&mut watch, change(3, 4)).unwrap();
+        assert!(matches!(told, Some(Event::Change(change)) if change.revision == 4));
+        assert_eq!(read(&mut watch, Sent::Bookmark(Bookmark { revision: 4 })).unwrap(), None);
+        assert_eq!(watch.gaps, 0);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_follow_is_asked_for_again_and_not_believed_for_ever() {
+        let mut watch = watch(Position::After(3));
+        // After either of these a service would be asked for what follows on 3.
+        assert_eq!(read(&mut watch, change(4, 5)).unwrap(), None);
+        assert_eq!(read(&mut watch, Sent::Bookmark(Bookmark { revision: 5 })).unwrap(), None);
+        assert!(matches!(watch.position, Position::After(3)));
+        let error = read(&mut watch, change(4, 5)).unwrap_err();
+        assert!(error.message().contains("revision 4 after revision 3"), "{error}");
+        // What follows makes up for it.
+        assert!(read(&mut watch, change(3, 4)).unwrap().is_some());
+        assert_eq!(read(&mut watch, change(6, 7)).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn changes_count_from_the_end_of_the_state() {
+        let mut watch = watch(Position::State);
+        assert_eq!(read(&mut watch, change(1, 2)).unwrap(), None);
+        assert!(matches!(read(&mut watch, Sent::Task(Task::default())).unwrap(), Some(Event::Task(_))));
+        let end = Sent::InitialStateEnd(InitialStateEnd { revision: 9 });
+        assert_eq!(read(&mut watch, end).unwrap(), Some(Event::StateEnd(9)));
+        assert!(read(&mut watch, change(9, 10)).unwrap().is_some());
+    }
+}
