@@ -7,7 +7,7 @@ use crate::support::database::TestDatabase;
 use crate::support::process::Running;
 use crate::support::{both_engines, one_engine};
 
-both_engines!(processes_at_once_share_a_session);
+both_engines!(processes_at_once_share_a_session, a_watch_lives_beside_other_commands);
 one_engine!(Sqlite: what_is_exchanged_is_written_back, a_login_meanwhile_is_not_overwritten);
 
 /// So short that each command exchanges the token.
@@ -44,6 +44,19 @@ async fn processes_at_once_share_a_session(database: TestDatabase) {
         }
     }
     assert_eq!(world.titles(&["--all"]).len(), 24);
+    assert_eq!(world.database.query_i64("select count(*) from sessions").await, 1);
+}
+
+async fn a_watch_lives_beside_other_commands(database: TestDatabase) {
+    let world = World::new(database, &["--access-token-seconds", "2"]).await;
+    world.register(EMAIL);
+    let mut watch = super::watch::Printing::start(&world, &["task", "watch", "--from", "0"]);
+    // Each command exchanges the token, so that the one that the watch began with is long gone when it needs another.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        world.add("Beside");
+        assert_eq!(watch.next()["task"]["title"], "Beside");
+    }
     assert_eq!(world.database.query_i64("select count(*) from sessions").await, 1);
 }
 
