@@ -184,3 +184,18 @@ async fn no_call_takes_longer_than_it_may() {
     assert_eq!(error.code(), Code::Unavailable);
     assert!(took < PATIENCE / 2, "{took:?}");
 }
+
+/// Where nobody listens nothing was sent, so that even a login is tried again.
+#[tokio::test]
+async fn what_was_never_sent_is_repeated_whatever_it_does() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let client = builder(address).attempts(3).connect_lazy().unwrap();
+    let begin = Instant::now();
+    let error = client.login(EMAIL, PASSWORD, "a test").await.unwrap_err();
+    assert_eq!((error.code(), error.reason()), (Code::Unavailable, ""));
+    assert!(error.message().contains("cannot be reached"), "{error}");
+    // The least that the two pauses between three attempts take.
+    assert!(begin.elapsed() >= Duration::from_millis(150));
+}
