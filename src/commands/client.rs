@@ -144,7 +144,7 @@ impl Service {
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
             (Code::Unavailable, "") => {
                 return format!(
-                    "{address} does not answer: {said}; is it running (`taskwire serve`), or elsewhere (--address)?"
+                    "{address}: {said}; is it running (`taskwire serve`), or elsewhere (--address)?"
                 );
             }
             (Code::Unavailable | Code::ResourceExhausted, _) => wait.unwrap_or_default(),
