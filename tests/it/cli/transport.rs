@@ -89,6 +89,15 @@ fn an_address_is_checked_before_anything_is_sent() {
 }
 
 #[test]
+fn only_variables_that_there_are_get_named() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(["health", "--address", "nowhere"]);
+    assert!(ended.complaints()[0].ends_with(" TASKWIRE_LISTEN"), "{}", ended.stderr);
+    let ended = sandbox.run(["task", "add", "Milk", "--due", "soon"]);
+    assert_eq!((ended.status, ended.complaints().len()), (Some(64), 0), "{}", ended.stderr);
+}
+
+#[test]
 fn over_a_unix_socket() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
