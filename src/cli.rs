@@ -1,14 +1,18 @@
 //! The command line: what can be asked of the program, and in which words.
 
-use std::path::PathBuf;
+pub mod address;
+pub mod client;
+pub mod due;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Settings, file};
 use crate::server::Address;
+use client::{Remote, TaskCommand};
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -25,9 +29,16 @@ const EXAMPLES: &str = "Examples:
   taskwire keys generate --out signing-key.pem
   taskwire user create --admin --email admin@example.com
   taskwire health
+  taskwire register ada@example.com
+  taskwire task add Buy milk --due tomorrow
 
-Every option is also an environment variable, named at the option, and a key of the file that --config names.
+Every option of the service is also an environment variable, named at the option, and a key of the file that --config names.
 Exit status: 0 done, 1 failed, 64 wrong usage.";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  bash:  source <(taskwire completions bash)        in ~/.bashrc
+  zsh:   source <(taskwire completions zsh)         in ~/.zshrc, after compinit
+  fish:  taskwire completions fish >~/.config/fish/completions/taskwire.fish";
 
 /// Why nothing was understood.
 #[derive(Debug)]
@@ -78,6 +89,16 @@ impl Cli {
             Err(Misunderstood::Settings(problems))
         }
     }
+}
+
+/// The environment variable from which an option can come as well, in the command that these arguments name.
+pub fn variable_of(flag: &str, arguments: impl IntoIterator<Item = OsString>) -> Option<String> {
+    let mut command = &Cli::command();
+    for argument in arguments.into_iter().skip(1) {
+        command = command.find_subcommand(&argument).unwrap_or(command);
+    }
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
+    argument.get_env()?.to_str().map(str::to_owned)
 }
 
 /// The command that takes settings, if it is one of those.
@@ -144,6 +165,71 @@ pub enum Command {
     Openapi,
     /// Print the descriptor set of the contract, which a gateway or a generic client reads
     Descriptor,
+    /// Print a script with which a shell completes the words of this program
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Make an account of one's own on a service, and log in
+    #[command(after_help = client::REGISTER_EXAMPLES)]
+    Register {
+        /// Email address; asked for on a terminal when absent
+        #[arg(value_name = "EMAIL")]
+        email: Option<String>,
+        /// What the user is called
+        #[arg(long, value_name = "NAME", default_value = "")]
+        display_name: String,
+        /// File whose first line is the password, or - for standard input. When absent it is asked for on a terminal, and
+        /// read from standard input elsewhere
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Log in to a service and remember it
+    #[command(after_help = client::LOGIN_EXAMPLES)]
+    Login {
+        /// Email address; asked for on a terminal when absent
+        #[arg(value_name = "EMAIL")]
+        email: Option<String>,
+        /// File whose first line is the password, or - for standard input. When absent it is asked for on a terminal, and
+        /// read from standard input elsewhere
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Log out of a service and forget it
+    #[command(after_help = client::LOGOUT_EXAMPLES)]
+    Logout {
+        /// Forget the session here without telling the service, where it does not answer
+        #[arg(long)]
+        forget: bool,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Tell who is logged in
+    #[command(after_help = client::WHOAMI_EXAMPLES)]
+    Whoami {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Add, list, change, watch and undo one's tasks
+    #[command(after_help = client::TASK_EXAMPLES)]
+    Task {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+        /// What to do
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {
         /// Address of the service, or unix:PATH

@@ -1,5 +1,6 @@
 //! What each command does, and with which exit status it ends.
 
+mod client;
 mod health;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -8,10 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::CommandFactory as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::client::LoggingIn;
 use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
 use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand};
 use crate::config::{Config, ConfigError, Settings};
@@ -34,6 +37,20 @@ pub struct Failure {
 impl Failure {
     fn new(line: impl std::fmt::Display) -> Self {
         Self { lines: vec![line.to_string()], status: 1 }
+    }
+
+    fn lines(lines: impl Into<Vec<String>>) -> Self {
+        Self { lines: lines.into(), status: 1 }
+    }
+
+    /// Whoever reads the answer has seen enough of it.
+    fn silent() -> Self {
+        Self { lines: Vec::new(), status: 0 }
+    }
+
+    /// Tells of something that does not keep the command from being done.
+    fn warn(&self) {
+        self.lines.iter().for_each(|line| say_error(line));
     }
 
     fn usage(lines: Vec<String>) -> Self {
@@ -81,10 +98,26 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         }
         Command::Openapi => print_openapi(),
         Command::Descriptor => print_bytes(pb::DESCRIPTOR_SET),
+        Command::Completions { shell } => print_completions(shell),
+        Command::Register { email, display_name, password_file, remote } => {
+            client::register(&remote, LoggingIn { email, password_file }, display_name).await
+        }
+        Command::Login { email, password_file, remote } => {
+            client::log_in(&remote, LoggingIn { email, password_file }).await
+        }
+        Command::Logout { forget, remote } => client::log_out(&remote, forget).await,
+        Command::Whoami { remote } => client::who_am_i(&remote).await,
+        Command::Task { remote, command } => client::run(&remote, command).await,
         Command::Health { address, service, tls_cert_file } => {
             health::ask(address, service, tls_cert_file).await
         }
     }
+}
+
+fn print_completions(shell: clap_complete::Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "taskwire", &mut script);
+    print_bytes(&script)
 }
 
 fn print_openapi() -> Outcome {

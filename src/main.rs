@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use taskwire::cli::{Cli, Command, Misunderstood};
+use taskwire::cli::{self, Cli, Command, Misunderstood};
 use taskwire::commands::{self, say_error};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -65,9 +65,9 @@ fn report_usage(error: &clap::Error) -> ExitCode {
     }
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split_whitespace().next().and_then(|flag| flag.strip_prefix("--"))
+        && let Some(variable) = cli::variable_of(flag, std::env::args_os())
     {
-        let key = flag.to_uppercase().replace('-', "_");
-        say_error(&format!("--{flag} can also come from the environment variable TASKWIRE_{key}"));
+        say_error(&format!("--{flag} can also come from the environment variable {variable}"));
     }
     ExitCode::from(commands::USAGE)
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod auth;
+mod cli;
 mod client;
 mod edge;
 mod operator;

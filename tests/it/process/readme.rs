@@ -1,4 +1,4 @@
-//! The README's session, copied as it stands, on both engines.
+//! The README's sessions, copied as they stand, on both engines.
 
 use std::process::Command;
 
@@ -9,6 +9,7 @@ use crate::support::database::TestDatabase;
 use crate::support::process::Sandbox;
 
 both_engines!(the_session_works_when_copied, a_second_session_goes_on_with_the_login);
+both_engines!(the_command_line_works_when_copied);
 
 const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
 
@@ -71,6 +72,40 @@ async fn the_session_works_when_copied(database: TestDatabase) {
         assert_eq!(database.query_i64("select count(*) from tasks where delete_time is null").await, 1);
         assert_eq!(database.query_i64("select max(revision) from task_changes").await, 4);
     }
+}
+
+async fn the_command_line_works_when_copied(database: TestDatabase) {
+    let sandbox = Sandbox::new();
+    let made = sandbox.run(["keys", "generate", "--out", "key.pem"]);
+    assert_eq!(made.status, Some(0), "{}", made.stderr);
+    let service = sandbox.serve(&["--database-url", &database.url, "--signing-key-file", "key.pem"]);
+    service.wait_until(ServingStatus::Serving).await;
+    let program = crate::support::process::program();
+    let directory = std::path::Path::new(&program).parent().unwrap().display().to_string();
+    // What a person types when asked.
+    let password = std::fs::File::open(sandbox.write("typed", "correct horse battery staple\n")).unwrap();
+    let ran = Command::new("sh")
+        .args(["-eu", "-c", block("session-cli")])
+        .current_dir(sandbox.path(""))
+        .env("TASKWIRE_ADDRESS", format!("http://{}", service.address))
+        .env("PATH", format!("{directory}:{}", std::env::var("PATH").unwrap_or_default()))
+        .env("HOME", sandbox.path("").as_os_str())
+        .env_remove("XDG_CONFIG_HOME")
+        .stdin(password)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success() && complaints.is_empty(), "{printed}\n{complaints}");
+    let lines: Vec<serde_json::Value> =
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["displayName"], "Grace");
+    let titles: Vec<&str> = lines.iter().filter_map(|line| line["title"].as_str()).collect();
+    let (milk, plants) = ("Buy milk", "Water the plants");
+    // Added, listed by when they are due, and one of them left after the undo.
+    assert_eq!(titles, [milk, plants, milk, plants, milk]);
+    assert_eq!(lines[5]["tasks"][0]["title"], plants);
+    assert_eq!(service.stop().status, Some(0));
 }
 
 async fn a_second_session_goes_on_with_the_login(database: TestDatabase) {

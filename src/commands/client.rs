@@ -1,0 +1,159 @@
+//! The commands of a caller: which service, whose session, and what became of the call.
+
+mod account;
+mod credentials;
+mod listing;
+mod output;
+mod session;
+mod table;
+mod tasks;
+mod text;
+mod watch;
+
+use std::path::{Path, PathBuf};
+
+use tonic::Code;
+
+use self::credentials::{Credentials, Kept};
+use self::output::Output;
+use self::session::shared;
+use super::{Failure, Outcome, USAGE};
+use crate::cli::address::ServiceAddress;
+use crate::cli::client::{Remote, TaskCommand};
+use crate::client::{Builder, Client, Error};
+
+pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
+
+/// A connection with which calls are made.
+struct Called {
+    client: Client,
+    service: Service,
+    output: Output,
+}
+
+/// The service that is called, as far as it matters for what is said about it.
+#[derive(Debug, Clone)]
+struct Service {
+    address: ServiceAddress,
+    has_key: bool,
+}
+
+/// Does what was asked for with tasks.
+pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
+    let called = call(remote)?;
+    match command {
+        TaskCommand::Add { title, fields } => tasks::add(&called, &title.join(" "), fields).await,
+        TaskCommand::List(listing) => listing::list(&called, listing).await,
+        TaskCommand::Show { task } => tasks::show(&called, &task).await,
+        TaskCommand::Done { tasks } => tasks::complete(&called, &tasks).await,
+        TaskCommand::Edit(edit) => tasks::edit(&called, *edit).await,
+        TaskCommand::Rm { tasks } => tasks::delete(&called, &tasks).await,
+        TaskCommand::Restore { tasks } => tasks::restore(&called, &tasks).await,
+        TaskCommand::Watch { state, from } => watch::watch(&called, state, from).await,
+        TaskCommand::Undo(undo) => tasks::undo(&called, undo).await,
+    }
+}
+
+/// The address that is meant when none is named: that of the last login.
+fn address(remote: &Remote, kept: &Kept) -> ServiceAddress {
+    let current = || kept.current.as_ref().and_then(|address| address.parse().ok());
+    remote.address.clone().or_else(current).unwrap_or_default()
+}
+
+/// The secret of an API key, where a program calls. Not an option: others can read those.
+fn api_key() -> Option<String> {
+    std::env::var("TASKWIRE_API_KEY").ok().filter(|secret| !secret.is_empty())
+}
+
+/// Begins to make a client.
+fn builder(address: &ServiceAddress, ca_file: Option<&Path>) -> Result<Builder, Failure> {
+    let builder = Client::builder(address.as_str());
+    let Some(file) = ca_file else { return Ok(builder) };
+    let pem = std::fs::read(file).map_err(|error| {
+        Failure::usage(vec![format!("TASKWIRE_CA_FILE (--ca-file): {}: {error}", file.display())])
+    })?;
+    Ok(builder.ca_certificate(pem))
+}
+
+/// A client with the session that is kept, or with the API key that is in the environment.
+fn call(remote: &Remote) -> Result<Called, Failure> {
+    let output = Output::new(remote)?;
+    if let Some(secret) = api_key() {
+        // Programs have a key and no home: what is kept is for those who log in, apart from where.
+        let kept = Credentials::find().and_then(|credentials| credentials.read()).unwrap_or_default();
+        let service = Service { address: address(remote, &kept), has_key: true };
+        let builder = builder(&service.address, ca_file(remote, &kept, &service.address).as_deref())?;
+        let client = builder.api_key(secret).connect_lazy().map_err(|error| service.refused(&error))?;
+        return Ok(Called { client, service, output });
+    }
+    let credentials = Credentials::find()?;
+    let kept = credentials.read()?;
+    let service = Service { address: address(remote, &kept), has_key: false };
+    let Some(login) = kept.services.get(service.address.as_str()) else {
+        return Err(service.without_login());
+    };
+    let builder = builder(&service.address, ca_file(remote, &kept, &service.address).as_deref())?;
+    let client = shared(builder, credentials, service.address.clone(), login.session.clone()).connect_lazy();
+    let client = client.map_err(|error| service.refused(&error))?;
+    Ok(Called { client, service, output })
+}
+
+fn ca_file(remote: &Remote, kept: &Kept, address: &ServiceAddress) -> Option<PathBuf> {
+    let remembered = || kept.services.get(address.as_str())?.ca_file.clone();
+    remote.ca_file.clone().or_else(remembered)
+}
+
+impl Service {
+    /// What is said to those who are not logged in.
+    fn without_login(&self) -> Failure {
+        let next = format!("{} does, {} makes an account", self.command("login"), self.command("register"));
+        Failure::lines([format!("nobody is logged in to {}; {next}", self.address)])
+    }
+
+    /// A command for this service, as it is typed.
+    fn command(&self, command: &str) -> String {
+        if self.address == ServiceAddress::default() {
+            return format!("`taskwire {command}`");
+        }
+        format!("`taskwire {command} --address {}`", self.address)
+    }
+
+    /// What is said of a call that failed: the rule, and what to do next.
+    fn refused(&self, error: &Error) -> Failure {
+        let mut lines = vec![self.told(error)];
+        let violations = error.field_violations().iter().map(|(field, rule)| format!("{field}: {rule}"));
+        // One alone is what the text says.
+        lines.extend(violations.filter(|one| one != error.message()).map(|one| text::visible(&one)));
+        if error.code() == Code::Internal && !error.request_id().is_empty() {
+            let id = text::visible(error.request_id());
+            lines.push(format!("the service's log speaks of it as {id}"));
+        }
+        let status = if error.code() == Code::InvalidArgument { USAGE } else { 1 };
+        Failure { lines, status }
+    }
+
+    fn told(&self, error: &Error) -> String {
+        let address = &self.address;
+        let said = text::visible(&error.to_string());
+        let wait = error.retry_after().map(|wait| format!("; try again in {} s", wait.as_secs().max(1)));
+        let next = match (error.code(), error.reason()) {
+            (_, "CREDENTIALS_INVALID") => format!("; without an account: {}", self.command("register")),
+            (_, "USER_ALREADY_EXISTS") => format!("; {} goes on with that account", self.command("login")),
+            (_, "REGISTRATION_CLOSED") => "; an administrator makes accounts there".to_owned(),
+            (_, "LOGIN_THROTTLED") => wait.unwrap_or_else(|| "; try again later".to_owned()),
+            (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
+            (Code::Unavailable, "") => {
+                return format!(
+                    "{address}: {said}; is it running (`taskwire serve`), or elsewhere (--address)?"
+                );
+            }
+            (Code::Unavailable | Code::ResourceExhausted, _) => wait.unwrap_or_default(),
+            (Code::Unauthenticated | Code::PermissionDenied, _) if self.has_key => {
+                "; it is the API key in TASKWIRE_API_KEY that calls".to_owned()
+            }
+            (Code::Unauthenticated, _) => format!("; log in again: {}", self.command("login")),
+            _ => String::new(),
+        };
+        format!("{said}{next}")
+    }
+}

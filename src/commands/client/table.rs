@@ -1,0 +1,158 @@
+//! Tasks as people read them: in columns, one by one, and in a line.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+use super::output::{Output, Style};
+use super::text::{fitted, padded, visible, visible_lines, width};
+use crate::pb::{Priority, Task};
+
+/// How many characters of an id are shown: its end, as ids made at the same time begin alike.
+const ID_SHOWN: usize = 8;
+/// Columns that a title keeps on the narrowest terminal, and labels.
+const TITLE_COLUMNS_MIN: usize = 12;
+const LABELS_COLUMNS_MIN: usize = 6;
+const BETWEEN: &str = "  ";
+
+/// The end of a task's id.
+pub(super) fn short_id(name: &str) -> String {
+    let id = name.rsplit('/').next().unwrap_or_default();
+    let begin = id.char_indices().rev().nth(ID_SHOWN - 1).map_or(0, |(at, _)| at);
+    visible(&id[begin..])
+}
+
+/// A task in a line.
+pub(super) fn line(task: &Task) -> String {
+    format!("{}  {}", short_id(&task.name), visible(&task.title))
+}
+
+/// The name of a priority in lower case.
+pub(super) fn priority(task: &Task) -> &'static str {
+    match task.priority() {
+        Priority::Unspecified => "",
+        Priority::Low => "low",
+        Priority::Medium => "medium",
+        Priority::High => "high",
+    }
+}
+
+/// A time where the user is, to the minute; the day alone where the day's end is meant.
+pub(super) fn time(time: Option<prost_types::Timestamp>) -> String {
+    let Some(time) = zoned(time) else { return String::new() };
+    let is_end_of_day = (time.hour(), time.minute(), time.second()) == (23, 59, 59);
+    let format = if is_end_of_day { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M" };
+    time.strftime(format).to_string()
+}
+
+/// A time of day where the user is, to the second.
+pub(super) fn time_of_day(time: Option<prost_types::Timestamp>) -> String {
+    zoned(time).map(|time| time.strftime("%H:%M:%S").to_string()).unwrap_or_default()
+}
+
+fn zoned(time: Option<prost_types::Timestamp>) -> Option<ZonedDateTime> {
+    let time = time?;
+    Some(Timestamp::new(time.seconds, time.nanos).ok()?.to_zoned_datetime(TimeZone::system()))
+}
+
+fn is_late(task: &Task) -> bool {
+    let due = task.due_time.and_then(|due| Timestamp::new(due.seconds, due.nanos).ok());
+    !task.completed && task.delete_time.is_none() && due.is_some_and(|due| due < Timestamp::now())
+}
+
+/// Columns that are in every list, and those that are when a task has something in them.
+const HEADINGS: [&str; 7] = ["ID", "DONE", "PRIORITY", "DUE", "DELETED", "TITLE", "LABELS"];
+const OPTIONAL: [bool; 7] = [false, false, false, true, true, false, true];
+const ID: usize = 0;
+const DONE: usize = 1;
+const PRIORITY: usize = 2;
+const DUE: usize = 3;
+const DELETED: usize = 4;
+const TITLE: usize = 5;
+const LABELS: usize = 6;
+
+/// A list of tasks, line by line.
+pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
+    let rows: Vec<[String; 7]> = tasks.iter().map(cells).collect();
+    let mut widths = HEADINGS.map(width);
+    for row in &rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
+        }
+    }
+    let is_shown = |at: usize| !OPTIONAL[at] || rows.iter().any(|row| !row[at].is_empty());
+    let shown: Vec<usize> = (0..HEADINGS.len()).filter(|at| is_shown(*at)).collect();
+    if let Some(columns) = output.columns() {
+        let of_others = shown.iter().filter(|at| ![TITLE, LABELS].contains(at)).map(|at| widths[*at]);
+        let between = shown.len().saturating_sub(1) * BETWEEN.len();
+        let room = columns.saturating_sub(of_others.sum::<usize>() + between);
+        if is_shown(LABELS) {
+            // Titles come first, but leave a third of the room.
+            let left = room.saturating_sub(widths[TITLE]).max(room / 3).max(LABELS_COLUMNS_MIN);
+            widths[LABELS] = widths[LABELS].min(left);
+        }
+        let labels = if is_shown(LABELS) { widths[LABELS] } else { 0 };
+        widths[TITLE] = widths[TITLE].min(room.saturating_sub(labels).max(TITLE_COLUMNS_MIN));
+    }
+    let row = |cells: [&str; 7], style: &dyn Fn(usize) -> Style| {
+        let laid = shown.iter().map(|at| {
+            let cell = padded(&fitted(cells[*at], widths[*at]), widths[*at]);
+            // The last one needs no blanks behind it.
+            let cell = if shown.last() == Some(at) { cell.trim_end().to_owned() } else { cell };
+            output.styled(style(*at), &cell)
+        });
+        laid.collect::<Vec<_>>().join(BETWEEN).trim_end().to_owned()
+    };
+    let mut lines = vec![row(HEADINGS, &|_| Style::Heading)];
+    for (task, cells) in tasks.iter().zip(&rows) {
+        lines.push(row(cells.each_ref().map(String::as_str), &|at| style(task, at)));
+    }
+    lines
+}
+
+fn cells(task: &Task) -> [String; 7] {
+    let mut cells: [String; 7] = Default::default();
+    cells[ID] = short_id(&task.name);
+    cells[DONE] = if task.completed { "yes".to_owned() } else { String::new() };
+    cells[PRIORITY] = priority(task).to_owned();
+    cells[DUE] = time(task.due_time);
+    cells[DELETED] = time(task.delete_time);
+    cells[TITLE] = visible(&task.title);
+    cells[LABELS] = visible(&task.labels.join(", "));
+    cells
+}
+
+fn style(task: &Task, column: usize) -> Style {
+    match column {
+        _ if task.completed || task.delete_time.is_some() => Style::Faint,
+        PRIORITY if task.priority() == Priority::High => Style::Urgent,
+        DUE if is_late(task) => Style::Urgent,
+        _ => Style::Plain,
+    }
+}
+
+/// A task with all that is known of it, field by field.
+pub(super) fn details(output: &Output, task: &Task) -> Vec<String> {
+    const NAME_COLUMNS: usize = 12;
+    let mut lines = Vec::new();
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let name = output.styled(Style::Heading, &padded(&format!("{name}:"), NAME_COLUMNS));
+            lines.push(format!("{name} {value}"));
+        }
+    };
+    field("Title", &visible(&task.title));
+    let description = task.description.as_deref().map(visible_lines).into_iter().flatten();
+    let below = |line: String| if line.is_empty() { line } else { format!("{:NAME_COLUMNS$} {line}", "") };
+    field("Description", description.map(below).collect::<Vec<_>>().join("\n").trim_start_matches(' '));
+    field("Done", &if task.completed { time(task.complete_time) } else { "no".to_owned() });
+    field("Priority", priority(task));
+    field("Due", &time(task.due_time));
+    field("Labels", &visible(&task.labels.join(", ")));
+    field("Created", &time(task.create_time));
+    field("Changed", &time(task.update_time));
+    field("Deleted", &time(task.delete_time));
+    field("Purged", &task.purge_time.map(|at| format!("after {}", time(Some(at)))).unwrap_or_default());
+    field("Revision", &task.revision.to_string());
+    field("Name", &visible(&task.name));
+    lines
+}

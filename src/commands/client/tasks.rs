@@ -1,0 +1,167 @@
+//! Changes of tasks: add, complete, edit, delete, restore, undo.
+
+use futures_util::future::BoxFuture;
+
+use super::listing::{named, of};
+use super::table::{details, line, short_id, time};
+use super::{Called, Failure, Outcome};
+use crate::cli::client::{Edit, Fields, Undo, Urgency};
+use crate::cli::due::Due;
+use crate::client::{Result, Tasks, UndoOptions};
+use crate::pb::undo_conflict::Reason;
+use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
+
+pub(super) async fn add(called: &Called, title: &str, fields: Fields) -> Outcome {
+    let task = Task {
+        title: title.to_owned(),
+        description: fields.description,
+        priority: priority(fields.priority).into(),
+        due_time: fields.due.map(timestamp),
+        labels: fields.labels,
+        ..Task::default()
+    };
+    let added = called.client.tasks().create(task).await.map_err(|error| called.service.refused(&error))?;
+    called.output.answer("Task", &added, || format!("Added {}", line(&added)))
+}
+
+pub(super) async fn show(called: &Called, given: &str) -> Outcome {
+    let name = match named(called, &[given.to_owned()], false).await {
+        // It may be a deleted one.
+        Err(live) => named(called, &[given.to_owned()], true).await.map_err(|_| live)?,
+        found => found?,
+    };
+    let name = name.first().map(String::as_str).unwrap_or_default();
+    let task = called.client.tasks().get(name).await.map_err(|error| called.service.refused(&error))?;
+    called.output.answer("Task", &task, || details(&called.output, &task).join("\n"))
+}
+
+pub(super) async fn complete(called: &Called, given: &[String]) -> Outcome {
+    let names = named(called, given, false).await?;
+    let complete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+        let task = Task { name, completed: true, ..Task::default() };
+        Box::pin(async move { tasks.update(task, &["completed"]).await })
+    };
+    each(called, names, complete, |task| format!("Done {}", line(task))).await
+}
+
+pub(super) async fn delete(called: &Called, given: &[String]) -> Outcome {
+    let names = named(called, given, false).await?;
+    let delete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+        Box::pin(async move { tasks.delete(&name).await })
+    };
+    let told =
+        |task: &Task| format!("Deleted {} (can be restored until {})", line(task), time(task.purge_time));
+    each(called, names, delete, told).await
+}
+
+pub(super) async fn restore(called: &Called, given: &[String]) -> Outcome {
+    let names = named(called, given, true).await?;
+    let restore = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+        Box::pin(async move { tasks.undelete(&name).await })
+    };
+    each(called, names, restore, |task| format!("Restored {}", line(task))).await
+}
+
+/// Does the same with each task. One that fails does not keep the others from being done.
+async fn each(
+    called: &Called,
+    names: Vec<String>,
+    change: impl Fn(Tasks, String) -> BoxFuture<'static, Result<Task>>,
+    told: impl Fn(&Task) -> String,
+) -> Outcome {
+    let is_alone = names.len() == 1;
+    let (mut lines, mut status) = (Vec::new(), 0);
+    for name in names {
+        match change(called.client.tasks(), name.clone()).await {
+            Ok(task) => called.output.answer("Task", &task, || told(&task))?,
+            Err(error) => {
+                let failure = called.service.refused(&error);
+                if is_alone {
+                    return Err(failure);
+                }
+                status = failure.status.max(status);
+                lines.extend(of(&name, failure));
+            }
+        }
+    }
+    if lines.is_empty() { Ok(()) } else { Err(Failure { lines, status }) }
+}
+
+pub(super) async fn edit(called: &Called, edit: Edit) -> Outcome {
+    let names = named(called, std::slice::from_ref(&edit.task), false).await?;
+    let fields = edit.fields;
+    let paths = [
+        ("title", edit.title.is_some()),
+        ("description", fields.description.is_some() || edit.no_description),
+        ("priority", fields.priority.is_some()),
+        ("due_time", fields.due.is_some() || edit.no_due),
+        ("labels", !fields.labels.is_empty() || edit.no_labels),
+        ("completed", edit.completed || edit.open),
+    ];
+    let paths: Vec<&str> = paths.iter().filter(|(_, given)| *given).map(|(path, _)| *path).collect();
+    let task = Task {
+        name: names.into_iter().next().unwrap_or_default(),
+        title: edit.title.unwrap_or_default(),
+        description: fields.description,
+        priority: priority(fields.priority).into(),
+        due_time: fields.due.map(timestamp),
+        labels: fields.labels,
+        completed: edit.completed,
+        ..Task::default()
+    };
+    let tasks = called.client.tasks();
+    let changed = tasks.update(task, &paths).await.map_err(|error| called.service.refused(&error))?;
+    called.output.answer("Task", &changed, || format!("Changed {}", line(&changed)))
+}
+
+pub(super) async fn undo(called: &Called, undo: Undo) -> Outcome {
+    let refused = |error| called.service.refused(&error);
+    let tasks = called.client.tasks();
+    let end_revision = tasks.revision().await.map_err(refused)?;
+    let start_revision = undo.to.unwrap_or_else(|| end_revision.saturating_sub(undo.changes).max(0));
+    if start_revision >= end_revision {
+        let rule = format!("there is no change after revision {start_revision} to undo");
+        return Err(Failure::new(rule));
+    }
+    // Not by force: what is changed meanwhile was not meant.
+    let options = UndoOptions { start_revision, end_revision, validate_only: undo.dry_run, force: false };
+    let undone = tasks.undo(options).await.map_err(refused)?;
+    called.output.answer("UndoChangesResponse", &undone, || told(&undone, undo.dry_run))?;
+    if undone.conflicts.is_empty() {
+        return Ok(());
+    }
+    Err(Failure { lines: undone.conflicts.iter().map(conflict).collect(), status: 1 })
+}
+
+fn told(undone: &UndoChangesResponse, is_dry_run: bool) -> String {
+    let words = if is_dry_run { ("Would delete", "Would change back") } else { ("Deleted", "Changed back") };
+    let line = |task: &Task| {
+        let done = if task.delete_time.is_some() { words.0 } else { words.1 };
+        format!("{done} {}", line(task))
+    };
+    match &undone.tasks[..] {
+        [] => "Nothing to change back".to_owned(),
+        tasks => tasks.iter().map(line).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn conflict(conflict: &UndoConflict) -> String {
+    let why = match conflict.reason() {
+        Reason::Purged => "was purged, and nothing brings it back",
+        Reason::ChangedSince | Reason::Unspecified => "was changed again meanwhile, and left alone",
+    };
+    format!("{} {why}", short_id(&conflict.task))
+}
+
+fn priority(urgency: Option<Urgency>) -> Priority {
+    match urgency {
+        None => Priority::Unspecified,
+        Some(Urgency::Low) => Priority::Low,
+        Some(Urgency::Medium) => Priority::Medium,
+        Some(Urgency::High) => Priority::High,
+    }
+}
+
+fn timestamp(due: Due) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: due.seconds, nanos: due.nanos }
+}

@@ -1,0 +1,62 @@
+//! Changes as they happen.
+
+use futures_util::TryStreamExt as _;
+
+use super::table::{line, short_id, time_of_day};
+use super::text::visible;
+use super::{Called, Failure, Outcome};
+use crate::client::{Event, WatchFrom};
+use crate::pb::TaskChange;
+use crate::pb::task_change::Type;
+
+/// What shells make of a command that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Prints changes until the reader has seen enough, or the right to see them ends.
+pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Outcome {
+    let from = match from {
+        Some(revision) => WatchFrom::Revision(revision),
+        None if state => WatchFrom::State,
+        None => WatchFrom::Now,
+    };
+    let mut events = called.client.tasks().watch(from);
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        let event = tokio::select! {
+            _ = &mut interrupted => return Err(Failure { lines: Vec::new(), status: INTERRUPTED }),
+            event = events.try_next() => event.map_err(|error| called.service.refused(&error))?,
+        };
+        let Some(event) = event else { return Ok(()) };
+        match event {
+            Event::Change(change) => called.output.answer("TaskChange", &change, || told(&change))?,
+            Event::Task(task) => {
+                let done = if task.completed { "done" } else { "open" };
+                called.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
+            }
+            Event::StateBegin | Event::StateEnd(_) => {}
+        }
+    }
+}
+
+fn told(change: &TaskChange) -> String {
+    let task = change.task.clone().unwrap_or_default();
+    let has_changed = |field: &str| change.changed_fields.iter().any(|changed| changed == field);
+    let what = match change.r#type() {
+        Type::Created => "added",
+        Type::Updated if has_changed("completed") && task.completed => "done",
+        Type::Updated if has_changed("completed") => "reopened",
+        Type::Updated => "changed",
+        Type::Deleted => "deleted",
+        Type::Undeleted => "restored",
+        Type::Purged => "purged",
+        Type::Unspecified => "",
+    };
+    let mut told = format!("{}  {what:>8}  {}", time_of_day(change.create_time), short_id(&task.name));
+    if !task.title.is_empty() {
+        told = format!("{told}  {}", visible(&task.title));
+    }
+    let fields: Vec<&str> =
+        change.changed_fields.iter().map(String::as_str).filter(|field| *field != "completed").collect();
+    if fields.is_empty() { told } else { format!("{told}  ({})", visible(&fields.join(", "))) }
+}
