@@ -14,8 +14,10 @@ use crate::storage::Operation;
 
 /// How long an answer to a call with a request id is remembered.
 const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Tasks, or users, that one turn of a job takes on.
+/// Tasks that one turn of a job takes on.
 const CHUNK: i64 = 500;
+/// Changes that one turn of the compaction drops.
+const CHANGES_AT_ONCE: i64 = 10_000;
 
 /// A job: what it is called, how often it runs, and what it does.
 struct Job {
@@ -100,7 +102,7 @@ pub async fn purge(services: &Services) -> Result<()> {
 /// Drops the changes that are older than they have to be kept.
 pub async fn compact(services: &Services) -> Result<()> {
     let cutoff = before(services.clock.now(), services.tasks.changes_kept)?;
-    while services.storage.changes().compact(cutoff, CHUNK).await? > 0 {}
+    while services.storage.changes().compact(cutoff, CHANGES_AT_ONCE).await? > 0 {}
     Ok(())
 }
 

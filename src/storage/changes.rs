@@ -122,24 +122,29 @@ impl<'a> Changes<'a> {
         Ok(rows.into_iter().map(|(user, task)| (user.into(), task.into())).collect())
     }
 
-    /// Drops the changes made before `cutoff`, of at most `users_max` users; answers of how many there were any.
-    /// Each user's earliest revision moves along in the same transaction.
+    /// Drops changes made before `cutoff`, the oldest `changes_max` of them; answers how many those were. Each user's
+    /// earliest revision moves along in the same transaction.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn compact(&self, cutoff: Timestamp, users_max: i64) -> Result<usize> {
-        let old: Vec<(Id, Option<i64>)> = with_conn!(self.pool, |conn| {
+    pub async fn compact(&self, cutoff: Timestamp, changes_max: i64) -> Result<usize> {
+        // By their time, and put together by user here: SQLite would walk through the whole log to group it.
+        let old: Vec<(Id, i64)> = with_conn!(self.pool, |conn| {
             task_changes::table
                 .filter(task_changes::create_time.lt(Moment::from(cutoff)))
-                .group_by(task_changes::user_id)
-                .select((task_changes::user_id, diesel::dsl::max(task_changes::revision)))
-                .limit(users_max)
+                .order(task_changes::create_time.asc())
+                .limit(changes_max)
+                .select((task_changes::user_id, task_changes::revision))
                 .load(conn)
                 .await
         })?;
         let count = old.len();
+        let mut latest: HashMap<Id, i64> = HashMap::new();
         for (user, revision) in old {
-            let Some(revision) = revision else { continue };
+            let of_user = latest.entry(user).or_insert(revision);
+            *of_user = revision.max(*of_user);
+        }
+        for (user, revision) in latest {
             with_write!(self.pool, async move |conn| {
                 // Holds the user's row, so that no reader sees the number without the deletion.
                 conn.know(vec![user], Vec::new(), Vec::new()).await?;
