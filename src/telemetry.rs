@@ -61,6 +61,7 @@ impl<W: Write> Write for Paced<W> {
     }
 
     /// The log's thread asks for this when there are no more lines.
+    #[expect(clippy::disallowed_methods, reason = "it is a thread of its own, that nobody waits for")]
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         std::thread::sleep(LINES_TOGETHER_WITHIN);
