@@ -89,7 +89,7 @@ pub(super) async fn named(called: &Called, given: &[String], deleted: bool) -> R
         let is_piece = piece.chars().all(|char| char.is_ascii_hexdigit() || char == '-');
         if !is_piece || piece.len() < PIECE_MIN {
             let rule =
-                format!("needs {PIECE_MIN} or more characters of a task's id, from its beginning or its end");
+                format!("needs {PIECE_MIN} or more digits (0-9, a-f) of a task's id, from either end of it");
             return Err(Failure::usage(vec![format!("{}: {rule}", visible(given))]));
         }
         pieces.push((piece, Vec::new()));
