@@ -49,10 +49,12 @@ impl Link {
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                // Before it is asked whether the way is closed, so that no cut goes unseen in between.
+                let cuts = shared.cuts.subscribe();
                 if shared.is_closed.load(Ordering::SeqCst) {
                     shared.refused.send_modify(|refused| *refused += 1);
                 } else {
-                    tokio::spawn(carry(client, Arc::clone(&shared)));
+                    tokio::spawn(carry(client, Arc::clone(&shared), cuts));
                 }
             }
         });
@@ -102,8 +104,7 @@ impl Drop for Link {
     }
 }
 
-async fn carry(client: TcpStream, state: Arc<State>) {
-    let mut cuts = state.cuts.subscribe();
+async fn carry(client: TcpStream, state: Arc<State>, mut cuts: watch::Receiver<usize>) {
     let target = *state.target.borrow();
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
