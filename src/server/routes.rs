@@ -1,7 +1,7 @@
 //! Which service a call is for.
 //!
-//! The two of the contract are found by the first part of the path. tonic's own router, which knows all of them, costs
-//! each call three allocations and a search; it has the rest.
+//! The two of the contract are found by the first part of the path. tonic's own router, which knows all of them,
+//! clones and boxes a service for each call; it has the rest.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};

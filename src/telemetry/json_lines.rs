@@ -1,6 +1,6 @@
 //! Events as lines of JSON: `timestamp`, `level`, the fields of the event, `target`.
 //!
-//! `tracing-subscriber` has such a format, by way of a serializer for each value; it costs a call three times as much.
+//! `tracing-subscriber` has such a format, by way of a serializer for each value; it costs a call almost twice as much.
 
 use std::fmt::{self, Debug, Write as _};
 
