@@ -35,6 +35,11 @@ const EXAMPLES: &str = "Examples:
 Every option of the service is also an environment variable, named at the option, and a key of the file that --config names.
 Exit status: 0 done, 1 failed, 64 wrong usage.";
 
+const HISTORY_HELP: &str =
+    "Revisions of another history mean other changes. The service notices by itself where a SQLite file was put back
+beside which it ran before, and where a PostgreSQL server was promoted or restored. It cannot notice where the whole
+directory of a SQLite file was put back, or rows were put back into the tables of a running server: say so with `new`.";
+
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   bash:  source <(taskwire completions bash)        in ~/.bashrc
   zsh:   source <(taskwire completions zsh)         in ~/.zshrc, after compinit
@@ -142,6 +147,13 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: MigrateCommand,
+    },
+    /// Look at the history of the data, or begin a new one after the database was put back to an earlier state
+    #[command(after_help = HISTORY_HELP)]
+    History {
+        /// What to do
+        #[command(subcommand)]
+        command: HistoryCommand,
     },
     /// Make, rotate and list the keys that sign access tokens
     Keys {
@@ -255,6 +267,23 @@ pub enum MigrateCommand {
     },
     /// List the migrations; exit status 1 when one is missing
     Status {
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
+}
+
+/// `taskwire history`
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Print the present history
+    Show {
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
+    /// Begin a new history: whoever syncs or watches begins again from a list
+    New {
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,

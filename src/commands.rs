@@ -2,6 +2,7 @@
 
 mod client;
 mod health;
+mod history;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -16,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::client::LoggingIn;
 use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
-use crate::cli::{Cli, Command, ConfigCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand};
+use crate::cli::{
+    Cli, Command, ConfigCommand, HistoryCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand,
+};
 use crate::config::{Config, ConfigError, Settings};
-use crate::domain::{AuditEventType, Clock, DisplayName, Email, Role, Rule, Timestamp, Trace};
+use crate::domain::{AuditEventType, DisplayName, Email, Role, Rule, Timestamp, Trace};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
 use crate::storage::{OpenError, Storage};
 use crate::telemetry::Telemetry;
@@ -81,11 +84,17 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Migrate { command: MigrateCommand::Status { settings } } => {
             migrate_status(&checked_storage(*settings)?).await
         }
+        Command::History { command: HistoryCommand::Show { settings } } => {
+            history::show(&checked_storage(*settings)?).await
+        }
+        Command::History { command: HistoryCommand::New { settings } } => {
+            history::begin(&checked_storage(*settings)?).await
+        }
         Command::Keys { command: KeysCommand::Generate { out } } => generate_key(out.as_deref()),
         Command::Keys { command: KeysCommand::Rotate { lead_seconds, settings } } => {
-            rotate_keys(&checked(*settings)?, lead_seconds)
+            rotate_keys(&checked(*settings)?, lead_seconds).await
         }
-        Command::Keys { command: KeysCommand::List { settings } } => list_keys(&checked(*settings)?),
+        Command::Keys { command: KeysCommand::List { settings } } => list_keys(&checked(*settings)?).await,
         Command::User { command: UserCommand::Create { email, display_name, admin, settings } } => {
             create_user(*settings, &email, &display_name, admin).await
         }
@@ -153,9 +162,11 @@ async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
 }
 
 async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: CancellationToken) -> Outcome {
-    let clock = Clock::system();
     let storage = config.storage.clone();
     prepare_schema(&storage, config.settings.migrate).await?;
+    let clock = storage.clock().clone();
+    // So that nothing goes by this machine's clock where the database has one. One that is away is asked again later.
+    let _ = storage.probe().await;
 
     let tls = load_tls(&config)?;
     let tokens = Tokens::with_ring(load_keys(&config)?, config.settings.tokens(), clock.clone());
@@ -251,17 +262,25 @@ fn key_failure(error: KeyError) -> Failure {
     }
 }
 
-fn rotate_keys(config: &Config, lead_seconds: u32) -> Outcome {
-    let now = Clock::system().now();
+/// The time that the services on this database go by; this machine's where the database cannot be asked.
+async fn time_of(storage: &Storage) -> Timestamp {
+    if !storage.is_embedded() && storage.probe().await.is_err() {
+        say_error("the database does not answer; the time is this machine's");
+    }
+    storage.clock().now()
+}
+
+async fn rotate_keys(config: &Config, lead_seconds: u32) -> Outcome {
+    let now = time_of(&config.storage).await;
     let active_from = now.after(Duration::from_secs(lead_seconds.into()));
     let token_life = config.settings.tokens().token_life();
     KeyRing::rotate_file(&config.signing_key_file, active_from, now, token_life).map_err(key_failure)?;
-    list_keys(config)
+    list_keys(config).await
 }
 
-fn list_keys(config: &Config) -> Outcome {
+async fn list_keys(config: &Config) -> Outcome {
     let ring = KeyRing::load(&config.signing_key_file).map_err(key_failure)?;
-    let now = Clock::system().now();
+    let now = time_of(&config.storage).await;
     for (id, state, active_from) in ring.list(now, config.settings.tokens().token_life()) {
         let (seconds, _) = active_from.to_parts();
         let since = prost_types::Timestamp { seconds, nanos: 0 };
@@ -358,14 +377,15 @@ async fn create_user(settings: Settings, email: &str, display_name: &str, admin:
 
     prepare_schema(&storage, false).await?;
     let hash = Passwords::new(1).hash(password).await.map_err(Failure::new)?;
+    let now = time_of(&storage).await;
     let new = crate::domain::NewUser {
-        id: crate::domain::UserId::generate(),
+        id: crate::domain::UserId::generate_at(now),
         email,
         display_name,
         role: if admin { Role::Admin } else { Role::User },
     };
     let users = storage.users().recording(Trace::default().did(AuditEventType::UserCreated));
-    let user = users.create(new, hash, Clock::system().now()).await.map_err(Failure::new)?;
+    let user = users.create(new, hash, now).await.map_err(Failure::new)?;
     say(&format!("users/{}", user.id))
 }
 

@@ -55,15 +55,19 @@ def pages(tasks, auth, **request):
 
 def watch(tasks, auth, wanted):
     """Follows the changes until so many were seen; goes on where a stream broke off."""
-    revision, seen = None, []
+    revision, history, seen = None, "", []
     while len(seen) < wanted:
         if revision is None:
             request = task_service_pb2.WatchTasksRequest(parent="users/me", initial_state=True)
         else:
-            request = task_service_pb2.WatchTasksRequest(parent="users/me", start_revision=revision)
+            request = task_service_pb2.WatchTasksRequest(
+                parent="users/me", start_revision=revision, history=history
+            )
         stream = tasks.WatchTasks(request, metadata=auth)
         try:
             for message in stream:
+                # Revisions of another history mean other changes: one is kept beside the other.
+                history = message.history
                 kind = message.WhichOneof("event")
                 if kind == "initial_state_end":
                     revision = message.initial_state_end.revision
@@ -78,7 +82,7 @@ def watch(tasks, auth, wanted):
                 if len(seen) == wanted:
                     break
         except grpc.RpcError as error:
-            if reason(error) == "REVISION_COMPACTED":
+            if reason(error) in ("REVISION_COMPACTED", "HISTORY_CHANGED"):
                 revision = None
             elif error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise

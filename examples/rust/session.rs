@@ -32,7 +32,7 @@ async fn complete(client: &Client, task: &Task) -> Result<TaskChange, Box<dyn st
                 let done = Task { name: task.name.clone(), completed: true, ..Task::default() };
                 client.tasks().update(done, &["completed"]).await?;
             }
-            Event::Change(change) => return Ok(change),
+            Event::Change(change, _) => return Ok(change),
             Event::StateBegin | Event::Task(_) => {}
         }
     }

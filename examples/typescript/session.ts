@@ -55,10 +55,13 @@ async function* pages(tasks: Tasks, options: CallOptions, pageSize: number): Asy
 /** The changes as they happen; `ready` is called once they are followed. Goes on where a stream broke off. */
 async function* watch(tasks: Tasks, options: CallOptions, ready: () => void): AsyncGenerator<TaskChange> {
   let revision: bigint | undefined;
+  let known = "";
   for (;;) {
-    const start = revision === undefined ? { initialState: true } : { startRevision: revision };
+    const start = revision === undefined ? { initialState: true } : { startRevision: revision, history: known };
     try {
-      for await (const { event } of tasks.watchTasks({ parent: "users/me", ...start }, options)) {
+      for await (const { event, history } of tasks.watchTasks({ parent: "users/me", ...start }, options)) {
+        // Revisions of another history mean other changes: one is kept beside the other.
+        known = history;
         if (event.case === "initialStateEnd") {
           revision = event.value.revision;
           ready();
@@ -71,7 +74,7 @@ async function* watch(tasks: Tasks, options: CallOptions, ready: () => void): As
         }
       }
     } catch (error) {
-      if (reason(error) === "REVISION_COMPACTED") revision = undefined;
+      if (["REVISION_COMPACTED", "HISTORY_CHANGED"].includes(reason(error) ?? "")) revision = undefined;
       else if (ConnectError.from(error).code !== Code.Unavailable) throw error;
     }
     await sleep(1000);

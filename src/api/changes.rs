@@ -85,7 +85,11 @@ pub(super) fn undone(
                 if !dry_run {
                     answer.revisions.push(task.revision);
                 }
-                answer.tasks.push(task_to_pb(task.clone()));
+                let mut task = task_to_pb(task.clone());
+                if let Some(etag) = &written.etag_now {
+                    task.etag = etag.as_str().to_owned();
+                }
+                answer.tasks.push(task);
             }
             _ => {}
         }

@@ -85,7 +85,8 @@ pub(super) fn user_to_pb(user: &User) -> pb::User {
         update_time: Some(time_to_pb(user.update_time)),
         disabled: user.disable_time.is_some(),
         revision: user.revision,
-        etag: user.etag().as_str().to_owned(),
+        etag: user.etag().into_string(),
+        history: user.history.to_string(),
     }
 }
 

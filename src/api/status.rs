@@ -118,6 +118,8 @@ reasons! {
     RevisionCompacted = "REVISION_COMPACTED", OutOfRange;
     /// A revision has not come yet.
     RevisionInFuture = "REVISION_IN_FUTURE", OutOfRange;
+    /// The database was put back since.
+    HistoryChanged = "HISTORY_CHANGED", OutOfRange;
     /// Too much at once.
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     /// The user has as many tasks as are allowed.
@@ -180,6 +182,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::InItem { error, .. } => reason(error),
         Error::RevisionCompacted { .. } => Reason::RevisionCompacted,
         Error::RevisionInFuture { .. } => Reason::RevisionInFuture,
+        Error::HistoryChanged { .. } => Reason::HistoryChanged,
         Error::RateLimited { .. } => Reason::RateLimited,
         Error::StreamTooSlow => Reason::StreamTooSlow,
         Error::Draining => Reason::Draining,
@@ -246,6 +249,9 @@ fn add_metadata<'a>(metadata: &mut HashMap<String, String>, error: &'a Error) ->
         }
         Error::RevisionInFuture { current } => {
             metadata.insert("current_revision".to_owned(), current.to_string());
+        }
+        Error::HistoryChanged { current } => {
+            metadata.insert("history".to_owned(), current.to_string());
         }
         _ => {}
     }

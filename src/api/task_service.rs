@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::replay::Key;
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{PageTokens, batch, caller, changes, convert, replay};
-use crate::domain::{Clock, Error, Etag, Owner, Resource, Result, TaskWrite, WriteRules, Written};
+use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
 use crate::storage::{Done, Failed, Operation, Request as Remembered, Storage};
@@ -61,7 +61,7 @@ impl TaskApi {
     async fn carry_out<M: Message + Default>(
         &self,
         owner: Owner,
-        writes: Vec<TaskWrite>,
+        (writes, history): (Vec<TaskWrite>, Option<HistoryId>),
         key: Option<Key>,
         dry_run: bool,
         answer: impl Fn(&[Written]) -> M + Clone + Send + Sync + 'static,
@@ -78,6 +78,7 @@ impl TaskApi {
             writes,
             rules: WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after },
             live_tasks_max: self.rules.live_tasks_max,
+            history,
             request,
             dry_run,
         };
@@ -107,8 +108,10 @@ impl TaskApi {
         write: TaskWrite,
         key: Option<Key>,
     ) -> Result<Response<pb::Task>, Status> {
-        let task =
-            self.carry_out(owner, vec![write], key, false, one).await.map_err(|failed| failed.error)?;
+        let task = self
+            .carry_out(owner, (vec![write], None), key, false, one)
+            .await
+            .map_err(|failed| failed.error)?;
         Ok(Response::new(task))
     }
 
@@ -120,7 +123,8 @@ impl TaskApi {
         key: Option<Key>,
         answer: fn(Vec<pb::Task>) -> M,
     ) -> Result<Response<M>, Status> {
-        let answered = self.carry_out(owner, writes, key, false, move |written| answer(many(written))).await;
+        let answered =
+            self.carry_out(owner, (writes, None), key, false, move |written| answer(many(written))).await;
         Ok(Response::new(answered.map_err(|failed| in_item("requests", failed))?))
     }
 }
@@ -270,12 +274,14 @@ impl TaskService for TaskApi {
     ) -> Result<Response<pb::ListTaskChangesResponse>, Status> {
         let (caller, request) = caller(request)?;
         let (owner, (start, page_size)) = changes::list(&caller, &request)?;
-        let page = self.storage.changes().list(owner, start, page_size.get()).await?;
+        let known = HistoryId::given(&request.history);
+        let page = self.storage.changes().list(owner, known, start, page_size.get()).await?;
         Ok(Response::new(pb::ListTaskChangesResponse {
             changes: page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect(),
             current_revision: page.current_revision,
             earliest_revision: page.earliest_revision,
             has_more: page.has_more,
+            history: page.history.to_string(),
         }))
     }
 
@@ -295,32 +301,42 @@ impl TaskService for TaskApi {
         let (caller, request) = caller(request)?;
         let key = Key::of("UndoChanges", &request.request_id, &request);
         let (owner, (start, end)) = changes::undo(&caller, &request)?;
-        let writes = match self.undo_writes(owner, start, end, request.force).await {
-            Ok(writes) => writes,
+        let known = HistoryId::given(&request.history);
+        let (writes, history) = match self.undo_writes(owner, known, (start, end), request.force).await {
+            Ok(found) => found,
             // The changes may be gone while the answer is still remembered.
             Err(error) => return self.undone_before(owner, key).await?.ok_or_else(|| error.into()),
         };
         let ids: Vec<_> = writes.iter().map(TaskWrite::id).collect();
         let dry_run = request.validate_only;
         let answer = move |written: &[Written]| changes::undone(owner, &ids, written, dry_run);
-        let answered =
-            self.carry_out(owner, writes, key, dry_run, answer).await.map_err(|failed| failed.error)?;
+        let answered = self
+            .carry_out(owner, (writes, Some(history)), key, dry_run, answer)
+            .await
+            .map_err(|failed| failed.error)?;
         Ok(Response::new(answered))
     }
 }
 
 impl TaskApi {
     /// What takes the tasks of this stretch of the log back to where they were before it.
-    async fn undo_writes(&self, owner: Owner, start: i64, end: i64, force: bool) -> Result<Vec<TaskWrite>> {
+    /// Answers the history as well in which they are to be carried out.
+    async fn undo_writes(
+        &self,
+        owner: Owner,
+        known: Option<HistoryId>,
+        (start, end): (i64, i64),
+        force: bool,
+    ) -> Result<(Vec<TaskWrite>, HistoryId)> {
         let count = usize::try_from(end - start).unwrap_or_default();
         loop {
-            let page = self.storage.changes().list(owner, start, count).await?;
+            let page = self.storage.changes().list(owner, known, start, count).await?;
             if end > page.current_revision {
                 return Err(Error::RevisionInFuture { current: page.current_revision });
             }
             // The last of them may have been made just after the rows were read; then they are there by now.
             if page.changes.last().is_some_and(|last| last.revision == end) {
-                return Ok(changes::restores(page.changes, end, force));
+                return Ok((changes::restores(page.changes, end, force), page.history));
             }
         }
     }

@@ -17,7 +17,7 @@ use super::convert::task_to_pb;
 use super::fields::Fields;
 use super::names;
 use crate::auth::Principal;
-use crate::domain::{Clock, Error, Owner, Result, Rule};
+use crate::domain::{Clock, Error, HistoryId, Owner, Result, Rule};
 use crate::pb::watch_tasks_response::{Bookmark, Event, InitialStateEnd};
 use crate::pb::{WatchTasksRequest, WatchTasksResponse};
 use crate::storage::{Storage, Subscription};
@@ -83,6 +83,7 @@ impl Watches {
     /// Opens a stream.
     pub(super) async fn open(&self, caller: &Principal, request: &WatchTasksRequest) -> Result<WatchStream> {
         let (owner, start) = parse(caller, request)?;
+        let known = HistoryId::given(&request.history);
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Error::RateLimited { what: "streams of all users" })?;
@@ -92,10 +93,17 @@ impl Watches {
         // Before the first look at the log, so that nothing falls between the two.
         let news = self.storage.feed().subscribe(owner);
         let changes = self.storage.changes();
-        let position = match start {
-            Start::Now | Start::InitialState => changes.current_revision(owner).await?,
-            // Refuses what is compacted or in the future before the stream begins.
-            Start::After(revision) => changes.list(owner, revision, 0).await.map(|_| revision)?,
+        let (position, history) = match start {
+            Start::Now | Start::InitialState => {
+                let (position, history) = changes.current_revision(owner).await?;
+                history.check(known)?;
+                (position, history)
+            }
+            // Refuses what is compacted, in the future or of another history before the stream begins.
+            Start::After(revision) => {
+                let page = changes.list(owner, known, revision, 0).await?;
+                (revision, page.history)
+            }
         };
         let (sender, receiver) = mpsc::channel(BUFFER_MESSAGES);
         let last_sender = sender.clone();
@@ -104,6 +112,7 @@ impl Watches {
             storage: self.storage.clone(),
             owner,
             position,
+            history,
             news,
             sender,
             stall_timeout: self.limits.stall_timeout,
@@ -145,6 +154,8 @@ struct Watch {
     owner: Owner,
     /// Everything up to here has been handed on.
     position: i64,
+    /// The one that the position belongs to. The stream ends with it.
+    history: HistoryId,
     news: Subscription,
     sender: Sender<WatchTasksResponse>,
     stall_timeout: Duration,
@@ -174,9 +185,11 @@ impl Watch {
             self.send_initial_state().await?;
         }
         loop {
+            let told = self.news.told();
             self.send_changes().await?;
+            self.news.correct(told, self.position);
             tokio::select! {
-                () = self.news.beyond(self.position) => {}
+                () = self.news.beyond(self.position, self.history) => {}
                 () = tokio::time::sleep(self.bookmark_interval) => {
                     self.send(Event::Bookmark(Bookmark { revision: self.position })).await?;
                 }
@@ -200,7 +213,8 @@ impl Watch {
 
     async fn send_changes(&mut self) -> Result<()> {
         loop {
-            let page = match self.storage.changes().list(self.owner, self.position, READ_MAX).await {
+            let changes = self.storage.changes();
+            let page = match changes.list(self.owner, Some(self.history), self.position, READ_MAX).await {
                 Ok(page) => page,
                 // A storage that is away for a moment ends no stream: the log has everything when it is back.
                 Err(Error::StorageUnavailable(_) | Error::Overloaded | Error::DeadlineExceeded) => {
@@ -221,7 +235,7 @@ impl Watch {
     }
 
     async fn send(&self, event: Event) -> Result<()> {
-        let message = WatchTasksResponse { event: Some(event) };
+        let message = WatchTasksResponse { event: Some(event), history: self.history.to_string() };
         match self.sender.send_timeout(message, self.stall_timeout).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Error::StreamTooSlow),

@@ -73,7 +73,7 @@ impl ApiKeys {
             let rule = Rule::field("must lie in the future");
             return Err(Error::invalid(rule.at("api_key.expire_time")));
         }
-        let id = ApiKeyId::generate();
+        let id = ApiKeyId::generate_at(now);
         let secret: [u8; SECRET_BYTES] = random()?;
         let stored = NewApiKey {
             id,

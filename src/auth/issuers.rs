@@ -173,7 +173,10 @@ impl Issuers {
     pub(super) fn recall(&self, hash: &[u8; 32]) -> Option<Principal> {
         let principal = self.remembered.get(hash)?;
         let now = self.clock.now();
-        let fresh = now.since(principal.issue_time) < REMEMBERED_FOR && now < principal.expire_time;
+        let fresh = now.since(principal.issue_time) < REMEMBERED_FOR
+            && now < principal.expire_time
+            // After the clock was set back, what was believed then is looked at again.
+            && principal.issue_time <= now.after(LEEWAY);
         fresh.then_some(principal)
     }
 
@@ -266,7 +269,7 @@ impl Issuers {
         let identity = Identity { key, issuer: issuer.name.clone(), subject: claims.sub.clone() };
         for email in wanted.into_iter().chain([placeholder]) {
             let new = NewUser {
-                id: UserId::generate(),
+                id: UserId::generate_at(now),
                 email,
                 display_name: display_name.clone().unwrap_or_default(),
                 role: Role::User,

@@ -48,9 +48,10 @@ impl Accounts {
         trace: &Trace,
     ) -> Result<User> {
         let hash = self.passwords.hash(password).await?;
-        let new = NewUser { id: UserId::generate(), email, display_name, role };
+        let now = self.clock.now();
+        let new = NewUser { id: UserId::generate_at(now), email, display_name, role };
         let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
-        users.create(new, hash, self.clock.now()).await
+        users.create(new, hash, now).await
     }
 
     /// Makes an account, once however often the call comes.
@@ -70,10 +71,10 @@ impl Accounts {
             }
             None => {
                 let hash = self.passwords.hash_at(place, password.clone()).await?;
-                let new =
-                    NewUser { id: UserId::generate(), email: email.clone(), display_name, role: Role::User };
+                let (now, email) = (self.clock.now(), email.clone());
+                let new = NewUser { id: UserId::generate_at(now), email, display_name, role: Role::User };
                 let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
-                match users.create_once(new, hash, Some(once), self.clock.now()).await? {
+                match users.create_once(new, hash, Some(once), now).await? {
                     Registered::Now(user) => return Ok(Answer::Made(user)),
                     Registered::Before(before) => before,
                 }

@@ -13,10 +13,7 @@ use uuid::Uuid;
 
 use super::{Credential, Principal};
 use crate::domain::{Clock, Error, Result, Timestamp};
-use crate::storage::{Revocation, Storage};
-
-/// How far back each look goes beyond the last one: transactions that took their time, and clocks that differ.
-const OVERLAP: Duration = Duration::from_secs(60);
+use crate::storage::{Revocation, RevocationMark, Storage};
 
 /// Entries held at most, about 60 bytes each. Beyond them older tokens are refused instead of forgotten about.
 const ENTRIES_MAX: usize = 200_000;
@@ -37,8 +34,9 @@ struct Known {
     revoked: HashMap<Uuid, Timestamp>,
     /// Whatever was issued up to here is refused, because revocations of that time were dropped for want of room.
     floor: Option<Timestamp>,
-    /// When the storage was last read.
+    /// When the storage was last read, and how far.
     read_time: Option<Timestamp>,
+    read_up_to: Option<RevocationMark>,
 }
 
 impl Revocations {
@@ -84,15 +82,13 @@ impl Revocations {
     /// # Errors
     /// Those of the storage; what is known stays known.
     pub async fn refresh(&self, storage: &Storage) -> Result<()> {
-        let now = self.clock.now();
-        let read_time = {
+        let read_up_to = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.read_time
+            known.read_up_to
         };
-        let horizon = now.before(self.keep);
-        let start = read_time.map_or(horizon, |time| time.before(OVERLAP).max(horizon));
-        let news = storage.revocations().since(start).await?;
-        if self.learn(&news, now) {
+        let (news, mark) = storage.revocations().news(read_up_to).await?;
+        // Only now: the first answer of the storage sets the clock.
+        if self.learn(&news, Some(mark), self.clock.now()) {
             self.changes.send_modify(|count| *count += 1);
         }
         Ok(())
@@ -110,7 +106,7 @@ impl Revocations {
     }
 
     /// Takes in what was read; answers whether anything of it is new.
-    fn learn(&self, news: &[Revocation], now: Timestamp) -> bool {
+    fn learn(&self, news: &[Revocation], mark: Option<RevocationMark>, now: Timestamp) -> bool {
         let horizon = now.before(self.keep);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
@@ -129,6 +125,7 @@ impl Revocations {
             tracing::warn!("more revocations than there is room for: older access tokens are refused");
         }
         known.read_time = Some(now);
+        known.read_up_to = mark;
         changed
     }
 }
@@ -175,7 +172,7 @@ mod tests {
         let revocations = Revocations::new(clock, Duration::from_secs(900));
         let caller = principal(0);
         assert!(matches!(revocations.check(&caller), Err(Error::StorageUnavailable(_))));
-        revocations.learn(&[], at(0));
+        revocations.learn(&[], None, at(0));
         assert_eq!(revocations.check(&caller), Ok(()));
     }
 
@@ -184,10 +181,10 @@ mod tests {
         let (clock, _) = Clock::manual(at(0));
         let revocations = Revocations::new(clock, Duration::from_secs(900));
         let caller = principal(0);
-        assert!(revocations.learn(&[revocation(caller.user.uuid(), true, 1)], at(1)));
-        assert!(!revocations.learn(&[revocation(caller.user.uuid(), true, 1)], at(2)));
+        assert!(revocations.learn(&[revocation(caller.user.uuid(), true, 1)], None, at(1)));
+        assert!(!revocations.learn(&[revocation(caller.user.uuid(), true, 1)], None, at(2)));
         assert_eq!(revocations.check(&caller), Err(Error::SessionRevoked));
-        assert!(revocations.learn(&[revocation(caller.user.uuid(), false, 3)], at(3)));
+        assert!(revocations.learn(&[revocation(caller.user.uuid(), false, 3)], None, at(3)));
         assert_eq!(revocations.check(&caller), Ok(()));
     }
 
@@ -201,7 +198,7 @@ mod tests {
                 revocation(Uuid::from_u128(number as u128 + 1), true, time)
             })
             .collect();
-        revocations.learn(&many, at(200));
+        revocations.learn(&many, None, at(200));
         assert!(revocations.known.read().unwrap().revoked.len() <= ENTRIES_MAX / 2 + 1000);
         assert_eq!(revocations.check(&principal(10)), Err(Error::TokenExpired));
         assert_eq!(revocations.check(&principal(199)), Ok(()));
@@ -211,8 +208,8 @@ mod tests {
     fn what_is_of_no_use_any_more_is_forgotten() {
         let (clock, _) = Clock::manual(at(0));
         let revocations = Revocations::new(clock, Duration::from_secs(900));
-        revocations.learn(&[revocation(Uuid::from_u128(1), true, 0)], at(0));
-        revocations.learn(&[], at(1021));
+        revocations.learn(&[revocation(Uuid::from_u128(1), true, 0)], None, at(0));
+        revocations.learn(&[], None, at(1021));
         assert!(revocations.known.read().unwrap().revoked.is_empty());
     }
 }

@@ -187,7 +187,7 @@ impl Accounts {
             forgiven: attempt.forgiven(),
         };
         let now = self.clock.now();
-        let id = SessionId::generate();
+        let id = SessionId::generate_at(now);
         let token = RefreshToken::first(user.id, id)?;
         let new = NewSession {
             id,

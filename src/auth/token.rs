@@ -167,9 +167,9 @@ impl Tokens {
     /// As `verify`, for who has the SHA-256 of the token already.
     pub(super) fn verify_hashed(&self, hash: &[u8; 32], token: &str) -> Result<Principal> {
         if let Some(principal) = self.remembered.get(hash) {
-            return self.unexpired(principal);
+            return self.timely(principal);
         }
-        let principal = self.unexpired(self.verify_signed(token)?)?;
+        let principal = self.timely(self.verify_signed(token)?)?;
         self.remembered.insert(*hash, principal);
         Ok(principal)
     }
@@ -189,9 +189,16 @@ impl Tokens {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn unexpired(&self, principal: Principal) -> Result<Principal> {
-        if self.clock.now() >= principal.expire_time.after(LEEWAY) {
+    /// Whoever was verified before is so at this time as well, when it is neither too late nor, after the clock was set
+    /// back, too early.
+    fn timely(&self, principal: Principal) -> Result<Principal> {
+        let now = self.clock.now();
+        if now >= principal.expire_time.after(LEEWAY) {
             return Err(Error::TokenExpired);
+        }
+        // Nobody issues tokens in the future: either a clock is wrong, or somebody plays with one.
+        if principal.issue_time > now.after(LEEWAY) {
+            return Err(Error::TokenInvalid);
         }
         Ok(principal)
     }
@@ -206,8 +213,7 @@ impl Tokens {
         let claims =
             decode::<Claims>(token, &key.decoding, &self.validation).map_err(|_| Error::TokenInvalid)?.claims;
         let not_before = claims.nbf.map_or(Ok(Timestamp::MIN), timestamp)?;
-        // Nobody issues tokens in the future: either a clock is wrong, or somebody plays with one.
-        if timestamp(claims.iat)?.max(not_before) > self.clock.now().after(LEEWAY) {
+        if not_before > self.clock.now().after(LEEWAY) {
             return Err(Error::TokenInvalid);
         }
         Ok(Principal {

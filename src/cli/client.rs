@@ -175,6 +175,10 @@ pub enum TaskCommand {
         /// Begin after this revision, with what was missed
         #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(0..))]
         from: Option<i64>,
+        /// The history that the revision belongs to, as whoami told it with the revision. In another one it means other
+        /// changes, and every task is printed as it is instead
+        #[arg(long, value_name = "HISTORY", requires = "from")]
+        history: Option<String>,
     },
     /// Undo the last change of one's tasks
     #[command(after_help = UNDO_EXAMPLES)]

@@ -7,6 +7,7 @@ use futures_util::stream::{self, BoxStream};
 
 use super::error::Result;
 use super::tasks::Tasks;
+use super::watch::{Checkpoint, Event, are_gone};
 use crate::pb;
 
 /// What is listed, and how.
@@ -42,18 +43,59 @@ pub(super) fn tasks(tasks: Tasks, options: ListOptions) -> BoxStream<'static, Re
     })
 }
 
-pub(super) fn changes(tasks: Tasks, start_revision: i64) -> BoxStream<'static, Result<pb::TaskChange>> {
-    paged(start_revision, move |start_revision| {
+/// Where a list of changes goes on.
+enum Place {
+    /// After this change.
+    Changes(Checkpoint),
+    /// With this page of all tasks, then after this change.
+    State(String, Checkpoint),
+}
+
+pub(super) fn changes(tasks: Tasks, after: Checkpoint) -> BoxStream<'static, Result<Event>> {
+    paged(Place::Changes(after), move |place| {
         let tasks = tasks.clone();
         async move {
-            let page = tasks.change_page(start_revision, 0).await?;
-            let rest = match page.changes.last() {
-                Some(last) if page.has_more => Rest::From(last.revision),
-                _ => Rest::Over,
-            };
-            Ok((page.changes, rest))
+            match place {
+                Place::Changes(after) => change_events(&tasks, after).await,
+                Place::State(page_token, then) => state_events(&tasks, page_token, then).await,
+            }
         }
     })
+}
+
+async fn change_events(tasks: &Tasks, after: Checkpoint) -> Result<(Vec<Event>, Rest<Place>)> {
+    let page = match tasks.change_page(after, 0).await {
+        Ok(page) => page,
+        Err(error) if are_gone(&error) => {
+            let then = tasks.checkpoint().await?;
+            return Ok((vec![Event::StateBegin], Rest::From(Place::State(String::new(), then))));
+        }
+        Err(error) => return Err(error),
+    };
+    let place = |revision| Checkpoint { revision, history: page.history.clone() };
+    let rest = match page.changes.last() {
+        Some(last) if page.has_more => Rest::From(Place::Changes(place(last.revision))),
+        _ => Rest::Over,
+    };
+    let event = |change: pb::TaskChange| {
+        let place = place(change.revision);
+        Event::Change(change, place)
+    };
+    Ok((page.changes.into_iter().map(event).collect(), rest))
+}
+
+async fn state_events(
+    tasks: &Tasks,
+    page_token: String,
+    then: Checkpoint,
+) -> Result<(Vec<Event>, Rest<Place>)> {
+    let page = tasks.page(&ListOptions::default(), page_token).await?;
+    let mut events: Vec<Event> = page.tasks.into_iter().map(Event::Task).collect();
+    if page.next_page_token.is_empty() {
+        events.push(Event::StateEnd(then.clone()));
+        return Ok((events, Rest::From(Place::Changes(then))));
+    }
+    Ok((events, Rest::From(Place::State(page.next_page_token, then))))
 }
 
 /// One item after the other, from one page after the other. The first error is the last item.

@@ -43,7 +43,7 @@ pub use self::error::{Error, Result};
 pub use self::list::ListOptions;
 pub use self::session::Session;
 pub use self::tasks::{Tasks, UndoOptions};
-pub use self::watch::{Event, WatchFrom};
+pub use self::watch::{Checkpoint, Event, WatchFrom};
 
 /// A connection to a service and, once somebody has logged in, their session. Clones share both.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use super::call::{ANSWER_BYTES_MAX, Core, Kind};
 use super::error::Result;
 use super::list::{self, ListOptions};
 use super::request_id;
-use super::watch::{self, Event, WatchFrom};
+use super::watch::{self, Checkpoint, Event, WatchFrom};
 use crate::pb;
 use crate::pb::task_service_client::TaskServiceClient;
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Tasks {
 }
 
 /// Which changes are undone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UndoOptions {
     /// Changes after this revision,
     pub start_revision: i64,
@@ -40,6 +40,8 @@ pub struct UndoOptions {
     pub force: bool,
     /// Only says what would be done.
     pub validate_only: bool,
+    /// The history that the revisions belong to, as the service told it; empty where that is not known.
+    pub history: String,
 }
 
 impl Tasks {
@@ -107,6 +109,7 @@ impl Tasks {
             force: options.force,
             validate_only: options.validate_only,
             request_id: request_id(),
+            history: options.history,
         };
         let undo = |channel, request| async move { service(channel).undo_changes(request).await };
         self.core.authorized(Kind::Keyed, request, undo).await
@@ -117,27 +120,27 @@ impl Tasks {
         list::tasks(self.clone(), options)
     }
 
-    /// Every change after this revision that is there now.
-    pub fn changes(
-        &self,
-        start_revision: i64,
-    ) -> impl Stream<Item = Result<pb::TaskChange>> + Send + Unpin + use<> {
-        list::changes(self.clone(), start_revision)
+    /// Every change after this place that is there now. Where the changes since are gone, everything begins again as with
+    /// a watch: `StateBegin`, the tasks, `StateEnd`.
+    pub fn changes(&self, after: Checkpoint) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
+        list::changes(self.clone(), after)
     }
 
-    /// The revision of the last change.
-    pub async fn revision(&self) -> Result<i64> {
-        let mut start_revision = 0;
+    /// The place of the last change.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut after = Checkpoint::default();
         loop {
-            match self.change_page(start_revision, 1).await {
-                Ok(page) => return Ok(page.current_revision),
+            match self.change_page(after.clone(), 1).await {
+                Ok(page) => {
+                    return Ok(Checkpoint { revision: page.current_revision, history: page.history });
+                }
                 Err(error) => {
                     // What is too old to be asked for says what is not.
                     let earliest = error.metadata("earliest_revision").and_then(|text| text.parse().ok());
-                    let Some(earliest) = earliest.filter(|earliest| *earliest > start_revision) else {
+                    let Some(earliest) = earliest.filter(|earliest| *earliest > after.revision) else {
                         return Err(error);
                     };
-                    start_revision = earliest;
+                    after.revision = earliest;
                 }
             }
         }
@@ -167,22 +170,28 @@ impl Tasks {
 
     pub(super) async fn change_page(
         &self,
-        start_revision: i64,
+        after: Checkpoint,
         page_size: i32,
     ) -> Result<pb::ListTaskChangesResponse> {
-        let request = pb::ListTaskChangesRequest { parent: self.parent.clone(), start_revision, page_size };
+        let request = pb::ListTaskChangesRequest {
+            parent: self.parent.clone(),
+            start_revision: after.revision,
+            page_size,
+            history: after.history,
+        };
         let list = |channel, request| async move { service(channel).list_task_changes(request).await };
         self.core.authorized(Kind::Read, request, list).await
     }
 
     pub(super) async fn open_watch(
         &self,
-        start_revision: Option<i64>,
+        after: Option<Checkpoint>,
     ) -> Result<tonic::Streaming<pb::WatchTasksResponse>> {
         let request = pb::WatchTasksRequest {
             parent: self.parent.clone(),
-            start_revision,
-            initial_state: start_revision.is_none(),
+            start_revision: after.as_ref().map(|after| after.revision),
+            initial_state: after.is_none(),
+            history: after.unwrap_or_default().history,
         };
         let watch = |channel, request: Request<_>| async move { service(channel).watch_tasks(request).await };
         self.core.authorized(Kind::Stream, request, watch).await

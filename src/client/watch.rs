@@ -10,39 +10,57 @@ use super::tasks::Tasks;
 use crate::pb::watch_tasks_response::Event as Sent;
 use crate::pb::{Task, TaskChange, WatchTasksResponse};
 
+/// A place in a user's changes. Whoever goes on from there later keeps both of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last change that is known.
+    pub revision: i64,
+    /// The history that the revision belongs to, as the service told it; empty where that is not known. Revisions of
+    /// another history mean other changes, since the database was put back to an earlier state.
+    pub history: String,
+}
+
+impl From<i64> for Checkpoint {
+    /// A revision of a history that is not known.
+    fn from(revision: i64) -> Self {
+        Self { revision, history: String::new() }
+    }
+}
+
 /// Where a watch begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchFrom {
     /// With the first change from now on.
     Now,
     /// With every task that is not deleted, then the changes.
     State,
-    /// With the first change after this revision.
-    Revision(i64),
+    /// With the first change after this place.
+    After(Checkpoint),
 }
 
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// All tasks follow, one by one, up to `StateEnd`: what was known before is void. So begins `WatchFrom::State`; any
-    /// watch comes to it that was away for longer than the service keeps changes, or broke off before `StateEnd`.
+    /// watch comes to it that was away for longer than the service keeps changes, whose database was put back to an
+    /// earlier state, or that broke off before `StateEnd`.
     StateBegin,
     /// A task as it stands.
     Task(Task),
-    /// That was the last one. Changes after this revision follow.
-    StateEnd(i64),
-    /// A change. Each one is told, once, in order.
-    Change(TaskChange),
+    /// That was the last one. Changes after this place follow.
+    StateEnd(Checkpoint),
+    /// A change, and the place that it leads to. Each one is told, once, in order.
+    Change(TaskChange, Checkpoint),
 }
 
 /// So often a stream may go on at another place than where the last one ended, before the service is not believed.
 const GAPS_MAX: u32 = 3;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Position {
     Now,
     State,
-    After(i64),
+    After(Checkpoint),
 }
 
 struct Watch {
@@ -61,7 +79,7 @@ pub(super) fn events(tasks: Tasks, from: WatchFrom) -> BoxStream<'static, Result
     let position = match from {
         WatchFrom::Now => Position::Now,
         WatchFrom::State => Position::State,
-        WatchFrom::Revision(revision) => Position::After(revision),
+        WatchFrom::After(place) => Position::After(place),
     };
     let watch =
         Watch { tasks, position, stream: None, is_known: false, is_over: false, failures: 0, gaps: 0 };
@@ -97,43 +115,48 @@ impl Watch {
 
     /// Opens the stream where the last one ended.
     async fn open(&mut self) -> Result<Option<Event>> {
-        let start = match self.position {
+        let start = match &self.position {
             Position::State => None,
-            Position::After(revision) => Some(revision),
+            Position::After(place) => Some(place.clone()),
             Position::Now => {
                 // A stream that begins now says where that is only with its first message, which may never come.
-                let revision = self.tasks.revision().await?;
-                self.position = Position::After(revision);
-                Some(revision)
+                let place = self.tasks.checkpoint().await?;
+                self.position = Position::After(place.clone());
+                Some(place)
             }
         };
+        let is_state = start.is_none();
         self.stream = Some(self.tasks.open_watch(start).await?);
         self.is_known = true;
-        Ok(start.is_none().then_some(Event::StateBegin))
+        Ok(is_state.then_some(Event::StateBegin))
     }
 
     fn read(&mut self, message: WatchTasksResponse) -> Result<Option<Event>> {
-        let event = match (message.event, self.position) {
+        let WatchTasksResponse { event, history } = message;
+        let event = match (event, &self.position) {
             (Some(Sent::Task(task)), Position::State) => Some(Event::Task(task)),
             (Some(Sent::InitialStateEnd(end)), Position::State) => {
-                self.position = Position::After(end.revision);
-                Some(Event::StateEnd(end.revision))
+                let place = Checkpoint { revision: end.revision, history };
+                self.position = Position::After(place.clone());
+                Some(Event::StateEnd(place))
             }
-            (Some(Sent::Bookmark(bookmark)), Position::After(revision)) => {
-                if bookmark.revision != revision {
-                    return self.gap(revision, bookmark.revision);
+            (Some(Sent::Bookmark(bookmark)), Position::After(place)) => {
+                if bookmark.revision != place.revision {
+                    return self.gap(place.revision, bookmark.revision);
                 }
+                self.position = Position::After(Checkpoint { revision: bookmark.revision, history });
                 None
             }
-            (Some(Sent::Change(change)), Position::After(revision)) => {
-                if change.revision <= revision {
+            (Some(Sent::Change(change)), Position::After(place)) => {
+                if change.revision <= place.revision {
                     return Ok(None);
                 }
-                if change.prev_revision != revision {
-                    return self.gap(revision, change.prev_revision);
+                if change.prev_revision != place.revision {
+                    return self.gap(place.revision, change.prev_revision);
                 }
-                self.position = Position::After(change.revision);
-                Some(Event::Change(change))
+                let place = Checkpoint { revision: change.revision, history };
+                self.position = Position::After(place.clone());
+                Some(Event::Change(change, place))
             }
             // Of a newer service.
             _ => None,
@@ -171,15 +194,15 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether the changes since the last one are gone: too old, or of a database that was put back to an earlier state.
     fn begins_anew(&self, error: &Error) -> bool {
-        match error.reason() {
-            "REVISION_COMPACTED" => true,
-            // At first it is the caller who is wrong.
-            "REVISION_IN_FUTURE" => self.is_known,
-            _ => false,
-        }
+        // At first it is the caller who is wrong.
+        are_gone(error) || (self.is_known && error.reason() == "REVISION_IN_FUTURE")
     }
+}
+
+/// Whether the changes since a place are gone: too old, or of a database that was put back to an earlier state.
+pub(super) fn are_gone(error: &Error) -> bool {
+    matches!(error.reason(), "REVISION_COMPACTED" | "HISTORY_CHANGED")
 }
 
 /// Whether the same stream can be had later.
@@ -198,7 +221,7 @@ fn passes(error: &Error) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Event, Position, Sent, Watch};
+    use super::{Checkpoint, Event, Position, Sent, Watch};
     use crate::client::{Client, Result};
     use crate::pb::watch_tasks_response::{Bookmark, InitialStateEnd};
     use crate::pb::{Task, TaskChange, WatchTasksResponse};
@@ -214,26 +237,26 @@ mod tests {
     }
 
     fn read(watch: &mut Watch, event: Sent) -> Result<Option<Event>> {
-        watch.read(WatchTasksResponse { event: Some(event) })
+        watch.read(WatchTasksResponse { event: Some(event), history: String::new() })
     }
 
     #[tokio::test]
     async fn what_was_told_is_not_told_again() {
-        let mut watch = watch(Position::After(3));
+        let mut watch = watch(Position::After(Checkpoint::from(3)));
         assert_eq!(read(&mut watch, change(2, 3)).unwrap(), None);
         let told = read(&mut watch, change(3, 4)).unwrap();
-        assert!(matches!(told, Some(Event::Change(change)) if change.revision == 4));
+        assert!(matches!(told, Some(Event::Change(change, _)) if change.revision == 4));
         assert_eq!(read(&mut watch, Sent::Bookmark(Bookmark { revision: 4 })).unwrap(), None);
         assert_eq!(watch.gaps, 0);
     }
 
     #[tokio::test]
     async fn what_does_not_follow_is_asked_for_again_and_not_believed_for_ever() {
-        let mut watch = watch(Position::After(3));
+        let mut watch = watch(Position::After(Checkpoint::from(3)));
         // After either of these a service would be asked for what follows on 3.
         assert_eq!(read(&mut watch, change(4, 5)).unwrap(), None);
         assert_eq!(read(&mut watch, Sent::Bookmark(Bookmark { revision: 5 })).unwrap(), None);
-        assert!(matches!(watch.position, Position::After(3)));
+        assert!(matches!(&watch.position, Position::After(place) if place.revision == 3));
         let error = read(&mut watch, change(4, 5)).unwrap_err();
         assert!(error.message().contains("revision 4 after revision 3"), "{error}");
         // What follows makes up for it.
@@ -247,7 +270,7 @@ mod tests {
         assert_eq!(read(&mut watch, change(1, 2)).unwrap(), None);
         assert!(matches!(read(&mut watch, Sent::Task(Task::default())).unwrap(), Some(Event::Task(_))));
         let end = Sent::InitialStateEnd(InitialStateEnd { revision: 9 });
-        assert_eq!(read(&mut watch, end).unwrap(), Some(Event::StateEnd(9)));
+        assert_eq!(read(&mut watch, end).unwrap(), Some(Event::StateEnd(Checkpoint::from(9))));
         assert!(read(&mut watch, change(9, 10)).unwrap().is_some());
     }
 }

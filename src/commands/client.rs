@@ -20,7 +20,7 @@ use self::session::shared;
 use super::{Failure, Outcome, USAGE};
 use crate::cli::address::ServiceAddress;
 use crate::cli::client::{Remote, TaskCommand};
-use crate::client::{Builder, Client, Error};
+use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
 
@@ -49,7 +49,10 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
         TaskCommand::Edit(edit) => tasks::edit(&called, *edit).await,
         TaskCommand::Rm { tasks } => tasks::delete(&called, &tasks).await,
         TaskCommand::Restore { tasks } => tasks::restore(&called, &tasks).await,
-        TaskCommand::Watch { state, from } => watch::watch(&called, state, from).await,
+        TaskCommand::Watch { state, from, history } => {
+            let from = from.map(|revision| Checkpoint { revision, history: history.unwrap_or_default() });
+            watch::watch(&called, state, from).await
+        }
         TaskCommand::Undo(undo) => tasks::undo(&called, undo).await,
     }
 }

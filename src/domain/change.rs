@@ -1,6 +1,6 @@
 //! What the change log says of a task: which kind of change, of which fields, and what came out of it.
 
-use super::{Task, TaskId, Timestamp};
+use super::{HistoryId, Task, TaskId, Timestamp};
 
 /// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,8 @@ pub struct ChangePage {
     pub changes: Vec<TaskChange>,
     /// The number of the user's last change.
     pub current_revision: i64,
+    /// The history that the numbers belong to.
+    pub history: HistoryId,
     /// The smallest number after which changes can still be listed.
     pub earliest_revision: i64,
     /// Whether there are more after these.

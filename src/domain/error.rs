@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Etag, Task, Timestamp};
+use super::{Etag, HistoryId, Task, Timestamp};
 
 /// The result of everything that can fail by a rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -169,6 +169,12 @@ pub enum Error {
     RevisionInFuture {
         /// The number of the last change.
         current: i64,
+    },
+    /// The database was put back since: revisions of before mean other changes.
+    #[error("the data has another history now, {current}; begin again from a list")]
+    HistoryChanged {
+        /// The present one.
+        current: HistoryId,
     },
     /// Too many streams, or too many calls.
     #[error("too many {what} at once")]

@@ -1,10 +1,11 @@
 //! Identifiers: one type per kind, so that they cannot be mixed up.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use uuid::Uuid;
 
-use super::Rule;
+use super::{Rule, Timestamp};
 
 /// Reads a UUID in its canonical form: 36 characters with hyphens, in upper or lower case.
 fn parse_canonical(text: &str) -> Result<Uuid, Rule> {
@@ -16,6 +17,22 @@ fn parse_canonical(text: &str) -> Result<Uuid, Rule> {
         .map_err(|_| Rule::field("must be a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
 }
 
+/// A UUIDv7 of this time: milliseconds in the first 48 bits, the rest of the microseconds in the 12 bits behind the
+/// version, then a counter for those of one microsecond, and chance (RFC 9562, section 6.2, methods 3 and 1).
+fn uuid_at(now: Timestamp) -> Uuid {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    // Before 1970 there are none.
+    let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+    let fraction = u16::try_from((micros % 1000) * 4096 / 1000).unwrap_or(0);
+    // Two bits of the version's sister stand before it.
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed) & 0x3fff_ffff;
+    let mut rest = [0; 10];
+    rest[..2].copy_from_slice(&fraction.to_be_bytes());
+    rest[2..6].copy_from_slice(&count.to_be_bytes());
+    rest[6..].copy_from_slice(&Uuid::new_v4().as_bytes()[12..]);
+    uuid::Builder::from_unix_timestamp_millis(micros / 1000, &rest).into_uuid()
+}
+
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -23,9 +40,14 @@ macro_rules! identifier {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new identifier, ordered by time (UUIDv7).
+            /// A new identifier, ordered by the time of this machine (UUIDv7).
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
+            }
+
+            /// A new identifier, ordered by this time to the microsecond (UUIDv7).
+            pub fn generate_at(now: Timestamp) -> Self {
+                Self(uuid_at(now))
             }
 
             /// Reads the canonical form, in upper or lower case.
@@ -91,4 +113,28 @@ identifier! {
 identifier! {
     /// Something that happened to one account.
     AuditEventId
+}
+identifier! {
+    /// One history of the data. Another begins when the database was put back to an earlier state, since revisions of
+    /// before then mean other changes.
+    HistoryId
+}
+
+impl HistoryId {
+    /// What a caller says it knows; empty when it says nothing. What is no id at all is of no history that there ever
+    /// was.
+    pub fn given(raw: &str) -> Option<Self> {
+        (!raw.is_empty()).then(|| Self::parse(raw).unwrap_or(Self(Uuid::nil())))
+    }
+
+    /// Passes when a caller knows this history, or names none.
+    ///
+    /// # Errors
+    /// `HistoryChanged`, with this one.
+    pub fn check(self, known: Option<Self>) -> super::Result<()> {
+        match known {
+            Some(known) if known != self => Err(super::Error::HistoryChanged { current: self }),
+            _ => Ok(()),
+        }
+    }
 }

@@ -6,7 +6,9 @@
 mod api_key;
 mod audit;
 mod change;
+mod clock;
 mod error;
+mod etag;
 mod filter;
 mod id;
 mod owner;
@@ -21,15 +23,17 @@ mod user;
 pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
 pub use audit::{AuditEvent, AuditEventType, AuditTarget, Draft, Trace};
 pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
+pub use clock::{Clock, ManualClock, machine_time};
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
+pub use etag::Etag;
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
-pub use id::{ApiKeyId, AuditEventId, SessionId, TaskId, UserId};
+pub use id::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, UserId};
 pub use owner::Owner;
 pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,
 };
 pub use session::{Device, NewSession, RefreshSecrets, Session};
-pub use task::{Description, Etag, Labels, NewTask, Priority, Task, TaskPatch, Title};
+pub use task::{Description, Labels, NewTask, Priority, Task, TaskPatch, Title};
 pub use task_write::{Decision, Effect, TaskWrite, WriteRules, Written};
-pub use time::{Clock, ManualClock, Timestamp};
+pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};

@@ -1,8 +1,8 @@
 //! Tasks: their fields, each with its rule.
 
 use std::borrow::Cow;
-use std::fmt;
 
+use super::etag::{Content, Etag};
 use super::{Rule, TaskField, TaskFields, TaskId, Timestamp, UserId, text};
 
 /// What a task is called: 1 to 200 code points after trimming, no control characters.
@@ -148,38 +148,6 @@ impl Priority {
     }
 }
 
-/// The state of a resource, for the check that it has not changed since it was read. Opaque to callers.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Etag(String);
-
-impl Etag {
-    /// The etag of the state with this number.
-    pub fn of(number: i64) -> Self {
-        Self(format!("{number:016x}"))
-    }
-
-    /// An etag as sent; the empty one stands for none.
-    pub fn given(raw: String) -> Option<Self> {
-        (!raw.is_empty()).then_some(Self(raw))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The text.
-    pub fn into_string(self) -> String {
-        self.0
-    }
-}
-
-impl fmt::Debug for Etag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A task to be made.
 #[derive(Debug, Clone)]
 pub struct NewTask {
@@ -235,7 +203,21 @@ pub struct Task {
 impl Task {
     /// Changes with every change of the task.
     pub fn etag(&self) -> Etag {
-        Etag::of(self.revision)
+        let time = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
+        let content = Content::new().text(self.title.as_str()).numbers([
+            self.description.as_ref().map(|_| 0),
+            Some(self.completed.into()),
+            Some(self.priority.code().into()),
+            time(self.due_time),
+            time(Some(self.create_time)),
+            time(Some(self.update_time)),
+            time(self.complete_time),
+            time(self.delete_time),
+            time(self.purge_time),
+        ]);
+        let content = content.text(self.description.as_ref().map_or("", Description::as_str));
+        let labels = self.labels.as_slice().iter();
+        labels.fold(content, |content, label| content.text(label)).etag(self.revision)
     }
 
     /// Whether it is deleted.

@@ -95,6 +95,8 @@ pub struct Written {
     pub task: Option<Task>,
     /// What was done.
     pub effect: Effect,
+    /// The etag that the task has now, where the write is only tried out.
+    pub etag_now: Option<Etag>,
 }
 
 /// What a write did.
@@ -206,11 +208,12 @@ fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRule
         return Err(Error::TaskDeleted);
     }
     check_etag(&current, etag)?;
-    let (mut task, fields) = patch.apply(&current, rules.now);
+    let now = rules.now.max(current.update_time);
+    let (mut task, fields) = patch.apply(&current, now);
     if fields.is_empty() {
         return Ok(Decision::Keep(Some(current)));
     }
-    task.update_time = rules.now.max(current.update_time);
+    task.update_time = now;
     Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0 })
 }
 

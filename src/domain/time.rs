@@ -1,8 +1,6 @@
-//! Time: microseconds on one clock, which tests can hold.
+//! Time: points in whole microseconds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Rule;
 
@@ -63,50 +61,6 @@ impl Timestamp {
     /// The time since `earlier`; zero when that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
-    }
-}
-
-/// The one clock of the service. Every time that is stored or compared comes from here, never from the database.
-#[derive(Debug, Clone)]
-pub struct Clock(Source);
-
-#[derive(Debug, Clone)]
-enum Source {
-    System,
-    Manual(Arc<AtomicI64>),
-}
-
-impl Clock {
-    /// The clock of the machine.
-    pub const fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A clock that stands still until it is moved.
-    pub fn manual(start: Timestamp) -> (Self, ManualClock) {
-        let micros = Arc::new(AtomicI64::new(start.as_micros()));
-        (Self(Source::Manual(Arc::clone(&micros))), ManualClock(micros))
-    }
-
-    /// The time now.
-    pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            // A machine whose clock stands before 1970 gets the epoch: wrong, but never a panic.
-            Source::System => Timestamp(0)
-                .after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
-            Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
-        }
-    }
-}
-
-/// The hand that moves a manual clock.
-#[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicI64>);
-
-impl ManualClock {
-    /// Moves the clock forward.
-    pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accounts.
 
-use super::{Etag, Rule, Timestamp, UserId, text};
+use super::etag::Content;
+use super::{Etag, HistoryId, Rule, Timestamp, UserId, text};
 
 /// An email address as given, with the key under which it is unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,8 @@ pub struct User {
     pub disable_time: Option<Timestamp>,
     /// The number of the last change to its tasks.
     pub revision: i64,
+    /// The history that the number belongs to.
+    pub history: HistoryId,
     /// Counts the changes of the account itself.
     pub version: i64,
 }
@@ -155,7 +158,17 @@ pub struct User {
 impl User {
     /// Changes with every change of the account, not with its tasks.
     pub fn etag(&self) -> Etag {
-        Etag::of(self.version)
+        let time = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
+        Content::new()
+            .text(self.email.as_str())
+            .text(self.display_name.as_str())
+            .numbers([
+                Some(self.role.code().into()),
+                time(Some(self.create_time)),
+                time(Some(self.update_time)),
+                time(self.disable_time),
+            ])
+            .etag(self.version)
     }
 }
 

@@ -64,6 +64,10 @@ impl Gauges {
             let text = "How long ago revocations were read; above 5 a revocation may count late";
             sheet.gauge("taskwire_revocations_age_seconds", text, age.as_secs_f64())?;
         }
+        let ahead = self.services.storage.clock().machine_ahead_micros() as f64 / 1e6;
+        let text =
+            "By how much the machine's clock is ahead of the one that the service goes by: the database's";
+        sheet.gauge("taskwire_clock_offset_seconds", text, ahead)?;
         let hashing = self.services.accounts.hashing();
         sheet.gauge(
             "taskwire_hashes_max",

@@ -22,6 +22,9 @@ const INTERVAL_AWAY: Duration = Duration::from_millis(250);
 /// How long it has for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// From here on a machine's clock is worth a line of the log, in microseconds.
+const CLOCK_OFF_MICROS: u64 = 1_000_000;
+
 /// The names that are reported: the process as a whole, and each service.
 const NAMES: [&str; 3] = [
     "",
@@ -37,6 +40,25 @@ const fn why(error: &OpenError) -> NotReady {
         OpenError::SchemaBehind { .. } | OpenError::SchemaAhead { .. } => NotReady::SchemaMismatch,
         _ => NotReady::StorageUnavailable,
     }
+}
+
+/// Says once that this machine's clock differs from the one that the service goes by; answers whether it does.
+fn tell_of_clock(storage: &Storage, was_off: bool) -> bool {
+    let ahead = storage.clock().machine_ahead_micros();
+    let is_off = ahead.unsigned_abs() > CLOCK_OFF_MICROS;
+    if is_off && !was_off {
+        let seconds = ahead as f64 / 1e6;
+        tracing::warn!(
+            ahead_seconds = seconds,
+            "the machine's clock is not the database's, which the service goes by"
+        );
+    }
+    is_off
+}
+
+/// A storage that can only be read does not serve.
+fn why_away(storage: &Storage) -> NotReady {
+    if storage.is_read_only() { NotReady::StorageReadOnly } else { NotReady::StorageUnavailable }
 }
 
 /// What the health checks say.
@@ -72,7 +94,7 @@ impl Health {
 
     /// Asks the storage until the shutdown, and then says that nothing is served.
     pub(super) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) -> Self {
-        let mut fits = false;
+        let (mut fits, mut is_off) = (false, false);
         loop {
             let asked = async {
                 // A schema that fits does not stop fitting while the process runs.
@@ -84,7 +106,7 @@ impl Health {
                         .map_err(|error| (why(&error), error.to_string()))?;
                     fits = true;
                 }
-                storage.ping().await.map_err(|error| (NotReady::StorageUnavailable, error.to_string()))
+                storage.probe().await.map_err(|error| (why_away(&storage), error.to_string()))
             };
             let answered = tokio::select! {
                 answered = Deadline::after(PATIENCE).scope(asked) => answered,
@@ -97,8 +119,12 @@ impl Health {
                 }
                 _ => {}
             }
+            let is_read_only = matches!(answered, Err((NotReady::StorageReadOnly, _)));
+            if answered.is_ok() {
+                is_off = tell_of_clock(&storage, is_off);
+            }
             self.report(answered.err().map(|(why_not, _)| why_not)).await;
-            let interval = if self.serving { INTERVAL } else { INTERVAL_AWAY };
+            let interval = if self.serving || is_read_only { INTERVAL } else { INTERVAL_AWAY };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = shutdown.cancelled() => break,

@@ -89,6 +89,7 @@ pub async fn purge(services: &Services) -> Result<()> {
             writes: vec![TaskWrite::Purge { id: *id }],
             rules,
             live_tasks_max: services.tasks.live_tasks_max,
+            history: None,
             request: None,
             dry_run: false,
         });

@@ -9,6 +9,8 @@ pub(super) enum NotReady {
     Starting,
     /// The storage does not answer.
     StorageUnavailable,
+    /// The storage answers and can only be read.
+    StorageReadOnly,
     /// The schema is not the one of this program.
     SchemaMismatch,
     /// The service was told to stop.
@@ -21,6 +23,7 @@ impl NotReady {
         match self {
             Self::Starting => "STARTING",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
+            Self::StorageReadOnly => "STORAGE_READ_ONLY",
             Self::SchemaMismatch => "SCHEMA_MISMATCH",
             Self::Draining => "DRAINING",
         }
@@ -31,6 +34,7 @@ impl NotReady {
         match self {
             Self::Starting => "the storage has not answered yet",
             Self::StorageUnavailable => "the storage does not answer",
+            Self::StorageReadOnly => "the database can only be read: a standby, or a primary of before",
             Self::SchemaMismatch => "the schema of the database is not the one of this program",
             Self::Draining => "the service is shutting down",
         }

@@ -56,7 +56,7 @@ pub(super) fn row(
     };
     NewRow {
         user_id: user.into(),
-        id: AuditEventId::generate().into(),
+        id: AuditEventId::generate_at(now).into(),
         kind: draft.kind.code(),
         actor_id: draft.trace.actor.map(Id::from),
         session_id,

@@ -10,9 +10,10 @@ use super::schema::{requests, task_changes, tasks, users};
 use super::set::{Column, Rows, SetStatement};
 use super::types::{DbUuid, Id, Moment};
 use super::write_conn::WriteConn as _;
-use super::{found, task_row};
+use super::{found, history, task_row};
 use crate::domain::{
-    ChangePage, ChangeType, Error, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp, UserId,
+    ChangePage, ChangeType, Error, HistoryId, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp,
+    UserId,
 };
 
 /// The change log.
@@ -31,8 +32,15 @@ impl<'a> Changes<'a> {
     /// At most `limit` changes after `start_revision`, in order and without a gap.
     ///
     /// # Errors
-    /// `RevisionCompacted`, `RevisionInFuture`, `SessionRevoked` when the user is gone, or those of the storage.
-    pub async fn list(&self, owner: Owner, start_revision: i64, limit: usize) -> Result<ChangePage> {
+    /// `HistoryChanged` when the history is another one than `known`, `RevisionCompacted`, `RevisionInFuture`,
+    /// `SessionRevoked` when the user is gone, or those of the storage.
+    pub async fn list(
+        &self,
+        owner: Owner,
+        known: Option<HistoryId>,
+        start_revision: i64,
+        limit: usize,
+    ) -> Result<ChangePage> {
         let user = Id::from(owner.user());
         let (rows, counters) = with_conn!(self.pool, |conn| {
             let rows: Vec<Row> = task_changes::table
@@ -52,15 +60,17 @@ impl<'a> Changes<'a> {
                 .load(conn)
                 .await?;
             // Read after the rows: had they been compacted meanwhile, this number says so.
-            let counters: Option<(i64, i64)> = users::table
+            let counters: Option<(i64, i64, Option<Id>)> = users::table
                 .find(user)
-                .select((users::revision, users::compacted_revision))
+                .select((users::revision, users::compacted_revision, history::present()))
                 .first(conn)
                 .await
                 .optional()?;
             Ok((rows, counters))
         })?;
-        let (current_revision, earliest_revision) = found(counters, Error::SessionRevoked)?;
+        let (current_revision, earliest_revision, present) = found(counters, Error::SessionRevoked)?;
+        let history = history::read(present)?;
+        history.check(known)?;
         if start_revision < earliest_revision {
             return Err(Error::RevisionCompacted { earliest: earliest_revision });
         }
@@ -71,18 +81,24 @@ impl<'a> Changes<'a> {
             rows.into_iter().take(limit).map(|row| change(owner, row)).collect::<Result<Vec<_>>>()?;
         // Not by the number of rows: there may be more by now than when they were read.
         let has_more = changes.last().map_or(start_revision, |last| last.revision) < current_revision;
-        Ok(ChangePage { changes, current_revision, earliest_revision, has_more })
+        Ok(ChangePage { changes, current_revision, history, earliest_revision, has_more })
     }
 
-    /// The user's current revision.
+    /// The user's current revision, and the history that it belongs to.
     ///
     /// # Errors
     /// `SessionRevoked` when the user is gone, or those of the storage.
-    pub async fn current_revision(&self, owner: Owner) -> Result<i64> {
-        let revision = with_conn!(self.pool, |conn| {
-            users::table.find(Id::from(owner.user())).select(users::revision).first(conn).await.optional()
+    pub async fn current_revision(&self, owner: Owner) -> Result<(i64, HistoryId)> {
+        let row: Option<(i64, Option<Id>)> = with_conn!(self.pool, |conn| {
+            users::table
+                .find(Id::from(owner.user()))
+                .select((users::revision, history::present()))
+                .first(conn)
+                .await
+                .optional()
         })?;
-        found(revision, Error::SessionRevoked)
+        let (revision, present) = found(row, Error::SessionRevoked)?;
+        Ok((revision, history::read(present)?))
     }
 
     /// The current revisions of those of these users that exist.

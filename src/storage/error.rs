@@ -77,6 +77,18 @@ fn by_message(message: &str) -> Error {
         .map_or_else(|| Error::Internal(message.to_owned()), |(_, meaning)| meaning(message))
 }
 
+/// Whether a cause tells that the server can no longer be written to, or is going away.
+pub(super) fn tells_of_another_server(cause: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "the database is read-only",
+        "in a read-only transaction",
+        "during recovery",
+        "terminating connection due to administrator command",
+        "the database system is",
+    ];
+    WORDS.iter().any(|words| cause.contains(words))
+}
+
 /// A stored value that breaks the rule of its type.
 pub(super) fn corrupt(what: &str) -> impl FnOnce(Rule) -> Error {
     move |rule| Error::corrupt(what, &rule)

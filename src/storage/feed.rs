@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Storage, Target};
-use crate::domain::{Owner, UserId};
+use super::{Storage, Target, postgres};
+use crate::domain::{HistoryId, Owner, UserId};
 
 /// The channel that processes on one PostgreSQL database tell each other on.
 pub(super) const CHANNEL: &str = "taskwire_changes";
@@ -34,28 +34,49 @@ const POLLED_MAX: usize = 1000;
 pub struct Feed {
     origin: Uuid,
     watched: Arc<Mutex<HashMap<UserId, watch::Sender<i64>>>>,
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { origin: Uuid::now_v7(), watched: Arc::default() }
-    }
+    histories: watch::Receiver<Option<HistoryId>>,
 }
 
 /// Somebody's wait for news of one user.
 #[derive(Debug)]
 pub struct Subscription {
     news: watch::Receiver<i64>,
+    histories: watch::Receiver<Option<HistoryId>>,
     user: UserId,
     feed: Feed,
 }
 
 impl Subscription {
-    /// Waits until there may be changes after `revision`.
-    pub async fn beyond(&mut self, revision: i64) {
-        // The sender lives as long as somebody waits, so this ends by news only.
-        if self.news.wait_for(|latest| *latest > revision).await.is_err() {
-            std::future::pending::<()>().await;
+    /// Waits until there may be changes after `revision`, or another history than `known`.
+    pub async fn beyond(&mut self, revision: i64, known: HistoryId) {
+        let news = async { self.news.wait_for(|latest| *latest > revision).await.is_ok() };
+        let is_another = |present: &Option<HistoryId>| present.is_some_and(|present| present != known);
+        let another = async { self.histories.wait_for(is_another).await.is_ok() };
+        tokio::select! {
+            // The senders live as long as somebody waits, so this ends by news only.
+            true = news => {}
+            true = another => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    /// The latest revision that was told of.
+    pub fn told(&self) -> i64 {
+        *self.news.borrow()
+    }
+
+    /// Takes back what was `told` before the log was read up to `reached` and did not hold it: it was of a history that
+    /// is over, and would be news for ever.
+    pub fn correct(&self, told: i64, reached: i64) {
+        if told > reached
+            && let Some(sender) = self.feed.lock().get(&self.user)
+        {
+            sender.send_if_modified(|latest| {
+                if *latest == told {
+                    *latest = reached;
+                }
+                false
+            });
         }
     }
 }
@@ -71,6 +92,11 @@ impl Drop for Subscription {
 }
 
 impl Feed {
+    /// Nobody waits yet; `histories` tells which history is the present one.
+    pub(super) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
+        Self { origin: Uuid::now_v7(), watched: Arc::default(), histories }
+    }
+
     /// Names this process to others.
     pub(super) const fn origin(&self) -> Uuid {
         self.origin
@@ -85,7 +111,7 @@ impl Feed {
     pub fn subscribe(&self, owner: Owner) -> Subscription {
         let user = owner.user();
         let news = self.lock().entry(user).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        Subscription { news, user, feed: self.clone() }
+        Subscription { news, histories: self.histories.clone(), user, feed: self.clone() }
     }
 
     /// How many wait for news of this user.
@@ -152,15 +178,25 @@ impl Storage {
     /// Listens on a connection of its own, and on a new one whenever that ends.
     async fn listen(&self) {
         loop {
+            // Before the connection is made: one that is given up meanwhile is not kept.
+            let mut turns = self.pool.server().turns();
+            turns.mark_unchanged();
             if let Target::Postgres(target) = &self.target
-                && let Ok(mut connection) = target.connect().await
+                && let Ok(mut connection) =
+                    postgres::establish(target, self.pool.limits, self.pool.server()).await
                 && connection.batch_execute(&format!("listen {CHANNEL}")).await.is_ok()
             {
                 // What was said while nobody listened is lost; look for all of it once.
                 self.poll(&self.feed.watched()).await;
                 let mut notifications = std::pin::pin!(connection.notifications_stream());
-                while let Some(Ok(notification)) = notifications.next().await {
-                    self.hear(&notification.payload).await;
+                loop {
+                    tokio::select! {
+                        told = notifications.next() => match told {
+                            Some(Ok(notification)) => self.hear(&notification.payload).await,
+                            _ => break,
+                        },
+                        _ = turns.changed() => break,
+                    }
                 }
                 tracing::debug!("the connection that listens for changes has ended; making a new one");
             }

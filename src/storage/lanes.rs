@@ -173,6 +173,7 @@ async fn write_batch(
     let origin = feed.origin();
     let (results, raised) =
         in_transaction!(pool, async move |conn| { ledger::run(conn, operations, origin).await })?;
+    pool.note_committed(&raised);
     // Only now, after the commit, is there news.
     feed.announce(raised);
     Ok(results)

@@ -11,7 +11,8 @@ use super::task_row;
 use super::types::Id;
 use super::write_conn::{Answered, Known, Noted, Outcome, WriteConn};
 use crate::domain::{
-    Decision, Effect, Error, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId, WriteRules, Written,
+    Decision, Effect, Error, HistoryId, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId,
+    WriteRules, Written,
 };
 
 /// How a call is recognised when it comes again, and what it is then answered.
@@ -45,6 +46,8 @@ pub struct Operation {
     pub rules: WriteRules,
     /// How many live tasks the owner may have.
     pub live_tasks_max: i64,
+    /// The history that the caller believes in, where that matters.
+    pub history: Option<HistoryId>,
     /// The caller's request id.
     pub request: Option<Request>,
     /// Only say what would be done.
@@ -102,8 +105,12 @@ pub(super) async fn run<C: WriteConn>(
             requests,
         )
         .await?;
+    let history = match operations.iter().any(|operation| operation.history.is_some()) {
+        true => Some(conn.history().await?),
+        false => None,
+    };
 
-    let mut ledger = Ledger::open(known)?;
+    let mut ledger = Ledger::open(known, history)?;
     let results = operations.into_iter().map(|operation| ledger.carry_out(operation)).collect();
     let outcome = ledger.close();
     let raised = outcome.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
@@ -134,6 +141,8 @@ struct Ledger {
     raised: BTreeSet<UserId>,
     tasks: HashMap<(UserId, TaskId), Entry>,
     requests: HashMap<(UserId, Id), (Vec<u8>, Vec<u8>)>,
+    /// The present history, where an operation wants it to be the one that it knows.
+    history: Option<HistoryId>,
     changes: Vec<Noted>,
     answers: Vec<Answered>,
 }
@@ -148,7 +157,7 @@ struct Draft {
 }
 
 impl Ledger {
-    fn open(known: Known) -> Result<Self> {
+    fn open(known: Known, history: Option<HistoryId>) -> Result<Self> {
         let counters = known
             .counters
             .into_iter()
@@ -166,6 +175,7 @@ impl Ledger {
             raised: BTreeSet::new(),
             tasks: tasks.collect::<Result<_>>()?,
             requests: requests.collect(),
+            history,
             changes: Vec::new(),
             answers: Vec::new(),
         })
@@ -182,6 +192,7 @@ impl Ledger {
                 Err(Error::RequestIdReused.into())
             };
         }
+        self.history.map_or(Ok(()), |present| present.check(operation.history))?;
         // The token outlived its account.
         let counters = *self.counters.get(&user).ok_or(Error::SessionRevoked)?;
         let mut draft = Draft { counters, tasks: HashMap::new(), changes: Vec::new(), written: Vec::new() };
@@ -222,11 +233,11 @@ impl Ledger {
         let counted_at_end = matches!(write, TaskWrite::Restore { .. });
         let (kind, fields, task) = match write.decide(user, current, rules)? {
             Decision::Keep(task) => {
-                draft.written.push(Written { task, effect: Effect::Unchanged });
+                draft.written.push(Written { task, effect: Effect::Unchanged, etag_now: None });
                 return Ok(());
             }
             Decision::Conflict(task) => {
-                draft.written.push(Written { task, effect: Effect::Conflict });
+                draft.written.push(Written { task, effect: Effect::Conflict, etag_now: None });
                 return Ok(());
             }
             Decision::Remove(_) => (crate::domain::ChangeType::Purged, TaskFields::default(), None),
@@ -252,18 +263,21 @@ impl Ledger {
             before: before.as_ref().filter(|_| task.is_some()).map(task_row::encode).transpose()?,
             time: rules.now,
         });
-        draft.written.push(Written { task: task.clone(), effect: Effect::Changed });
+        draft.written.push(Written { task: task.clone(), effect: Effect::Changed, etag_now: None });
         draft.tasks.insert(id, task);
         Ok(())
     }
 
-    /// The tasks as they would be, still with the revisions that they have: nothing has been given out.
+    /// The tasks as they would be, still with the revisions and etags that they have: nothing has been given out.
     fn as_numbered_now(&self, user: UserId, written: Vec<Written>) -> Vec<Written> {
-        let renumber = |task: Task| {
-            let stored = self.tasks.get(&(user, task.id)).and_then(|entry| entry.task.as_ref());
-            Task { revision: stored.map_or(0, |stored| stored.revision), ..task }
+        let stored = |id| self.tasks.get(&(user, id)).and_then(|entry| entry.task.as_ref());
+        let renumber = |one: Written| {
+            let now = one.task.as_ref().and_then(|task| stored(task.id));
+            let revision = now.map_or(0, |now| now.revision);
+            let task = one.task.map(|task| Task { revision, ..task });
+            Written { task, etag_now: now.map(Task::etag), ..one }
         };
-        written.into_iter().map(|one| Written { task: one.task.map(renumber), ..one }).collect()
+        written.into_iter().map(renumber).collect()
     }
 
     /// Takes over what an operation did.

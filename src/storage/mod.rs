@@ -10,9 +10,11 @@ mod deadline;
 mod error;
 mod feed;
 mod filter;
+mod history;
 mod identities;
 mod lane;
 mod lanes;
+mod last_change;
 mod ledger;
 mod meters;
 mod migrations;
@@ -22,6 +24,7 @@ mod registrations;
 mod revocations;
 pub(crate) mod schema;
 mod secrets;
+mod server;
 mod sessions;
 mod set;
 mod sql;
@@ -49,16 +52,17 @@ pub use meters::{PoolState, StorageErrors};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
 pub use registrations::{Registered, Registration, Remembered};
-pub use revocations::{Revocation, Revocations};
+pub use revocations::{Revocation, RevocationMark, Revocations};
 pub use secrets::Secrets;
 pub use sessions::{Rotation, Sessions, Verified};
 pub use tasks::Tasks;
 pub use throttles::{Counter, Throttles};
 pub use users::{Account, Users};
 
-use crate::domain::{Error, Result};
+use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use lanes::Lanes;
-use pool::{Pool, with_conn};
+use pool::{Engine, Pool};
+use server::Server;
 
 /// The target of the spans that become traces. Logs leave it out.
 pub const SPANS: &str = "taskwire::spans";
@@ -126,22 +130,39 @@ impl Storage {
     /// # Errors
     /// `OpenError::Url` with what is wrong; the URL is not repeated, as it may hold a password.
     pub fn open(url: &str, limits: Limits) -> Result<Self, OpenError> {
+        Self::open_at(url, limits, machine_time())
+    }
+
+    /// As `open`, on a machine that believes that it is `now`.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_at(url: &str, limits: Limits, now: Timestamp) -> Result<Self, OpenError> {
         if url.starts_with("sqlite:") {
             let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
-            let pool = Pool::sqlite(&target, limits);
-            Ok(Self { target: Target::Sqlite(target), pool, feed: Feed::default(), lanes: Arc::default() })
+            // Nobody else tells the time.
+            let server = Arc::new(Server::new(Clock::following(now, false)));
+            let pool = Pool::sqlite(&target, limits, &server);
+            Ok(Self::of(Target::Sqlite(target), pool))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
-            let pool = Pool::postgres(&target, limits);
-            Ok(Self {
-                target: Target::Postgres(Box::new(target)),
-                pool,
-                feed: Feed::default(),
-                lanes: Arc::default(),
-            })
+            let server = Arc::new(Server::new(Clock::following(now, true)));
+            let pool = Pool::postgres(&target, limits, &server);
+            Ok(Self::of(Target::Postgres(Box::new(target)), pool))
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }
+    }
+
+    fn of(target: Target, pool: Pool) -> Self {
+        let feed = Feed::new(pool.server().histories());
+        Self { target, pool, feed, lanes: Arc::default() }
+    }
+
+    /// The clock by which everything in this database goes: on PostgreSQL the server's, so that all replicas have one;
+    /// on SQLite this machine's.
+    pub fn clock(&self) -> &Clock {
+        self.pool.server().clock()
     }
 
     /// Whether this is the embedded engine, which migrates itself at start.
@@ -165,13 +186,25 @@ impl Storage {
         }
     }
 
-    /// One round trip.
+    /// Asks the database, in one round trip, whether it can be worked with: whether it answers, can be written to, and
+    /// is the one that it was. Holds the clock to the database's. To be asked every second.
     ///
     /// # Errors
     /// `StorageUnavailable`, `Overloaded` or `DeadlineExceeded`.
-    pub async fn ping(&self) -> Result<()> {
-        use diesel_async::SimpleAsyncConnection as _;
-        with_conn!(&self.pool, |conn| { conn.batch_execute("select 1").await })
+    pub async fn probe(&self) -> Result<()> {
+        if let Engine::Postgres(connections) = &self.pool.engine {
+            let server = self.pool.server();
+            return self.pool.bounded(pool::probe(connections, server)).await;
+        }
+        self.clock().hold_to_machine();
+        let history = self.history().await?;
+        self.pool.saw_history(history);
+        Ok(())
+    }
+
+    /// Whether the database that answered last can only be read.
+    pub fn is_read_only(&self) -> bool {
+        self.pool.server().is_read_only()
     }
 
     /// The tasks.

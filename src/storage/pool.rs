@@ -5,7 +5,7 @@
 //! Where the SQL must differ, the query type says so (`storage/sql.rs`), not its caller.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use diesel::SqliteConnection;
@@ -16,9 +16,11 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 use tracing::Instrument as _;
 
 use super::deadline::Deadline;
+use super::last_change::LastChange;
 use super::meters::{Checkouts, PoolState, StorageErrors};
+use super::server::Server;
 use super::{SPANS, postgres, sqlite};
-use crate::domain::{Error, Result};
+use crate::domain::{Error, HistoryId, Result, UserId};
 
 /// A connection to SQLite.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
@@ -70,13 +72,14 @@ pub(super) struct Pool {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     errors: Arc<StorageErrors>,
+    server: Arc<Server>,
 }
 
 /// One variant per engine.
 #[derive(Clone)]
 pub(super) enum Engine {
     Postgres(Connections<AsyncPgConnection>),
-    Sqlite { writer: Connections<SqliteConn>, readers: Connections<SqliteConn> },
+    Sqlite { writer: Connections<SqliteConn>, readers: Connections<SqliteConn>, last_change: Arc<LastChange> },
 }
 
 impl Engine {
@@ -94,7 +97,11 @@ pub(super) struct Connections<C>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection,
 {
-    pool: Bb8Pool<C>,
+    /// The pool of the present turn. When connections are given up, a new one takes its place, and those of the old one
+    /// are dropped as soon as nobody holds them.
+    current: Arc<RwLock<(u64, Bb8Pool<C>)>>,
+    make: Arc<dyn Fn() -> Bb8Pool<C> + Send + Sync>,
+    server: Arc<Server>,
     checkouts: Checkouts,
     size: u32,
 }
@@ -110,23 +117,46 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn postgres(target: &postgres::Target, limits: Limits) -> Self {
-        let manager =
-            AsyncDieselConnectionManager::new_with_config("", postgres::manager_config(target, limits));
+    pub(super) fn postgres(target: &postgres::Target, limits: Limits, server: &Arc<Server>) -> Self {
         // The lanes' own connections count as well.
         let shared =
             limits.postgres_connections_max.saturating_sub(2 * u32::try_from(limits.lanes).unwrap_or(0));
         let size = shared.max(1);
-        let pool = builder(size, limits).build_unchecked(manager);
-        let connections = Connections { pool, checkouts: Checkouts::default(), size };
-        Self { engine: Engine::Postgres(connections), limits, errors: Arc::default() }
+        let (target, of) = (target.clone(), Arc::clone(server));
+        let make = move || {
+            let config = postgres::manager_config(&target, limits, &of);
+            builder(size, limits).build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
+        };
+        let connections = Connections::made_by(make, size, server);
+        let server = Arc::clone(server);
+        Self { engine: Engine::Postgres(connections), limits, errors: Arc::default(), server }
+    }
+
+    /// What is known of the database server.
+    pub(super) const fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Takes in which history is the present one.
+    pub(super) fn saw_history(&self, history: HistoryId) {
+        self.server.saw(history);
+        if let Engine::Sqlite { last_change, .. } = &self.engine {
+            last_change.saw(history);
+        }
+    }
+
+    /// Notes what was committed, for whoever compares the database with it when it is opened the next time.
+    pub(super) fn note_committed(&self, raised: &[(UserId, i64)]) {
+        if let Engine::Sqlite { last_change, .. } = &self.engine {
+            last_change.note(raised);
+        }
     }
 
     /// How its connections stand.
     pub(super) fn state(&self) -> Vec<PoolState> {
         match &self.engine {
             Engine::Postgres(connections) => vec![connections.state("shared")],
-            Engine::Sqlite { writer, readers } => vec![writer.state("writer"), readers.state("readers")],
+            Engine::Sqlite { writer, readers, .. } => vec![writer.state("writer"), readers.state("readers")],
         }
     }
 
@@ -143,7 +173,8 @@ impl Pool {
         sibling: Option<&Self>,
         shared: &Self,
     ) -> Self {
-        let mut pool = Self::postgres(target, Limits { postgres_connections_max: 1, lanes: 0, ..limits });
+        let limits = Limits { postgres_connections_max: 1, lanes: 0, ..limits };
+        let mut pool = Self::postgres(target, limits, &shared.server);
         if let (Engine::Postgres(own), Some(Engine::Postgres(siblings))) =
             (&mut pool.engine, sibling.map(|sibling| &sibling.engine))
         {
@@ -153,18 +184,28 @@ impl Pool {
         pool
     }
 
-    pub(super) fn sqlite(target: &sqlite::Target, limits: Limits) -> Self {
+    pub(super) fn sqlite(target: &sqlite::Target, limits: Limits, server: &Arc<Server>) -> Self {
+        let last_change = Arc::new(LastChange::beside(target.path()));
         let pool = |size, role| {
-            let manager = AsyncDieselConnectionManager::new_with_config(
-                target.path_text(),
-                sqlite::manager_config(role, limits),
-            );
-            let pool = builder(size, limits).build_unchecked(manager);
-            Connections { pool, checkouts: Checkouts::default(), size }
+            let (path, of, last_change) = (target.path_text(), Arc::clone(server), Arc::clone(&last_change));
+            let make = move || {
+                let config = sqlite::manager_config(role, limits, &of, &last_change);
+                let manager = AsyncDieselConnectionManager::new_with_config(path.clone(), config);
+                builder(size, limits).build_unchecked(manager)
+            };
+            Connections::made_by(make, size, server)
         };
         let writer = pool(1, sqlite::Role::Writer);
         let readers = pool(limits.sqlite_readers_max, sqlite::Role::Reader);
-        Self { engine: Engine::Sqlite { writer, readers }, limits, errors: Arc::default() }
+        let engine = Engine::Sqlite { writer, readers, last_change };
+        Self { engine, limits, errors: Arc::default(), server: Arc::clone(server) }
+    }
+
+    /// Notes that a user was deleted, after `history::raise_mark` answered this mark.
+    pub(super) fn note_deletion(&self, mark: Option<i64>) {
+        if let (Engine::Sqlite { last_change, .. }, Some(mark)) = (&self.engine, mark) {
+            last_change.note_deletion(mark);
+        }
     }
 
     /// The span of one operation; none where nothing is traced.
@@ -181,21 +222,33 @@ impl Pool {
     /// Bounds one operation in time; no longer than the call has left that it is for.
     pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let operation = operation.instrument(self.span("storage read"));
+        let turn = self.server.turn();
         let result = tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded));
-        self.errors.note(&result);
+        self.take_note(&result, turn);
         result
+    }
+
+    /// Counts what failed. What tells that the server is going away, or is the wrong one, concerns all connections.
+    fn take_note<T>(&self, result: &Result<T>, turn: u64) {
+        self.errors.note(result);
+        if let (Err(Error::StorageUnavailable(cause)), Engine::Postgres(_)) = (result, &self.engine)
+            && super::error::tells_of_another_server(cause)
+        {
+            self.server.leave(turn, cause);
+        }
     }
 
     /// Bounds one transaction in time. A call's deadline bounds the wait for the connection (`checkout`) and not
     /// what has begun: cutting transactions costs connections, just when there are too few.
     pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let operation = operation.instrument(self.span("storage write"));
+        let turn = self.server.turn();
         let result = tokio::time::timeout(self.limits.operation_timeout(), operation)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded));
-        self.errors.note(&result);
+        self.take_note(&result, turn);
         result
     }
 }
@@ -205,7 +258,13 @@ where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection,
 {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), checkouts: self.checkouts.clone(), size: self.size }
+        Self {
+            current: Arc::clone(&self.current),
+            make: Arc::clone(&self.make),
+            server: Arc::clone(&self.server),
+            checkouts: self.checkouts.clone(),
+            size: self.size,
+        }
     }
 }
 
@@ -213,8 +272,34 @@ impl<C> Connections<C>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection,
 {
+    fn made_by(
+        make: impl Fn() -> Bb8Pool<C> + Send + Sync + 'static,
+        size: u32,
+        server: &Arc<Server>,
+    ) -> Self {
+        let current = Arc::new(RwLock::new((server.turn(), make())));
+        let (make, server) = (Arc::new(make), Arc::clone(server));
+        Self { current, make, server, checkouts: Checkouts::default(), size }
+    }
+
+    /// The pool of the present turn.
+    fn pool(&self) -> Bb8Pool<C> {
+        let turn = self.server.turn();
+        {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            if current.0 == turn {
+                return current.1.clone();
+            }
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.0 < turn {
+            *current = (turn, (self.make)());
+        }
+        current.1.clone()
+    }
+
     fn state(&self, name: &'static str) -> PoolState {
-        let state = self.pool.state();
+        let state = self.pool().state();
         PoolState {
             name,
             connections: state.connections,
@@ -260,7 +345,7 @@ pub(super) async fn checkout<C>(connections: &Connections<C>) -> Result<PooledCo
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
-    let pool = &connections.pool;
+    let pool = &connections.pool();
     let _waiting = connections.checkouts.begin();
     let taken = match Deadline::current() {
         Some(deadline) => tokio::time::timeout_at(deadline.instant().into(), pool.get_owned())
@@ -276,6 +361,27 @@ where
         }
         RunError::TimedOut => Error::Overloaded,
     })
+}
+
+/// How long a server has to say how it is. One that does not answer in this time may be the wrong one: the connections
+/// to it are given up.
+const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Asks the server on one of these connections whether it is still what it was.
+pub(super) async fn probe(connections: &Connections<AsyncPgConnection>, server: &Server) -> Result<()> {
+    if server.is_read_only() {
+        // The address may lead to another one by now, or the driver choose it.
+        server.leave(server.turn(), "the database is still read-only");
+    }
+    let turn = server.turn();
+    let mut guard = checkout(connections).await?;
+    match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
+        Ok(result) => result,
+        Err(_) => {
+            server.leave(turn, "the server does not answer");
+            Err(Error::StorageUnavailable("the server does not answer".into()))
+        }
+    }
 }
 
 /// What a statement outside a transaction answered. A connection that was lost meanwhile is marked, so that the pool

@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Limits;
+use super::server::Server;
 
 /// Where the database is and how to talk to it.
 #[derive(Clone)]
@@ -111,12 +112,16 @@ fn session_options(given: Option<&str>, limits: Limits) -> String {
 }
 
 /// How the pool makes connections and when it trusts one again.
-pub(super) fn manager_config(target: &Target, limits: Limits) -> ManagerConfig<AsyncPgConnection> {
-    let target = target.clone();
+pub(super) fn manager_config(
+    target: &Target,
+    limits: Limits,
+    server: &Arc<Server>,
+) -> ManagerConfig<AsyncPgConnection> {
+    let (target, server) = (target.clone(), Arc::clone(server));
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |_| {
-        let target = target.clone();
-        async move { establish(&target, limits).await }.boxed()
+        let (target, server) = (target.clone(), Arc::clone(&server));
+        async move { establish(&target, limits, &server).await }.boxed()
     });
     // As `Fast`, no query at checkout; but a connection whose socket is known to be closed is not handed out,
     // so that a restart of the database costs nobody an error.
@@ -132,13 +137,23 @@ pub(super) fn manager_config(target: &Target, limits: Limits) -> ManagerConfig<A
     config
 }
 
-async fn establish(target: &Target, limits: Limits) -> ConnectionResult<AsyncPgConnection> {
-    let failed = |text: String| ConnectionError::BadConnection(text);
-    match tokio::time::timeout(limits.connect_timeout, target.connect()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(ConnectFailure::Away(text) | ConnectFailure::Refused(text))) => Err(failed(text)),
-        Err(_) => Err(failed("connecting took too long".into())),
-    }
+/// Makes one connection to a server that the service can work with.
+pub(super) async fn establish(
+    target: &Target,
+    limits: Limits,
+    server: &Server,
+) -> ConnectionResult<AsyncPgConnection> {
+    let admitted = async {
+        let mut connection = target.connect().await.map_err(|failure| match failure {
+            ConnectFailure::Away(text) | ConnectFailure::Refused(text) => text,
+        })?;
+        server.admit(&mut connection).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(limits.connect_timeout, admitted)
+        .await
+        .unwrap_or_else(|_| Err("connecting took too long".into()))
+        .map_err(ConnectionError::BadConnection)
 }
 
 fn classify(error: &tokio_postgres::Error) -> ConnectFailure {

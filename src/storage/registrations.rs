@@ -10,7 +10,7 @@ use super::schema::{emails, requests, users};
 use super::types::{Id, Moment};
 use super::users::Users;
 use super::write_conn::WriteConn as _;
-use crate::domain::{Error, NewUser, Result, Timestamp, User, UserId};
+use crate::domain::{Error, HistoryId, NewUser, Result, Timestamp, User, UserId};
 
 /// How a registration is recognised when it comes again, and what it is then answered.
 #[derive(Debug, Clone)]
@@ -87,9 +87,9 @@ impl Users<'_> {
         once: Option<Registration>,
         now: Timestamp,
     ) -> Result<Registered> {
-        let user = as_new(new, now);
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
+            let user = as_new(new, now, conn.history().await?);
             if let Some(once) = once {
                 let (caller, request_id) = once.key();
                 // The order of the caller's own writes; one without an account has no row to wait for.
@@ -163,7 +163,7 @@ impl Users<'_> {
     }
 }
 
-fn as_new(new: NewUser, now: Timestamp) -> User {
+fn as_new(new: NewUser, now: Timestamp, history: HistoryId) -> User {
     User {
         id: new.id,
         email: new.email,
@@ -173,6 +173,7 @@ fn as_new(new: NewUser, now: Timestamp) -> User {
         update_time: now,
         disable_time: None,
         revision: 0,
+        history,
         version: 1,
     }
 }

@@ -1,14 +1,15 @@
 //! What has been taken back lately: one row for each session, key or user, written in the transaction that takes it
 //! back, read by every replica each second.
 
-use diesel::{ExpressionMethods as _, QueryDsl as _};
+use diesel::{ExpressionMethods as _, NullableExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::pool::{Pool, with_conn, with_write};
-use super::schema::revocations;
+use super::schema::{database_state, revocations};
+use super::sql::NextNumber;
 use super::types::{Id, Moment};
-use crate::domain::{Result, Timestamp};
+use crate::domain::{HistoryId, Result, Timestamp};
 
 /// Notes that a session, a key or a user is revoked, or no longer is: `revoke!(conn, user, subject, revoked, now)`
 /// inside `with_write!`.
@@ -21,12 +22,14 @@ macro_rules! revoke {
                 revocations::subject_id.eq($subject),
                 revocations::revoked.eq($revoked),
                 revocations::time.eq($crate::storage::types::Moment::from($now)),
+                revocations::number.eq($crate::storage::sql::ThisNumber),
             ))
             .on_conflict((revocations::user_id, revocations::subject_id))
             .do_update()
             .set((
                 revocations::revoked.eq($revoked),
                 revocations::time.eq($crate::storage::types::Moment::from($now)),
+                revocations::number.eq($crate::storage::sql::ThisNumber),
             ))
             .execute($conn)
             .await?;
@@ -53,12 +56,14 @@ macro_rules! end_sessions {
                 sessions::id,
                 true.into_sql::<diesel::sql_types::Bool>(),
                 now.into_sql::<DbTimestamp>(),
+                $crate::storage::sql::ThisNumber,
             )))
             .into_columns((
                 revocations::user_id,
                 revocations::subject_id,
                 revocations::revoked,
                 revocations::time,
+                revocations::number,
             ))
             .execute($conn)
             .await?;
@@ -78,6 +83,13 @@ pub struct Revocation {
     pub time: Timestamp,
 }
 
+/// How far the revocations were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevocationMark {
+    history: HistoryId,
+    number: i64,
+}
+
 /// The revocations.
 #[derive(Debug)]
 pub struct Revocations<'a> {
@@ -89,24 +101,32 @@ impl<'a> Revocations<'a> {
         Self { pool }
     }
 
-    /// Those from `start` on, oldest first.
+    /// Those that were committed since the look that answered `since`; all of them when there was none. Some may come
+    /// again. Depends on nobody's clock.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn since(&self, start: Timestamp) -> Result<Vec<Revocation>> {
-        let rows: Vec<(Id, bool, Moment)> = with_conn!(self.pool, |conn| {
-            revocations::table
-                .filter(revocations::time.ge(Moment::from(start)))
-                .order(revocations::time)
+    pub async fn news(&self, since: Option<RevocationMark>) -> Result<(Vec<Revocation>, RevocationMark)> {
+        let (rows, mark) = with_conn!(self.pool, |conn| {
+            // Before the rows are read: what is committed in between comes again at the next look.
+            let (history, number): (Id, i64) =
+                database_state::table.select((database_state::history, NextNumber)).first(conn).await?;
+            let mark = RevocationMark { history: history.into(), number };
+            // Numbers of another history say nothing.
+            let since =
+                since.filter(|since| since.history == mark.history).map_or(i64::MIN, |since| since.number);
+            let rows: Vec<(Id, bool, Moment)> = revocations::table
+                .filter(revocations::number.ge(since))
+                .order(revocations::number)
                 .select((revocations::subject_id, revocations::revoked, revocations::time))
                 .load(conn)
-                .await
+                .await?;
+            Ok((rows, mark))
         })?;
-        rows.into_iter()
-            .map(|(subject, revoked, time)| {
-                Ok(Revocation { subject: subject.0, revoked, time: time.try_into()? })
-            })
-            .collect()
+        let news = rows.into_iter().map(|(subject, revoked, time)| {
+            Ok(Revocation { subject: subject.0, revoked, time: time.try_into()? })
+        });
+        Ok((news.collect::<Result<_>>()?, mark))
     }
 
     /// Removes those from before `cutoff`; answers how many. Several replicas may do this at once.
@@ -115,7 +135,12 @@ impl<'a> Revocations<'a> {
     /// Those of the storage.
     pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
         with_write!(self.pool, async move |conn| {
-            let old = revocations::table.filter(revocations::time.lt(Moment::from(cutoff)));
+            // The last number stays, so that SQLite does not give it out again.
+            let last = diesel::alias!(revocations as others);
+            let last = last.select(diesel::dsl::max(last.field(revocations::number))).single_value();
+            let old = revocations::table
+                .filter(revocations::time.lt(Moment::from(cutoff)))
+                .filter(revocations::number.nullable().lt(last));
             Ok::<usize, Error>(diesel::delete(old).execute(conn).await?)
         })
     }

@@ -128,6 +128,7 @@ diesel::table! {
         subject_id -> DbUuid,
         revoked -> Bool,
         time -> DbTimestamp,
+        number -> BigInt,
     }
 }
 
@@ -189,10 +190,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::types::DbUuid;
+
+    database_state (id) {
+        id -> SmallInt,
+        history -> DbUuid,
+        seen_on -> Nullable<Text>,
+        mark -> BigInt,
+    }
+}
+
+diesel::table! {
     guards (name) {
         name -> Text,
         version -> BigInt,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(users, emails, identities, api_keys);
+diesel::allow_tables_to_appear_in_same_query!(
+    users,
+    emails,
+    identities,
+    api_keys,
+    database_state,
+    revocations
+);

@@ -11,7 +11,7 @@ use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, Valid
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Bool, SmallInt, Text, Untyped};
+use diesel::sql_types::{BigInt, Bool, SmallInt, Text, Untyped};
 use diesel::sqlite::Sqlite;
 
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
@@ -191,4 +191,40 @@ where
 
 impl<Q> Query for Explain<Q> {
     type SqlType = Untyped;
+}
+
+/// A number by which what a transaction writes can be told from what was there before, as an expression.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $postgres:literal, $sqlite:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, QueryId)]
+        pub(super) struct $name;
+
+        impl Expression for $name {
+            type SqlType = BigInt;
+        }
+        impl<QS> AppearsOnTable<QS> for $name {}
+        impl<QS> SelectableExpression<QS> for $name {}
+        impl<Group> ValidGrouping<Group> for $name {
+            type IsAggregate = is_aggregate::Never;
+        }
+        impl<DB: Dialect> QueryFragment<DB> for $name {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+                out.push_sql(if DB::POSTGRES { $postgres } else { $sqlite });
+                Ok(())
+            }
+        }
+    };
+}
+number! {
+    /// Of the transaction that writes a revocation. SQLite has one writer; on PostgreSQL it is the transaction's id.
+    ThisNumber,
+    "(pg_current_xact_id()::text::bigint)",
+    "(select coalesce(max(number), 0) + 1 from revocations)"
+}
+number! {
+    /// What is not seen yet has this number or a higher one: on PostgreSQL that of the oldest transaction under way.
+    NextNumber,
+    "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)",
+    "(select coalesce(max(number), 0) + 1 from revocations)"
 }

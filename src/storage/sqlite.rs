@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
@@ -13,7 +14,9 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::Limits;
+use super::last_change::LastChange;
 use super::pool::SqliteConn;
+use super::server::Server;
 
 /// What SQLite says while another process holds the file.
 pub(super) const LOCKED: &str = "database is locked";
@@ -74,12 +77,24 @@ impl Target {
     }
 }
 
-pub(super) fn manager_config(role: Role, limits: Limits) -> ManagerConfig<SqliteConn> {
+pub(super) fn manager_config(
+    role: Role,
+    limits: Limits,
+    server: &Arc<Server>,
+    last_change: &Arc<LastChange>,
+) -> ManagerConfig<SqliteConn> {
+    let (server, last_change) = (Arc::clone(server), Arc::clone(last_change));
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |path| {
-        let path = path.to_owned();
-        async move { establish(&path, role, limits).await }.boxed()
+        let (server, last_change, path) = (Arc::clone(&server), Arc::clone(&last_change), path.to_owned());
+        async move {
+            if let Some(history) = last_change.compare(|| establish(&path, Role::Writer, limits)).await? {
+                server.saw(history);
+            }
+            establish(&path, role, limits).await
+        }
+        .boxed()
     });
     config
 }

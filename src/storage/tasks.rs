@@ -158,6 +158,7 @@ impl<'a> Tasks<'a> {
         let origin = self.feed.origin();
         let (results, raised) =
             with_write!(self.pool, async move |conn| { ledger::run(conn, operations, origin).await })?;
+        self.pool.note_committed(&raised);
         // Only now, after the commit, is there news.
         self.feed.announce(raised);
         Ok(results)

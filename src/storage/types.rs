@@ -20,7 +20,7 @@ use diesel::sql_types::{BigInt, Binary, SqlType, Text};
 use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
-use crate::domain::{ApiKeyId, AuditEventId, SessionId, TaskId, Timestamp, UserId};
+use crate::domain::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, Timestamp, UserId};
 
 /// A UUID.
 #[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
@@ -60,7 +60,7 @@ macro_rules! id_of {
         }
     )*};
 }
-id_of!(UserId, TaskId, SessionId, ApiKeyId, AuditEventId);
+id_of!(UserId, TaskId, SessionId, ApiKeyId, AuditEventId, HistoryId);
 
 impl ToSql<DbUuid, Pg> for Id {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

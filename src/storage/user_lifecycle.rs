@@ -7,12 +7,12 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::found;
 use super::pool::{with_conn, with_write};
 use super::revocations::{end_sessions, revoke};
 use super::schema::{emails, guards, identities, requests, task_changes, tasks, users};
 use super::types::{Id, Moment};
 use super::users::{Account, UserRow, Users};
+use super::{found, history};
 use crate::domain::{
     EmailFilter, Error, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
 };
@@ -188,10 +188,14 @@ impl Users<'_> {
                 .find(Id::from(id))
                 .filter(users::password_hash.eq(Some(&old_hash)))
                 .filter(users::disable_time.is_null());
+            let before: Option<Moment> =
+                users::table.find(Id::from(id)).select(users::update_time).first(conn).await.optional()?;
+            let update_time =
+                before.map(Timestamp::try_from).transpose()?.map_or(now, |before| now.max(before));
             let changed = diesel::update(verified)
                 .set((
                     users::password_hash.eq(Some(&new_hash)),
-                    users::update_time.eq(Moment::from(now)),
+                    users::update_time.eq(Moment::from(update_time)),
                     users::version.eq(users::version + 1),
                 ))
                 .execute(conn)
@@ -216,6 +220,7 @@ impl Users<'_> {
         let silent = Users { pool: self.pool, draft: None };
         silent.disable(id, now).await?;
         while self.delete_step(id).await? {}
+        let mark = history::raise_mark(self.pool).await?;
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             diesel::delete(emails::table.filter(emails::user_id.eq(Id::from(id)))).execute(conn).await?;
@@ -234,8 +239,10 @@ impl Users<'_> {
             }
             revoke!(conn, id, Id::from(id), true, now);
             record!(conn, draft, id, None, now);
-            Ok(())
-        })
+            Ok::<(), Error>(())
+        })?;
+        self.pool.note_deletion(mark);
+        Ok(())
     }
 
     /// Removes some of the changes and tasks; answers whether there are more.

@@ -8,10 +8,10 @@ use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
 use super::error::corrupt;
-use super::found;
 use super::pool::{Pool, with_conn, with_write};
 use super::schema::{emails, users};
 use super::types::{Id, Moment};
+use super::{found, history};
 use crate::domain::{
     DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
 };
@@ -142,6 +142,8 @@ pub(super) struct UserRow {
     disable_time: Option<Moment>,
     version: i64,
     revision: i64,
+    #[diesel(select_expression = history::present(), select_expression_type = history::Present)]
+    history: Option<Id>,
 }
 
 impl TryFrom<UserRow> for User {
@@ -159,6 +161,7 @@ impl TryFrom<UserRow> for User {
             disable_time: row.disable_time.map(TryInto::try_into).transpose()?,
             version: row.version,
             revision: row.revision,
+            history: history::read(row.history)?,
         })
     }
 }

@@ -4,16 +4,17 @@
 
 use std::future::Future;
 
-use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Binary};
+use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use super::feed;
 use super::pool::SqliteConn;
+use super::schema::database_state;
 use super::set::{Column, Rows, SetStatement};
 use super::task_row::{self, TaskRow, TaskRowTypes};
 use super::types::{DbUuid, Id, Moment};
-use crate::domain::{ChangeType, Result, Task, TaskFields, TaskId, Timestamp, UserId};
+use crate::domain::{ChangeType, HistoryId, Result, Task, TaskFields, TaskId, Timestamp, UserId};
 
 /// What a batch needs to know before it decides.
 #[derive(Debug)]
@@ -75,6 +76,9 @@ pub(super) trait WriteConn: Send {
         tasks: Vec<(Id, Id)>,
         requests: Vec<(Id, Id)>,
     ) -> impl Future<Output = Result<Known>> + Send;
+
+    /// The present history.
+    fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;
 
     /// Stores a batch, and tells the other processes on this database whose tasks changed.
     fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> impl Future<Output = Result<()>> + Send;
@@ -227,6 +231,13 @@ macro_rules! write_conn {
                     }
                 )?;
                 Ok(Known { counters, tasks, requests })
+            }
+
+            async fn history(&mut self) -> Result<HistoryId> {
+                let $this = self;
+                let history: Id =
+                    database_state::table.select(database_state::history).first($shared).await?;
+                Ok(history.into())
             }
 
             async fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> Result<()> {

@@ -7,7 +7,7 @@ use super::table::{details, line, short_id, time};
 use super::{Called, Failure, Outcome};
 use crate::cli::client::{Edit, Fields, Undo, Urgency};
 use crate::cli::due::Due;
-use crate::client::{Result, Tasks, UndoOptions};
+use crate::client::{Checkpoint, Result, Tasks, UndoOptions};
 use crate::pb::undo_conflict::Reason;
 use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
 
@@ -117,14 +117,15 @@ pub(super) async fn edit(called: &Called, edit: Edit) -> Outcome {
 pub(super) async fn undo(called: &Called, undo: Undo) -> Outcome {
     let refused = |error| called.service.refused(&error);
     let tasks = called.client.tasks();
-    let end_revision = tasks.revision().await.map_err(refused)?;
+    let Checkpoint { revision: end_revision, history } = tasks.checkpoint().await.map_err(refused)?;
     let start_revision = undo.to.unwrap_or_else(|| end_revision.saturating_sub(undo.changes).max(0));
     if start_revision >= end_revision {
         let rule = format!("there is no change after revision {start_revision} to undo");
         return Err(Failure::new(rule));
     }
     // Not by force: what is changed meanwhile was not meant.
-    let options = UndoOptions { start_revision, end_revision, validate_only: undo.dry_run, force: false };
+    let options =
+        UndoOptions { start_revision, end_revision, validate_only: undo.dry_run, force: false, history };
     let undone = tasks.undo(options).await.map_err(refused)?;
     called.output.answer("UndoChangesResponse", &undone, || told(&undone, undo.dry_run))?;
     if undone.conflicts.is_empty() {

@@ -5,7 +5,8 @@ use futures_util::TryStreamExt as _;
 use super::table::{line, short_id, time_of_day};
 use super::text::visible;
 use super::{Called, Failure, Outcome};
-use crate::client::{Event, WatchFrom};
+use crate::client::{Checkpoint, Event, WatchFrom};
+use crate::commands::say_error;
 use crate::pb::TaskChange;
 use crate::pb::task_change::Type;
 
@@ -13,12 +14,13 @@ use crate::pb::task_change::Type;
 const INTERRUPTED: u8 = 130;
 
 /// Prints changes until the reader has seen enough, or the right to see them ends.
-pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Outcome {
+pub(super) async fn watch(called: &Called, state: bool, from: Option<Checkpoint>) -> Outcome {
     let from = match from {
-        Some(revision) => WatchFrom::Revision(revision),
+        Some(place) => WatchFrom::After(place),
         None if state => WatchFrom::State,
         None => WatchFrom::Now,
     };
+    let mut state_is_wanted = state;
     let mut events = called.client.tasks().watch(from);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
@@ -29,12 +31,16 @@ pub(super) async fn watch(called: &Called, state: bool, from: Option<i64>) -> Ou
         };
         let Some(event) = event else { return Ok(()) };
         match event {
-            Event::Change(change) => called.output.answer("TaskChange", &change, || told(&change))?,
+            Event::Change(change, _) => called.output.answer("TaskChange", &change, || told(&change))?,
             Event::Task(task) => {
                 let done = if task.completed { "done" } else { "open" };
                 called.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
             }
-            Event::StateBegin | Event::StateEnd(_) => {}
+            Event::StateBegin if !state_is_wanted => {
+                say_error("the changes since are gone: here is every task as it is, then what changes");
+            }
+            Event::StateBegin => state_is_wanted = false,
+            Event::StateEnd(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use taskwire::client::{Client, ListOptions, UndoOptions};
 use taskwire::pb;
 use tonic::Code;
 
-use super::{EMAIL, PASSWORD, Told, account, ada, builder, titled, titles};
+use super::{EMAIL, PASSWORD, Told, account, ada, builder, changes, titled, titles};
 use crate::revisions::harness::replica::{World, rules};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -47,19 +47,19 @@ async fn tasks_are_made_changed_deleted_and_had_back(database: TestDatabase) {
 async fn changes_are_read_and_undone(database: TestDatabase) {
     let (_world, _replica, client) = ada(&database).await;
     let tasks = client.tasks();
-    assert_eq!(tasks.revision().await.unwrap(), 0);
+    assert_eq!(tasks.checkpoint().await.unwrap().revision, 0);
     let one = tasks.create(titled("one")).await.unwrap();
     tasks.create(titled("two")).await.unwrap();
     tasks.delete(&one.name).await.unwrap();
-    assert_eq!(tasks.revision().await.unwrap(), 3);
+    assert_eq!(tasks.checkpoint().await.unwrap().revision, 3);
 
     let options =
         UndoOptions { start_revision: 1, end_revision: 3, validate_only: true, ..Default::default() };
-    assert_eq!(tasks.undo(options).await.unwrap().tasks.len(), 2);
+    assert_eq!(tasks.undo(options.clone()).await.unwrap().tasks.len(), 2);
     assert_eq!(titles(&client).await, ["two"]);
     tasks.undo(UndoOptions { validate_only: false, ..options }).await.unwrap();
     assert_eq!(titles(&client).await, ["one"]);
-    let changes: Vec<pb::TaskChange> = tasks.changes(2).try_collect().await.unwrap();
+    let changes = changes(&client, 2).await;
     assert!(changes.iter().map(|change| change.revision).eq(3..=5), "{changes:?}");
 }
 
@@ -131,7 +131,7 @@ async fn an_api_key_serves_while_nobody_is_logged_in(database: TestDatabase) {
 
     let program: Client = builder(replica.address).api_key(secret).connect().await.unwrap();
     assert_eq!(titles(&program).await, ["read by a program"]);
-    assert_eq!(program.tasks().revision().await.unwrap(), 1);
+    assert_eq!(program.tasks().checkpoint().await.unwrap().revision, 1);
     let error = program.tasks().create(titled("no")).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, "SCOPE_INSUFFICIENT"));
     program.login(EMAIL, PASSWORD, "a test").await.unwrap();

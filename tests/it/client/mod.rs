@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use taskwire::client::{Builder, Client, Error, ListOptions, NewAccount, Session};
+use taskwire::client::{Builder, Client, Error, Event, ListOptions, NewAccount, Session};
 use taskwire::pb;
 
 use crate::revisions::harness::replica::{Replica, World, rules};
@@ -31,6 +31,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn account(email: &str) -> NewAccount {
     NewAccount { email: email.to_owned(), password: PASSWORD.to_owned(), display_name: "Ada".to_owned() }
+}
+
+/// The changes after this revision, none of which is gone.
+async fn changes(client: &Client, revision: i64) -> Vec<pb::TaskChange> {
+    let events: Vec<Event> = client.tasks().changes(revision.into()).try_collect().await.unwrap();
+    let change = |event| match event {
+        Event::Change(change, place) => {
+            assert_eq!(place.revision, change.revision);
+            assert!(!place.history.is_empty());
+            change
+        }
+        event => panic!("no change: {event:?}"),
+    };
+    events.into_iter().map(change).collect()
+}
+
+/// The revision at which a state ends.
+#[track_caller]
+fn end_of_state(event: Event) -> i64 {
+    let Event::StateEnd(place) = event else { panic!("no end: {event:?}") };
+    assert!(!place.history.is_empty());
+    place.revision
 }
 
 fn titled(title: &str) -> pb::Task {
@@ -83,7 +105,7 @@ fn at_its_end(session: &Session) -> Session {
 }
 
 /// What a stream gives next, and soon.
-async fn next<S: Stream<Item = Result<T, Error>> + Unpin, T>(stream: &mut S) -> T {
+async fn next<S: Stream<Item = Result<T, Error>> + Unpin + ?Sized, T>(stream: &mut S) -> T {
     soon(stream.next()).await.expect("the stream ended").unwrap()
 }
 

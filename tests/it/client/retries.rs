@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt as _;
 use taskwire::client::UndoOptions;
 use taskwire::pb;
 use taskwire::pb::user_service_client::UserServiceClient;
@@ -12,7 +11,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use super::link::Link;
-use super::{EMAIL, PASSWORD, PATIENCE, account, ada, builder, titled, titles};
+use super::{EMAIL, PASSWORD, PATIENCE, account, ada, builder, changes, titled, titles};
 use crate::revisions::harness::replica::connect;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -58,7 +57,7 @@ async fn a_change_whose_answer_is_lost_is_made_once(database: TestDatabase) {
     assert_eq!(tasks.get(&made.name).await.unwrap().title, "once");
     lose(0);
     // Five calls, five changes.
-    let changes: Vec<pb::TaskChange> = client.tasks().changes(0).try_collect().await.unwrap();
+    let changes = changes(&client, 0).await;
     assert!(changes.iter().map(|change| change.revision).eq(1..=5), "{changes:?}");
     assert_eq!(titles(&client).await, ["once"]);
 }

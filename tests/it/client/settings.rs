@@ -1,7 +1,7 @@
 //! Other ways to the service: TLS, Unix sockets; and a session that lives for many times as long as its tokens.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use taskwire::client::{Client, Event, WatchFrom};
+use taskwire::client::{Checkpoint, Client, Event, WatchFrom};
 use tonic::Code;
 
 use super::{EMAIL, PASSWORD, PATIENCE, Told, account, next, titled};
@@ -17,8 +17,10 @@ async fn works(client: &Client) {
     client.register(account(EMAIL)).await.unwrap();
     client.login(EMAIL, PASSWORD, "a test").await.unwrap();
     let task = client.tasks().create(titled("Straße fegen")).await.unwrap();
-    let mut events = client.tasks().watch(WatchFrom::Revision(0));
-    assert!(matches!(next(&mut events).await, Event::Change(change) if change.task.as_ref() == Some(&task)));
+    let mut events = client.tasks().watch(WatchFrom::After(Checkpoint::from(0)));
+    assert!(
+        matches!(next(&mut events).await, Event::Change(change, _) if change.task.as_ref() == Some(&task))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,12 +74,12 @@ async fn a_watch_goes_on_while_token_after_token_ends() {
     let client = client.connect().await.unwrap();
     client.register(account(EMAIL)).await.unwrap();
     client.login(EMAIL, PASSWORD, "a test").await.unwrap();
-    let mut events = client.tasks().watch(WatchFrom::Revision(0));
+    let mut events = client.tasks().watch(WatchFrom::After(Checkpoint::from(0)));
     let mut revision = 0;
     while told.sessions().len() < 4 {
         let task = client.tasks().create(titled("again")).await.unwrap();
         while revision < task.revision {
-            let Event::Change(change) = next(&mut events).await else { panic!("no change") };
+            let Event::Change(change, _) = next(&mut events).await else { panic!("no change") };
             revision += 1;
             assert_eq!(change.revision, revision);
         }

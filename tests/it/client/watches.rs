@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use taskwire::api::TaskRules;
-use taskwire::client::{Event, WatchFrom};
+use taskwire::client::{Checkpoint, Event, WatchFrom};
 use taskwire::pb;
 use taskwire::pb::task_change::Type;
 use taskwire::server::jobs;
 use tonic::Code;
 
-use super::{EMAIL, PASSWORD, account, ada, builder, next, soon, titled};
+use super::{EMAIL, PASSWORD, account, ada, builder, end_of_state, next, soon, titled};
 use crate::revisions::harness::replica::{World, rules};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -20,13 +20,14 @@ both_engines!(
     it_begins_with_the_state,
     it_begins_after_a_revision,
     it_begins_with_the_state_when_the_revision_is_too_old,
+    it_begins_again_when_the_history_is_another,
     a_revision_that_never_was_is_an_error,
     it_ends_with_the_session,
 );
 
 #[track_caller]
 fn change(event: Event) -> pb::TaskChange {
-    let Event::Change(change) = event else { panic!("no change: {event:?}") };
+    let Event::Change(change, _) = event else { panic!("no change: {event:?}") };
     change
 }
 
@@ -57,7 +58,7 @@ async fn it_begins_with_the_state(database: TestDatabase) {
     let tasks = client.tasks();
     let mut events = tasks.watch(WatchFrom::State);
     assert_eq!(next(&mut events).await, Event::StateBegin);
-    assert_eq!(next(&mut events).await, Event::StateEnd(0));
+    assert_eq!(end_of_state(next(&mut events).await), 0);
     let mut made = Vec::new();
     for title in ["Straße fegen", "牛乳"] {
         let task = tasks.create(titled(title)).await.unwrap();
@@ -70,7 +71,7 @@ async fn it_begins_with_the_state(database: TestDatabase) {
     let mut events = tasks.watch(WatchFrom::State);
     assert_eq!(next(&mut events).await, Event::StateBegin);
     assert_eq!(next(&mut events).await, Event::Task(made.remove(0)));
-    assert_eq!(next(&mut events).await, Event::StateEnd(3));
+    assert_eq!(end_of_state(next(&mut events).await), 3);
 }
 
 async fn it_begins_after_a_revision(database: TestDatabase) {
@@ -79,13 +80,13 @@ async fn it_begins_after_a_revision(database: TestDatabase) {
     for title in ["one", "two", "three"] {
         tasks.create(titled(title)).await.unwrap();
     }
-    let mut events = tasks.watch(WatchFrom::Revision(1));
+    let mut events = tasks.watch(WatchFrom::After(Checkpoint::from(1)));
     for revision in [2, 3] {
         let change = change(next(&mut events).await);
         assert_eq!((change.prev_revision, change.revision), (revision - 1, revision));
     }
     // Two watches do not disturb each other.
-    let mut others = tasks.watch(WatchFrom::Revision(0));
+    let mut others = tasks.watch(WatchFrom::After(Checkpoint::from(0)));
     tasks.create(titled("four")).await.unwrap();
     assert_eq!(change(next(&mut events).await).revision, 4);
     for revision in 1..=4 {
@@ -106,10 +107,16 @@ async fn it_begins_with_the_state_when_the_revision_is_too_old(database: TestDat
     let kept = tasks.create(titled("kept")).await.unwrap();
     jobs::compact(&replica.services).await.unwrap();
 
-    let error = tasks.changes(0).next().await.unwrap().unwrap_err();
-    assert_eq!((error.code(), error.reason()), (Code::OutOfRange, "REVISION_COMPACTED"));
-    assert_eq!(tasks.revision().await.unwrap(), kept.revision);
-    let mut events = tasks.watch(WatchFrom::Revision(old.revision));
+    // So does a list of changes.
+    let mut listed = tasks.changes(old.revision.into());
+    assert_eq!(next(&mut listed).await, Event::StateBegin);
+    for _ in 0..3 {
+        assert!(matches!(next(&mut listed).await, Event::Task(_)));
+    }
+    assert_eq!(end_of_state(next(&mut listed).await), 3);
+    assert!(listed.next().await.is_none());
+    assert_eq!(tasks.checkpoint().await.unwrap().revision, kept.revision);
+    let mut events = tasks.watch(WatchFrom::After(Checkpoint::from(old.revision)));
     assert_eq!(next(&mut events).await, Event::StateBegin);
     let mut told = Vec::new();
     for _ in 0..3 {
@@ -118,14 +125,45 @@ async fn it_begins_with_the_state_when_the_revision_is_too_old(database: TestDat
     }
     told.sort();
     assert_eq!(told, ["kept", "old", "old too"]);
-    assert_eq!(next(&mut events).await, Event::StateEnd(3));
+    assert_eq!(end_of_state(next(&mut events).await), 3);
     tasks.delete(&old.name).await.unwrap();
     assert_eq!(change(next(&mut events).await).revision, 4);
 }
 
+async fn it_begins_again_when_the_history_is_another(database: TestDatabase) {
+    let (_world, _replica, client) = ada(&database).await;
+    let tasks = client.tasks();
+    for title in ["one", "two"] {
+        tasks.create(titled(title)).await.unwrap();
+    }
+    let before = tasks.checkpoint().await.unwrap();
+    let mut events = tasks.watch(WatchFrom::After(Checkpoint { revision: 1, ..before.clone() }));
+    assert_eq!(change(next(&mut events).await).revision, 2);
+    let history = database.storage.begin_history().await.unwrap().to_string();
+    let place = Checkpoint { revision: 2, history };
+    // Under way, and from a place of before, as a stream and as a list.
+    let mut later = tasks.watch(WatchFrom::After(before.clone()));
+    let mut listed = tasks.changes(before);
+    for events in [&mut events as &mut (dyn futures_util::Stream<Item = _> + Unpin), &mut later, &mut listed]
+    {
+        assert_eq!(next(events).await, Event::StateBegin);
+        for _ in 0..2 {
+            assert!(matches!(next(events).await, Event::Task(_)));
+        }
+        assert_eq!(next(events).await, Event::StateEnd(place.clone()));
+    }
+    assert!(listed.next().await.is_none());
+    tasks.create(titled("three")).await.unwrap();
+    for events in [&mut events as &mut (dyn futures_util::Stream<Item = _> + Unpin), &mut later] {
+        let Event::Change(change, place) = next(events).await else { panic!("no change") };
+        assert_eq!((change.revision, place.revision), (3, 3));
+    }
+    assert!(tasks.changes(place).next().await.is_some());
+}
+
 async fn a_revision_that_never_was_is_an_error(database: TestDatabase) {
     let (_world, _replica, client) = ada(&database).await;
-    let mut events = client.tasks().watch(WatchFrom::Revision(7));
+    let mut events = client.tasks().watch(WatchFrom::After(Checkpoint::from(7)));
     let error = soon(events.next()).await.unwrap().unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::OutOfRange, "REVISION_IN_FUTURE"));
     assert!(events.next().await.is_none());
@@ -136,7 +174,7 @@ async fn it_ends_with_the_session(database: TestDatabase) {
     let watching = builder(replica.address).session(client.session().unwrap()).connect().await.unwrap();
     let mut events = watching.tasks().watch(WatchFrom::State);
     assert_eq!(next(&mut events).await, Event::StateBegin);
-    assert_eq!(next(&mut events).await, Event::StateEnd(0));
+    assert_eq!(end_of_state(next(&mut events).await), 0);
     client.logout().await.unwrap();
     let error = soon(events.next()).await.unwrap().unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::Unauthenticated, "SESSION_REVOKED"));

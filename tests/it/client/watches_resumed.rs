@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use taskwire::api::TaskRules;
-use taskwire::client::{Client, Event, WatchFrom};
+use taskwire::client::{Checkpoint, Client, Event, WatchFrom};
 use taskwire::pb;
 use taskwire::server::jobs;
 
@@ -46,10 +46,10 @@ async fn it_resumes_where_its_connection_was_cut(database: TestDatabase) {
     let (_world, _replica, client, link, far) = ada_far(&database).await;
     let mut events = far.tasks().watch(WatchFrom::State);
     assert_eq!(next(&mut events).await, Event::StateBegin);
-    assert_eq!(next(&mut events).await, Event::StateEnd(0));
+    assert_eq!(super::end_of_state(next(&mut events).await), 0);
     let writing = tokio::spawn(write(client, END));
     for revision in 1..=END {
-        let Event::Change(change) = next(&mut events).await else { panic!("no change") };
+        let Event::Change(change, _) = next(&mut events).await else { panic!("no change") };
         assert_eq!((change.prev_revision, change.revision), (revision - 1, revision));
         assert_eq!(change.task.unwrap().title, (revision - 1).to_string());
         match revision % 10 {
@@ -95,8 +95,8 @@ async fn it_follows_through_a_network_that_breaks_everywhere(database: TestDatab
                 seen.clear();
             }
             Event::Task(task) => assert!(seen.insert(task.name.clone(), task).is_none()),
-            Event::StateEnd(end) => (revision, is_whole) = (end, true),
-            Event::Change(change) => {
+            Event::StateEnd(end) => (revision, is_whole) = (end.revision, true),
+            Event::Change(change, _) => {
                 assert_eq!((change.prev_revision, change.revision), (revision, revision + 1));
                 revision = change.revision;
                 let task = change.task.unwrap();
@@ -115,15 +115,15 @@ async fn it_goes_on_at_another_server(database: TestDatabase) {
     let (world, first, client, link, far) = ada_far(&database).await;
     let second = world.serve(rules()).await;
     let direct = builder(second.address).session(client.session().unwrap()).connect().await.unwrap();
-    let mut events = far.tasks().watch(WatchFrom::Revision(0));
+    let mut events = far.tasks().watch(WatchFrom::After(Checkpoint::from(0)));
     client.tasks().create(titled("at the first")).await.unwrap();
-    let Event::Change(change) = next(&mut events).await else { panic!("no change") };
+    let Event::Change(change, _) = next(&mut events).await else { panic!("no change") };
     assert_eq!(change.revision, 1);
     link.lead_to(second.address);
     // It tells its watchers that it drains.
     let stopped = first.begin_to_stop();
     direct.tasks().create(titled("at the second")).await.unwrap();
-    let Event::Change(change) = next(&mut events).await else { panic!("no change") };
+    let Event::Change(change, _) = next(&mut events).await else { panic!("no change") };
     assert_eq!((change.revision, change.task.unwrap().title.as_str()), (2, "at the second"));
     stopped.await.unwrap();
 }
@@ -140,8 +140,8 @@ async fn it_begins_anew_when_it_was_away_too_long(database: TestDatabase) {
     far.login(EMAIL, PASSWORD, "far").await.unwrap();
 
     let gone = client.tasks().create(titled("gone")).await.unwrap();
-    let mut events = far.tasks().watch(WatchFrom::Revision(0));
-    assert!(matches!(next(&mut events).await, Event::Change(change) if change.revision == 1));
+    let mut events = far.tasks().watch(WatchFrom::After(Checkpoint::from(0)));
+    assert!(matches!(next(&mut events).await, Event::Change(change, _) if change.revision == 1));
     link.close();
     client.tasks().delete(&gone.name).await.unwrap();
     client.tasks().create(titled("old")).await.unwrap();
@@ -155,7 +155,7 @@ async fn it_begins_anew_when_it_was_away_too_long(database: TestDatabase) {
     let end = loop {
         match next(&mut events).await {
             Event::Task(task) => titles.push(task.title),
-            Event::StateEnd(revision) => break revision,
+            Event::StateEnd(place) => break place.revision,
             event => panic!("{event:?}"),
         }
     };
@@ -166,15 +166,15 @@ async fn it_begins_anew_when_it_was_away_too_long(database: TestDatabase) {
 async fn it_outlives_its_token(database: TestDatabase) {
     let (world, _replica, client, link, far) = ada_far(&database).await;
     let before = far.session().unwrap();
-    let mut events = far.tasks().watch(WatchFrom::Revision(0));
+    let mut events = far.tasks().watch(WatchFrom::After(Checkpoint::from(0)));
     client.tasks().create(titled("one")).await.unwrap();
-    assert!(matches!(next(&mut events).await, Event::Change(change) if change.revision == 1));
+    assert!(matches!(next(&mut events).await, Event::Change(change, _) if change.revision == 1));
     world.hand.advance(Duration::from_secs(60 * 60));
     link.cut();
     // Its own client, so that the two do not use up each other's tokens.
     let other = builder(link.address).connect().await.unwrap();
     other.login(EMAIL, PASSWORD, "another").await.unwrap();
     other.tasks().create(titled("two")).await.unwrap();
-    assert!(matches!(next(&mut events).await, Event::Change(change) if change.revision == 2));
+    assert!(matches!(next(&mut events).await, Event::Change(change, _) if change.revision == 2));
     assert_ne!(far.session().unwrap().refresh_token, before.refresh_token);
 }

@@ -94,7 +94,7 @@ fn the_reasons_of_readiness_are_told() {
         .step_by(2)
         .filter(|text| text.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
         .collect();
-    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    assert_eq!(reasons.len(), 5, "{reasons:?}");
     for reason in reasons {
         assert!(text.contains(&format!("`{reason}`")), "{reason}");
     }

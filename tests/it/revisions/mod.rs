@@ -5,8 +5,10 @@ pub(crate) mod harness;
 
 mod batches;
 mod batches_refused;
+mod clocks;
 mod counts;
 mod etags;
+mod history;
 mod housekeeping;
 mod listed;
 mod measure;
@@ -117,7 +119,12 @@ async fn all(tasks: &mut Tasks) -> Vec<pb::Task> {
 }
 
 fn listing(start_revision: i64, page_size: i32) -> pb::ListTaskChangesRequest {
-    pb::ListTaskChangesRequest { parent: "users/me".to_owned(), start_revision, page_size }
+    pb::ListTaskChangesRequest {
+        parent: "users/me".to_owned(),
+        start_revision,
+        page_size,
+        ..pb::ListTaskChangesRequest::default()
+    }
 }
 
 /// All changes after a revision. They come without a gap.
@@ -146,7 +153,11 @@ async fn revision(tasks: &mut Tasks) -> i64 {
 }
 
 fn watching(start_revision: Option<i64>) -> pb::WatchTasksRequest {
-    pb::WatchTasksRequest { parent: "users/me".to_owned(), start_revision, initial_state: false }
+    pb::WatchTasksRequest {
+        parent: "users/me".to_owned(),
+        start_revision,
+        ..pb::WatchTasksRequest::default()
+    }
 }
 
 /// What a stream tells next.

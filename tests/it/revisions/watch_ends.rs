@@ -94,7 +94,7 @@ async fn a_reader_who_does_not_read_is_cut_off(database: TestDatabase) {
     let mut seen = 0;
     let status = loop {
         match tokio::time::timeout(PATIENCE, stream.message()).await.unwrap() {
-            Ok(Some(pb::WatchTasksResponse { event: Some(Event::Change(change)) })) => {
+            Ok(Some(pb::WatchTasksResponse { event: Some(Event::Change(change)), .. })) => {
                 seen += 1;
                 assert_eq!(change.revision, seen);
             }

@@ -47,9 +47,11 @@ async fn a_new_account_has_its_defaults(database: TestDatabase) {
         create_time: Some(at(5)),
         update_time: Some(at(5)),
         etag: user.etag.clone(),
+        history: user.history.clone(),
         ..pb::User::default()
     };
     assert_eq!(user, expected);
+    assert!(!user.history.is_empty());
     let ada = server.log_in("ada.lovelace@example.COM", PASSWORD).await.unwrap();
     assert_eq!(ada.me().await, user);
 }
@@ -77,6 +79,7 @@ async fn nobody_registers_as_more_than_a_user(database: TestDatabase) {
             create_time: Some(at(0)),
             update_time: Some(at(0)),
             etag: user.etag.clone(),
+            history: user.history.clone(),
             ..with_email(&email)
         };
         assert_eq!(user, expected);

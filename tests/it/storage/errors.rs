@@ -127,13 +127,6 @@ async fn broken_row_does_not_spoil_its_neighbours(database: TestDatabase) {
 /// With one connection and a lock that holds up whoever has it, the second writer waits for a connection in vain.
 async fn more_work_than_connections_is_overload(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
-    let mut blocker = database.raw().await;
-    blocker
-        .execute(match database.engine {
-            Engine::Sqlite => "begin immediate",
-            Engine::Postgres => "begin; select 1 from users for update",
-        })
-        .await;
     let narrow = database.open(Limits {
         postgres_connections_max: 1,
         checkout_timeout: Duration::from_millis(300),
@@ -142,7 +135,14 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
         ..limits()
     });
     // The first checkout may have to make the connection, which may take longer than that on a busy machine.
-    super::eventually("there is a connection", async || narrow.ping().await.is_ok()).await;
+    super::eventually("there is a connection", async || narrow.probe().await.is_ok()).await;
+    let mut blocker = database.raw().await;
+    blocker
+        .execute(match database.engine {
+            Engine::Sqlite => "begin immediate",
+            Engine::Postgres => "begin; select 1 from users for update",
+        })
+        .await;
     let mut writers = JoinSet::new();
     for _ in 0..2 {
         let ada = Person { storage: narrow.clone(), ..ada.clone() };
@@ -158,7 +158,7 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
 }
 
 async fn ping_answers(database: TestDatabase) {
-    assert_eq!(database.storage.ping().await, Ok(()));
+    assert_eq!(database.storage.probe().await, Ok(()));
     assert_eq!(database.storage.is_embedded(), database.engine == Engine::Sqlite);
     assert_eq!(database.storage.file().is_some(), database.engine == Engine::Sqlite);
 }

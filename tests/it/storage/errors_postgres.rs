@@ -126,7 +126,7 @@ async fn restart_costs_readers_nothing(database: TestDatabase) {
         }
         assert!(terminate_all(&database).await >= 1);
     }
-    assert_eq!(database.storage.ping().await, Ok(()));
+    assert_eq!(database.storage.probe().await, Ok(()));
 }
 
 async fn read_under_way_survives_a_restart(database: TestDatabase) {
@@ -207,7 +207,7 @@ async fn closed_port_is_away(_: TestDatabase) {
     }
     assert!(matches!(storage.migrate().await, Err(OpenError::Away(_))));
     let started = Instant::now();
-    assert!(!is_unavailable(storage.ping().await).contains("geheim"));
+    assert!(!is_unavailable(storage.probe().await).contains("geheim"));
     assert!(started.elapsed() < Duration::from_secs(10), "given up at the checkout timeout");
 }
 
@@ -222,7 +222,7 @@ async fn silent_server_is_away(_: TestDatabase) {
     };
     let storage = Storage::open(&url, hasty).unwrap();
     let started = Instant::now();
-    is_unavailable(storage.ping().await);
+    is_unavailable(storage.probe().await);
     assert!(matches!(storage.schema_state().await, Err(OpenError::Away(_))));
     assert!(started.elapsed() < Duration::from_secs(10));
     drop(listener);
@@ -261,7 +261,7 @@ async fn answers_at_login_are_told_apart(_: TestDatabase) {
         assert_eq!(std::mem::discriminant(&answer), std::mem::discriminant(&expected), "{answer}");
         assert!(answer.to_string().contains(text), "{answer}");
         assert!(!answer.to_string().contains("geheim"));
-        assert!(!is_unavailable(storage.ping().await).contains("geheim"));
+        assert!(!is_unavailable(storage.probe().await).contains("geheim"));
     }
 }
 

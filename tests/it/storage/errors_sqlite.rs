@@ -33,6 +33,7 @@ async fn locked_database_refuses_writes_after_the_busy_timeout(database: TestDat
     let ada = Person::new(&database, "ada").await;
     let created = ada.create(task("readable"), at(1)).await;
     let hasty = Person { storage: hasty(&database), ..ada.clone() };
+    hasty.storage.probe().await.unwrap();
     let mut blocker = database.raw().await;
     blocker.execute("begin exclusive").await;
     let started = Instant::now();
@@ -123,7 +124,7 @@ async fn missing_directory_is_unavailable(_: TestDatabase) {
     let path = directory.path().join("nowhere/tasks.db");
     let hasty = Limits { checkout_timeout: Duration::from_millis(200), ..limits() };
     let storage = Storage::open(&format!("sqlite:{}", path.display()), hasty).unwrap();
-    assert!(matches!(storage.ping().await, Err(Error::StorageUnavailable(_))));
+    assert!(matches!(storage.probe().await, Err(Error::StorageUnavailable(_))));
 }
 
 async fn new_file_locked_by_another_is_away(database: TestDatabase) {

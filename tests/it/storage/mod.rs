@@ -152,6 +152,7 @@ impl Person {
             writes: vec![write],
             rules: rules(now),
             live_tasks_max: quota,
+            history: None,
             request: None,
             dry_run: false,
         };

@@ -93,6 +93,7 @@ fn values_hide_passwords_keys_and_hashes() {
         update_time: now,
         disable_time: None,
         revision: 0,
+        history: taskwire::domain::HistoryId::generate(),
         version: 1,
     };
     let canary = || CANARY.as_bytes().to_vec();

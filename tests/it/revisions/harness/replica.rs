@@ -6,7 +6,7 @@ use std::time::Duration;
 use argon2::Params;
 use taskwire::api::{TaskRules, WatchLimits};
 use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
-use taskwire::domain::{Clock, ManualClock, Timestamp};
+use taskwire::domain::{Clock, ManualClock, Timestamp, machine_time};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use taskwire::pb::user_service_client::UserServiceClient;
@@ -72,7 +72,19 @@ impl World {
 
     /// As `serve`, with other limits of the storage.
     pub(crate) async fn serve_within(&self, rules: TaskRules, limits: Limits) -> Replica {
-        let services = self.services(rules, limits);
+        Self::serve_these(self.services(rules, limits)).await
+    }
+
+    /// Serves the database on a machine whose clock is so many seconds ahead, by the clock that the storage has.
+    pub(crate) async fn serve_ahead(&self, seconds: i64) -> Replica {
+        let machine = machine_time().as_micros() + seconds * 1_000_000;
+        let now = Timestamp::from_micros(machine).unwrap();
+        let storage = Storage::open_at(&self.url, limits(), now).unwrap();
+        let clock = storage.clock().clone();
+        Self::serve_these(self.services_of(storage, clock, rules())).await
+    }
+
+    async fn serve_these(services: Services) -> Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -89,26 +101,29 @@ impl World {
 
     /// What a server is made of, for whoever does its background work by hand.
     pub(crate) fn services(&self, rules: TaskRules, limits: Limits) -> Services {
-        let storage = Storage::open(&self.url, limits).unwrap();
+        self.services_of(Storage::open(&self.url, limits).unwrap(), self.clock.clone(), rules)
+    }
+
+    fn services_of(&self, storage: Storage, clock: Clock, rules: TaskRules) -> Services {
         let key = SigningKey::from_pem(self.key.as_bytes(), "a test").unwrap();
         let config = TokenConfig {
             issuer: "taskwire".to_owned(),
             audience: "taskwire".to_owned(),
             access_ttl: TOKEN_TTL,
         };
-        let tokens = Tokens::new(key, config, self.clock.clone());
+        let tokens = Tokens::new(key, config, clock.clone());
         // The least that argon2 takes: no test here is about passwords.
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
         let accounts = Accounts::new(
             storage.clone(),
             tokens.clone(),
             Passwords::with_params(4, params),
-            self.clock.clone(),
+            clock.clone(),
             AccountsConfig::default(),
         );
         Services {
             storage,
-            clock: self.clock.clone(),
+            clock,
             tokens,
             accounts,
             passwords: PasswordPolicy { code_points_min: 8 },
@@ -136,6 +151,11 @@ impl Replica {
     /// Tasks, on the one connection that everybody shares.
     pub(crate) fn tasks(&self, user: &User) -> Tasks {
         user.tasks(self.channel.clone())
+    }
+
+    /// The one connection that everybody shares.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Somebody new.
@@ -202,6 +222,36 @@ impl User {
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
+    /// The service of accounts, through this connection.
+    fn users(&self, channel: Channel) -> Users {
+        UserServiceClient::with_interceptor(channel, Bearer(self.token.clone()))
+    }
+
+    /// Their account.
+    pub(crate) async fn account(&self, channel: Channel) -> pb::User {
+        let request = pb::GetUserRequest { name: self.name.clone() };
+        self.users(channel).get_user(request).await.unwrap().into_inner()
+    }
+
+    /// Their account, under another name.
+    pub(crate) async fn rename(&self, channel: Channel, display_name: &str) -> pb::User {
+        let (name, display_name) = (self.name.clone(), display_name.to_owned());
+        let user = Some(pb::User { name, display_name, ..pb::User::default() });
+        let request = pb::UpdateUserRequest { user, ..pb::UpdateUserRequest::default() };
+        self.users(channel).update_user(request).await.unwrap().into_inner()
+    }
+
+    /// Ends their session.
+    pub(crate) async fn log_out(&self, channel: Channel) {
+        self.users(channel).logout(pb::LogoutRequest {}).await.unwrap();
+    }
+
+    /// Deletes their account.
+    pub(crate) async fn delete(&self, channel: Channel) {
+        let request = pb::DeleteUserRequest { name: self.name.clone(), password: PASSWORD.to_owned() };
+        self.users(channel).delete_user(request).await.unwrap();
+    }
+
     /// Their access token.
     pub(crate) fn access_token(&self) -> String {
         self.token.to_str().unwrap().trim_start_matches("Bearer ").to_owned()
@@ -212,6 +262,8 @@ impl User {
         self.name.trim_start_matches("users/").parse().unwrap()
     }
 }
+
+type Users = UserServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A client with a token.
 pub(crate) type Tasks = TaskServiceClient<InterceptedService<Channel, Bearer>>;
