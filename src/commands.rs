@@ -310,8 +310,8 @@ async fn listen(config: &Config, tls: Option<Arc<Tls>>) -> Result<Listener, Fail
 }
 
 async fn listen_for_admin(config: &Config) -> Result<Option<TcpListener>, Failure> {
-    let Some(address) = config.settings.operator.admin_listen.0 else { return Ok(None) };
-    let listener = TcpListener::bind(address).await;
+    let Some(address) = &config.settings.operator.admin_listen.0 else { return Ok(None) };
+    let listener = address.bind().await;
     listener.map(Some).map_err(|error| {
         let text = "TASKWIRE_ADMIN_LISTEN (--admin-listen) takes another address, or off";
         Failure::new(format!("cannot listen on {address} for the admin port: {error}; {text}"))

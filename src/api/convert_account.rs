@@ -5,8 +5,9 @@ use super::fields::Fields;
 use super::names;
 use crate::auth::{NewKey, Password, PasswordPolicy, Principal};
 use crate::domain::{
-    ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, EmailFilter, InvalidReason,
-    PageSize, Result, Rule, Scope, Scopes, SessionId, Timestamp, User, UserId, Violations, text,
+    ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, Email, EmailFilter,
+    InvalidReason, PageSize, Result, Rule, Scope, Scopes, SessionId, Timestamp, User, UserId, Violations,
+    text,
 };
 use crate::pb;
 
@@ -111,10 +112,10 @@ fn email_filter(raw: &str) -> Result<EmailFilter, Rule> {
     }
     let rest = raw.strip_prefix("email").ok_or_else(form)?.trim_start();
     let (operator, rest) = rest.split_at_checked(1).ok_or_else(form)?;
-    let key = text::fold(&quoted(rest.trim_start()).ok_or_else(form)?);
+    let given = quoted(rest.trim_start()).ok_or_else(form)?;
     match operator {
-        "=" => Ok(EmailFilter::Is(key)),
-        ":" => Ok(EmailFilter::Contains(key)),
+        "=" => Ok(EmailFilter::Is(Email::key_of(&given))),
+        ":" => Ok(EmailFilter::Contains(text::fold(&given))),
         _ => Err(form()),
     }
 }

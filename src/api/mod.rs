@@ -3,6 +3,7 @@
 //! A handler is four moves: parse, authorise, one operation, answer. Nothing here names diesel; nothing here
 //! decides what a change does.
 
+pub mod answer;
 mod batch;
 mod changes;
 mod convert;

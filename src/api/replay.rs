@@ -22,24 +22,34 @@ pub(super) fn answer<M: Message + Default>(bytes: &[u8]) -> Result<M> {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) id: Uuid,
-    /// SHA-256 of method and message.
+    /// SHA-256 of method and message, without the id.
     pub(super) fingerprint: Vec<u8>,
 }
 
 impl Key {
     /// The key of a registration. Its password does not go into the fingerprint, which is not slow enough to keep one.
     pub(super) fn of_registration(request: &pb::CreateUserRequest) -> Option<Self> {
-        let open = pb::CreateUserRequest { password: String::new(), ..request.clone() };
-        Self::of("CreateUser", &request.request_id, &open)
+        let mut open = pb::CreateUserRequest { password: String::new(), ..request.clone() };
+        Self::of("CreateUser", &mut open, |request| &mut request.request_id)
     }
 
-    /// The key of a call; `None` when it has no request id. One that is malformed is refused elsewhere.
-    pub(super) fn of<M: Message>(method: &'static str, request_id: &str, message: &M) -> Option<Self> {
-        let id = parse(request_id).ok().flatten()?;
-        let mut context = Context::new(&SHA256);
-        context.update(method.as_bytes());
-        context.update(&[0]);
-        context.update(&message.encode_to_vec());
-        Some(Self { id, fingerprint: context.finish().as_ref().to_vec() })
+    /// The key of a call; `None` when it has no request id. One that is malformed is refused elsewhere. The id is no part
+    /// of what is compared: it may be spelled in another way.
+    pub(super) fn of<M: Message>(
+        method: &'static str,
+        message: &mut M,
+        request_id: impl Fn(&mut M) -> &mut String,
+    ) -> Option<Self> {
+        let given = std::mem::take(request_id(message));
+        let id = parse(&given).ok().flatten();
+        let fingerprint = id.map(|_| {
+            let mut context = Context::new(&SHA256);
+            context.update(method.as_bytes());
+            context.update(&[0]);
+            context.update(&message.encode_to_vec());
+            context.finish().as_ref().to_vec()
+        });
+        *request_id(message) = given;
+        Some(Self { id: id?, fingerprint: fingerprint? })
     }
 }

@@ -183,6 +183,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::RevisionCompacted { .. } => Reason::RevisionCompacted,
         Error::RevisionInFuture { .. } => Reason::RevisionInFuture,
         Error::HistoryChanged { .. } => Reason::HistoryChanged,
+        Error::AnswerTooLarge { .. } => Reason::MessageTooLarge,
         Error::RateLimited { .. } => Reason::RateLimited,
         Error::StreamTooSlow => Reason::StreamTooSlow,
         Error::Draining => Reason::Draining,

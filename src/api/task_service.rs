@@ -9,11 +9,11 @@ use tonic::{Request, Response, Status};
 
 use super::replay::Key;
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{PageTokens, batch, caller, changes, convert, replay};
+use super::{PageTokens, answer, batch, caller, changes, convert, replay};
 use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
-use crate::storage::{Done, Failed, Operation, Request as Remembered, Storage};
+use crate::storage::{Done, Failed, Operation, Request as Remembered, Review, Storage};
 
 /// What is configured about tasks.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,9 @@ pub struct TaskApi {
     clock: Clock,
     rules: TaskRules,
 }
+
+/// What to do where what comes of a call is too much for one answer. Batches that write are never that large.
+const FEWER_CHANGES: &str = "undo fewer changes at once, the last ones first";
 
 /// An answer with one task.
 fn one(written: &[Written]) -> pb::Task {
@@ -73,9 +76,13 @@ impl TaskApi {
             fingerprint: key.fingerprint,
             answer: Arc::new(move |written| remember(written).encode_to_vec()),
         });
+        let answer_of = answer.clone();
+        let review = (writes.len() > answer::ALWAYS_FIT)
+            .then(|| Review(Arc::new(move |written| answer::check(&answer_of(written), FEWER_CHANGES))));
         let operation = Operation {
             owner,
             writes,
+            review,
             rules: WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after },
             live_tasks_max: self.rules.live_tasks_max,
             history,
@@ -145,8 +152,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::CreateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("CreateTask", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("CreateTask", &mut request, |request| &mut request.request_id);
         let (owner, write) = convert::new_task(&caller, request)?;
         self.write(owner, write, key).await
     }
@@ -166,11 +173,23 @@ impl TaskService for TaskApi {
         let (owner, mut query) = convert::task_query(&caller, &request)?;
         query.after = self.page_tokens.read(&caller, owner, &request, &query.order).await?;
         let page = self.storage.tasks().list(owner, &query).await?;
-        let next_page_token = match &page.next {
+        let mut next = page.next;
+        let may_be_cut = page.tasks.len() > answer::ALWAYS_FIT;
+        let mut cursors = if may_be_cut {
+            page.tasks.iter().map(|task| query.order.cursor_at(task)).collect()
+        } else {
+            Vec::new()
+        };
+        let mut tasks: Vec<pb::Task> = page.tasks.into_iter().map(convert::task_to_pb).collect();
+        let fitting = answer::fitting(&tasks);
+        if fitting < tasks.len() {
+            tasks.truncate(fitting);
+            next = Some(cursors.swap_remove(fitting - 1));
+        }
+        let next_page_token = match &next {
             Some(cursor) => self.page_tokens.make(&caller, owner, &request, cursor).await?,
             None => String::new(),
         };
-        let tasks = page.tasks.into_iter().map(convert::task_to_pb).collect();
         Ok(Response::new(pb::ListTasksResponse { tasks, next_page_token }))
     }
 
@@ -178,8 +197,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::UpdateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("UpdateTask", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("UpdateTask", &mut request, |request| &mut request.request_id);
         let (owner, write) = convert::task_update(&caller, request)?;
         self.write(owner, write, key).await
     }
@@ -188,8 +207,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::DeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("DeleteTask", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("DeleteTask", &mut request, |request| &mut request.request_id);
         let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         let etag = Etag::given(request.etag);
         self.write(owner, TaskWrite::Delete { id, etag, allow_missing: request.allow_missing }, key).await
@@ -199,8 +218,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::UndeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("UndeleteTask", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("UndeleteTask", &mut request, |request| &mut request.request_id);
         let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         self.write(owner, TaskWrite::Undelete { id }, key).await
     }
@@ -217,15 +236,17 @@ impl TaskService for TaskApi {
             let missing = || Failed { at: Some(at), error: Error::NotFound(Resource::Task) };
             tasks.push(convert::task_to_pb(task.ok_or_else(|| in_item("names", missing()))?));
         }
-        Ok(Response::new(pb::BatchGetTasksResponse { tasks }))
+        let answer = pb::BatchGetTasksResponse { tasks };
+        answer::check(&answer, "ask for fewer names at once")?;
+        Ok(Response::new(answer))
     }
 
     async fn batch_create_tasks(
         &self,
         request: Request<pb::BatchCreateTasksRequest>,
     ) -> Result<Response<pb::BatchCreateTasksResponse>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("BatchCreateTasks", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("BatchCreateTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::creates(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchCreateTasksResponse { tasks }).await
     }
@@ -234,8 +255,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::BatchUpdateTasksRequest>,
     ) -> Result<Response<pb::BatchUpdateTasksResponse>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("BatchUpdateTasks", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("BatchUpdateTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::updates(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchUpdateTasksResponse { tasks }).await
     }
@@ -244,8 +265,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::BatchDeleteTasksRequest>,
     ) -> Result<Response<pb::BatchDeleteTasksResponse>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("BatchDeleteTasks", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("BatchDeleteTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::deletes(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchDeleteTasksResponse { tasks }).await
     }
@@ -276,11 +297,16 @@ impl TaskService for TaskApi {
         let (owner, (start, page_size)) = changes::list(&caller, &request)?;
         let known = HistoryId::given(&request.history);
         let page = self.storage.changes().list(owner, known, start, page_size.get()).await?;
+        let mut changes: Vec<pb::TaskChange> =
+            page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect();
+        let fitting = answer::fitting(&changes);
+        let is_cut = fitting < changes.len();
+        changes.truncate(fitting);
         Ok(Response::new(pb::ListTaskChangesResponse {
-            changes: page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect(),
+            changes,
             current_revision: page.current_revision,
             earliest_revision: page.earliest_revision,
-            has_more: page.has_more,
+            has_more: page.has_more || is_cut,
             history: page.history.to_string(),
         }))
     }
@@ -298,8 +324,8 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::UndoChangesRequest>,
     ) -> Result<Response<pb::UndoChangesResponse>, Status> {
-        let (caller, request) = caller(request)?;
-        let key = Key::of("UndoChanges", &request.request_id, &request);
+        let (caller, mut request) = caller(request)?;
+        let key = Key::of("UndoChanges", &mut request, |request| &mut request.request_id);
         let (owner, (start, end)) = changes::undo(&caller, &request)?;
         let known = HistoryId::given(&request.history);
         let (writes, history) = match self.undo_writes(owner, known, (start, end), request.force).await {

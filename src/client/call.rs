@@ -16,9 +16,6 @@ use super::retry::{Budget, may_repeat, pause};
 use super::session::{Held, Holder, Session, is_over};
 use crate::pb;
 
-/// Longest answer that is read: a page of 500 of the longest tasks fits.
-pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
 /// How often a call is made with other tokens: what another process left may have expired as well.
 const EXCHANGES_MAX: u32 = 2;
 

@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tonic::Request;
 use tonic::transport::Channel;
 
-use super::call::{ANSWER_BYTES_MAX, Core, Kind};
+use super::call::{Core, Kind};
 use super::error::Result;
 use super::list::{self, ListOptions};
 use super::request_id;
@@ -203,5 +203,5 @@ impl Tasks {
 }
 
 fn service(channel: Channel) -> TaskServiceClient<Channel> {
-    TaskServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+    TaskServiceClient::new(channel)
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -55,8 +55,8 @@ async fn connect(address: Address, tls: Option<TlsConnector>) -> Result<Channel,
         let (address, tls) = (address.clone(), tls.clone());
         async move {
             let stream: Box<dyn Io> = match &address {
-                Address::Tcp(address) => Box::new(TcpStream::connect(address).await?),
                 Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                address => Box::new(address.connect().await?),
             };
             let stream: Box<dyn Io> = match tls {
                 None => stream,

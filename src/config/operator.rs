@@ -1,20 +1,20 @@
 //! Settings for whoever runs the service: the configuration file, the admin port, traces.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use clap::Args;
 
 use super::ConfigError;
+use crate::server::Address;
 
 /// Where the admin port is, or that there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdminListen(pub Option<SocketAddr>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminListen(pub Option<Address>);
 
 impl fmt::Display for AdminListen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match &self.0 {
             Some(address) => address.fmt(f),
             None => f.write_str("off"),
         }
@@ -22,15 +22,14 @@ impl fmt::Display for AdminListen {
 }
 
 impl FromStr for AdminListen {
-    type Err = &'static str;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, &'static str> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "off" => Ok(Self(None)),
-            text => text
-                .parse()
+            text => Address::of_port(text)
                 .map(|address| Self(Some(address)))
-                .map_err(|_| "must be `off` or an address with a port"),
+                .map_err(|text| format!("{text}; or `off`")),
         }
     }
 }

@@ -176,6 +176,12 @@ pub enum Error {
         /// The present one.
         current: HistoryId,
     },
+    /// The answer would be larger than clients take; nothing was done.
+    #[error("the answer would be larger than clients take: {advice}")]
+    AnswerTooLarge {
+        /// What to ask for instead.
+        advice: &'static str,
+    },
     /// Too many streams, or too many calls.
     #[error("too many {what} at once")]
     RateLimited {

@@ -29,7 +29,21 @@ impl Email {
         if parts.is_none() || raw.chars().any(char::is_whitespace) {
             return Err(Rule::field("must be an email address of the form name@domain, without spaces"));
         }
-        Ok(Self { given: raw.to_owned(), key: text::fold(raw) })
+        Ok(Self { given: raw.to_owned(), key: Self::key_of(raw) })
+    }
+
+    /// The key of an address, or of what may be one: folded, the domain as it is written in its own script. A domain that
+    /// is spelled for the Domain Name System (`xn--…`) is the same one.
+    pub fn key_of(raw: &str) -> String {
+        let (local, domain) = raw.rsplit_once('@').unwrap_or(("", raw));
+        if local.is_empty() || (domain.is_ascii() && !domain.to_ascii_lowercase().contains("xn--")) {
+            return text::fold(raw);
+        }
+        match idna::domain_to_unicode(domain) {
+            (domain, Ok(())) => text::fold(&format!("{local}@{domain}")),
+            // No domain by the rules: what was written is all there is.
+            (_, Err(_)) => text::fold(raw),
+        }
     }
 
     /// The address as it was given.

@@ -92,6 +92,7 @@ pub async fn purge(services: &Services) -> Result<()> {
             history: None,
             request: None,
             dry_run: false,
+            review: None,
         });
         services.storage.tasks().carry_out(operations.collect()).await?;
         if due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX) {

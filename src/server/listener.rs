@@ -1,11 +1,8 @@
 //! Where connections come from, and the loop that takes them in: bounded, and patient where the system has no more.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,45 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpConnectInfo;
 use tower::Service;
 
+use super::address::Address;
 use super::connection::{Connections, KEEPALIVE_INTERVAL};
 use super::handshakes::{Handshake, Handshakes};
 use super::io::Io;
 use super::metrics::Ended;
 use super::tls::Tls;
 use super::unix_socket::{self, SocketFile};
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A port.
-    Tcp(SocketAddr),
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("unix: needs a path".to_owned()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| "must be an address with a port, or unix: and a path".to_owned()),
-        }
-    }
-}
 
 /// Takes connections in.
 #[derive(Debug)]
@@ -107,8 +72,8 @@ impl Listener {
             return Ok(TcpListener::from_std(listener)?.into());
         }
         match address {
-            Address::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+            Address::Tcp(_) | Address::Host(..) => {
+                let listener = address.bind().await?;
                 // The second time says only how many may wait. Whoever finds the queue full believes to be connected.
                 socket2::SockRef::from(&listener).listen(WAITING_MAX)?;
                 Ok(listener.into())
@@ -293,19 +258,4 @@ impl Trouble {
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Address;
-
-    #[test]
-    fn an_address_reads_as_it_is_written() {
-        for text in ["127.0.0.1:50051", "[::1]:0", "unix:/run/taskwire/socket"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        for text in ["", "127.0.0.1", "localhost:1", "unix:", "/run/socket", ":50051"] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! No business rules here, and no globals: what is served, from where and until when are arguments.
 
 mod access_log;
+mod address;
 mod admin;
 mod admission;
 mod connection;
@@ -44,11 +45,12 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 pub use crate::storage::SPANS;
+pub use address::Address;
 pub use admin::LogLevel;
 pub use admission::AdmissionLimits;
 pub use deadline::DeadlineLimits;
 pub use limits::{ConnectionLimits, TransportLimits};
-pub use listener::{Address, Listener};
+pub use listener::Listener;
 pub use rate_limit::RateLimit;
 pub use tls::{Tls, TlsError, TlsFiles};
 

@@ -20,8 +20,8 @@ use crate::pb;
 use crate::pb::task_service_server::TaskServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
 
-/// Largest answer; a page of tasks at its largest is far below.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest answer: what clients take by default. Handlers stay below (`api/answer.rs`).
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// All services.
 #[derive(Debug, Clone)]

@@ -52,6 +52,18 @@ pub struct Operation {
     pub request: Option<Request>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Has a word in it before anything is done.
+    pub review: Option<Review>,
+}
+
+/// Looks at what would become of an operation, and may refuse it.
+#[derive(Clone)]
+pub struct Review(pub Arc<dyn Fn(&[Written]) -> Result<()> + Send + Sync>);
+
+impl std::fmt::Debug for Review {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Review").finish_non_exhaustive()
+    }
 }
 
 /// What became of an operation.
@@ -203,6 +215,9 @@ impl Ledger {
         // Of an undo only what comes of it counts: it may restore one task before it puts another away.
         if draft.counters.live_tasks > operation.live_tasks_max.max(counters.live_tasks) {
             return Err(Error::QuotaExceeded { limit: operation.live_tasks_max }.into());
+        }
+        if let Some(Review(review)) = &operation.review {
+            review(&draft.written)?;
         }
         if operation.dry_run {
             return Ok(Done::Written(self.as_numbered_now(user, draft.written)));

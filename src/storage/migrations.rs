@@ -10,7 +10,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::pool::SqliteConn;
 use super::postgres::ConnectFailure;
-use super::{OpenError, Storage, Target, sqlite};
+use super::{OpenError, Storage, Target, email_keys, sqlite};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -97,7 +97,11 @@ impl Storage {
             Err(error) => return Err(error),
         };
         match run_pending(connection) {
-            Ok(applied) => Ok(applied),
+            Ok(applied) => {
+                let renewed = email_keys::renew(&self.pool).await;
+                renewed.map_err(|error| OpenError::Migration(error.to_string()))?;
+                Ok(applied)
+            }
             // On SQLite another process may have been faster; what counts is where the schema stands now.
             Err(failed) => match self.schema_state().await?.check() {
                 Ok(()) => Ok(Vec::new()),

@@ -6,7 +6,9 @@
 mod api_keys;
 mod audit;
 mod changes;
+mod connections;
 mod deadline;
+mod email_keys;
 mod error;
 mod feed;
 mod filter;
@@ -20,6 +22,8 @@ mod meters;
 mod migrations;
 mod pool;
 mod postgres;
+mod postgres_tls;
+mod postgres_url;
 mod registrations;
 mod revocations;
 pub(crate) mod schema;
@@ -47,7 +51,7 @@ pub use deadline::Deadline;
 pub use feed::{Feed, Subscription};
 pub use identities::{Identities, Identity};
 pub use lane::LaneMetrics;
-pub use ledger::{Done, Failed, Operation, Request};
+pub use ledger::{Done, Failed, Operation, Request, Review};
 pub use meters::{PoolState, StorageErrors};
 pub use migrations::{AppliedMigration, SchemaState};
 pub use pool::Limits;
@@ -194,7 +198,7 @@ impl Storage {
     pub async fn probe(&self) -> Result<()> {
         if let Engine::Postgres(connections) = &self.pool.engine {
             let server = self.pool.server();
-            return self.pool.bounded(pool::probe(connections, server)).await;
+            return self.pool.bounded(connections::probe(connections, server)).await;
         }
         self.clock().hold_to_machine();
         let history = self.history().await?;

@@ -5,19 +5,19 @@
 //! Where the SQL must differ, the query type says so (`storage/sql.rs`), not its caller.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::SqliteConnection;
-use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, RunError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 use tracing::Instrument as _;
 
+use super::connections::{Connections, builder};
 use super::deadline::Deadline;
 use super::last_change::LastChange;
-use super::meters::{Checkouts, PoolState, StorageErrors};
+use super::meters::{PoolState, StorageErrors};
 use super::server::Server;
 use super::{SPANS, postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
@@ -92,20 +92,6 @@ impl Engine {
     }
 }
 
-/// Connections of one kind, and how they are waited for.
-pub(super) struct Connections<C>
-where
-    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
-{
-    /// The pool of the present turn. When connections are given up, a new one takes its place, and those of the old one
-    /// are dropped as soon as nobody holds them.
-    current: Arc<RwLock<(u64, Bb8Pool<C>)>>,
-    make: Arc<dyn Fn() -> Bb8Pool<C> + Send + Sync>,
-    server: Arc<Server>,
-    checkouts: Checkouts,
-    size: u32,
-}
-
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let engine = match self.engine {
@@ -125,9 +111,10 @@ impl Pool {
         let (target, of) = (target.clone(), Arc::clone(server));
         let make = move || {
             let config = postgres::manager_config(&target, limits, &of);
-            builder(size, limits).build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
+            builder(size, limits.checkout_timeout)
+                .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
         };
-        let connections = Connections::made_by(make, size, server);
+        let connections = Connections::made_by(make, size, limits.checkout_timeout, server);
         let server = Arc::clone(server);
         Self { engine: Engine::Postgres(connections), limits, errors: Arc::default(), server }
     }
@@ -191,9 +178,9 @@ impl Pool {
             let make = move || {
                 let config = sqlite::manager_config(role, limits, &of, &last_change);
                 let manager = AsyncDieselConnectionManager::new_with_config(path.clone(), config);
-                builder(size, limits).build_unchecked(manager)
+                builder(size, limits.checkout_timeout).build_unchecked(manager)
             };
-            Connections::made_by(make, size, server)
+            Connections::made_by(make, size, limits.checkout_timeout, server)
         };
         let writer = pool(1, sqlite::Role::Writer);
         let readers = pool(limits.sqlite_readers_max, sqlite::Role::Reader);
@@ -253,137 +240,6 @@ impl Pool {
     }
 }
 
-impl<C> Clone for Connections<C>
-where
-    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
-{
-    fn clone(&self) -> Self {
-        Self {
-            current: Arc::clone(&self.current),
-            make: Arc::clone(&self.make),
-            server: Arc::clone(&self.server),
-            checkouts: self.checkouts.clone(),
-            size: self.size,
-        }
-    }
-}
-
-impl<C> Connections<C>
-where
-    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
-{
-    fn made_by(
-        make: impl Fn() -> Bb8Pool<C> + Send + Sync + 'static,
-        size: u32,
-        server: &Arc<Server>,
-    ) -> Self {
-        let current = Arc::new(RwLock::new((server.turn(), make())));
-        let (make, server) = (Arc::new(make), Arc::clone(server));
-        Self { current, make, server, checkouts: Checkouts::default(), size }
-    }
-
-    /// The pool of the present turn.
-    fn pool(&self) -> Bb8Pool<C> {
-        let turn = self.server.turn();
-        {
-            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            if current.0 == turn {
-                return current.1.clone();
-            }
-        }
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.0 < turn {
-            *current = (turn, (self.make)());
-        }
-        current.1.clone()
-    }
-
-    fn state(&self, name: &'static str) -> PoolState {
-        let state = self.pool().state();
-        PoolState {
-            name,
-            connections: state.connections,
-            idle: state.idle_connections,
-            connections_max: self.size,
-            waiting: self.checkouts.waiting(),
-            checkouts: self.checkouts.seconds(),
-        }
-    }
-}
-
-fn builder<C>(size: u32, limits: Limits) -> bb8::Builder<AsyncDieselConnectionManager<C>>
-where
-    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
-{
-    Bb8Pool::<C>::builder()
-        .max_size(size)
-        .connection_timeout(limits.checkout_timeout)
-        // Whoever waits gives up after the checkout timeout; a failed attempt is made again by the next caller.
-        .retry_connection(false)
-        .error_sink(Box::new(LogSink))
-}
-
-/// Notes failed connection attempts, which `bb8` makes in the background and would otherwise swallow.
-#[derive(Debug, Clone, Copy)]
-struct LogSink;
-
-impl bb8::ErrorSink<PoolError> for LogSink {
-    fn sink(&self, error: PoolError) {
-        // A dead connection found at checkout is no news; that none can be made is.
-        if let PoolError::ConnectionError(error) = error {
-            tracing::warn!(%error, "cannot connect to the database");
-        }
-    }
-
-    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {
-        Box::new(*self)
-    }
-}
-
-/// Takes a connection out of a pool, unless the call that wants it has passed its deadline before there is one.
-pub(super) async fn checkout<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>>
-where
-    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
-{
-    let pool = &connections.pool();
-    let _waiting = connections.checkouts.begin();
-    let taken = match Deadline::current() {
-        Some(deadline) => tokio::time::timeout_at(deadline.instant().into(), pool.get_owned())
-            .await
-            .map_err(|_| Error::DeadlineExceeded)?,
-        None => pool.get_owned().await,
-    };
-    taken.map_err(|error| match error {
-        RunError::User(error) => Error::StorageUnavailable(error.to_string()),
-        // With not a single connection the pool is not busy: the database is away.
-        RunError::TimedOut if pool.state().connections == 0 => {
-            Error::StorageUnavailable("no connection could be made in time".into())
-        }
-        RunError::TimedOut => Error::Overloaded,
-    })
-}
-
-/// How long a server has to say how it is. One that does not answer in this time may be the wrong one: the connections
-/// to it are given up.
-const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
-
-/// Asks the server on one of these connections whether it is still what it was.
-pub(super) async fn probe(connections: &Connections<AsyncPgConnection>, server: &Server) -> Result<()> {
-    if server.is_read_only() {
-        // The address may lead to another one by now, or the driver choose it.
-        server.leave(server.turn(), "the database is still read-only");
-    }
-    let turn = server.turn();
-    let mut guard = checkout(connections).await?;
-    match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
-        Ok(result) => result,
-        Err(_) => {
-            server.leave(turn, "the server does not answer");
-            Err(Error::StorageUnavailable("the server does not answer".into()))
-        }
-    }
-}
-
 /// What a statement outside a transaction answered. A connection that was lost meanwhile is marked, so that the pool
 /// drops it: the driver itself may notice the closed socket only after the pool has handed it out again.
 pub(super) fn answered<C: AsyncConnection, T>(
@@ -404,7 +260,8 @@ pub(super) fn answered<C: AsyncConnection, T>(
 /// dead the body runs once more on another one.
 macro_rules! with_conn {
     ($pool:expr, |$conn:ident| $body:block) => {{
-        use $crate::storage::pool::{Engine, answered, checkout};
+        use $crate::storage::connections::checkout;
+        use $crate::storage::pool::{Engine, answered};
         let pool: &$crate::storage::pool::Pool = $pool;
         pool.bounded(async {
             let mut tried = false;
@@ -445,7 +302,8 @@ macro_rules! in_transaction {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         use diesel_async::AsyncConnection as _;
         use $crate::domain::Error;
-        use $crate::storage::pool::{Engine, checkout};
+        use $crate::storage::connections::checkout;
+        use $crate::storage::pool::Engine;
         let pool: &$crate::storage::pool::Pool = $pool;
         match &pool.engine {
             Engine::Postgres(connections) => {

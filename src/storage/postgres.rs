@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: what the URL says, TLS, and the limits every session starts with.
+//! Connections to PostgreSQL: how one is made, and the limits every session starts with.
 
 use std::sync::Arc;
 
@@ -6,23 +6,22 @@ use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::{ManagerConfig, PoolableConnection as _, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Limits;
+use super::postgres_url::{DatabaseUrl, root_cause};
 use super::server::Server;
 
 /// Where the database is and how to talk to it.
 #[derive(Clone)]
 pub(super) struct Target {
-    config: tokio_postgres::Config,
+    /// One for each host, in the order in which they are tried.
+    configs: Vec<tokio_postgres::Config>,
     tls: MakeRustlsConnect,
+    /// With and without TLS, in the order in which they are tried.
+    ways: &'static [SslMode],
     shown: String,
 }
 
@@ -41,40 +40,29 @@ impl Target {
     /// # Errors
     /// What is wrong with it, without repeating it: it may hold a password.
     pub(super) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
-        let mut parsed = url::Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
-        // The driver looks for the end of the password beyond these signs; the URL standard, and with it whatever
-        // masks the password, does not.
-        let behind_host = [Some(parsed.path()), parsed.query(), parsed.fragment()];
-        if behind_host.into_iter().flatten().any(|part| part.contains('@')) {
-            return Err(
-                "has an @ behind the host; in a user or a password, / ? # @ are %2F %3F %23 %40".into()
-            );
-        }
-        let tls = TlsSettings::take_from(&mut parsed)?;
-        let mut config: tokio_postgres::Config =
-            parsed.as_str().parse().map_err(|error| format!("is not understood: {}", root_cause(&error)))?;
-        if config.get_hosts().is_empty() {
-            return Err("names no host".into());
-        }
-        config.ssl_mode(tls.mode);
-        if config.get_application_name().is_none() {
-            config.application_name("taskwire");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(limits.connect_timeout);
-        }
-        config.keepalives_idle(std::time::Duration::from_secs(30));
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(limits.operation_timeout());
-        }
-        config.options(session_options(config.get_options(), limits));
-        let shown = format!(
-            "{}{}/{}",
-            parsed.host_str().unwrap_or("localhost"),
-            parsed.port().map(|port| format!(":{port}")).unwrap_or_default(),
-            config.get_dbname().unwrap_or_default(),
-        );
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls.client_config()?), shown })
+        let DatabaseUrl { tls, hosts } = DatabaseUrl::parse(url)?;
+        let first = hosts.first().ok_or("names no host")?;
+        let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+        let shown = format!("{}/{}", names.join(","), first.config.get_dbname().unwrap_or_default());
+        // Time for all of them, should the first ones swallow what they are sent.
+        let each = limits.connect_timeout / u32::try_from(hosts.len()).unwrap_or(u32::MAX);
+        let prepare = |mut config: tokio_postgres::Config| {
+            if config.get_application_name().is_none() {
+                config.application_name("taskwire");
+            }
+            if config.get_connect_timeout().is_none() {
+                config.connect_timeout(each);
+            }
+            config.keepalives_idle(std::time::Duration::from_secs(30));
+            if config.get_tcp_user_timeout().is_none() {
+                config.tcp_user_timeout(limits.operation_timeout());
+            }
+            config.options(session_options(config.get_options(), limits));
+            config
+        };
+        let connect = MakeRustlsConnect::new(tls.client_config()?);
+        let configs = hosts.into_iter().map(|host| prepare(host.config)).collect();
+        Ok(Self { configs, tls: connect, ways: tls.mode.ways(), shown })
     }
 
     /// Host and database, for people; never the user or the password.
@@ -82,17 +70,57 @@ impl Target {
         &self.shown
     }
 
-    /// Makes one connection.
+    /// Makes one connection: to the first host that lets us in, in the first way that it takes.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
-        let (client, connection) =
-            self.config.connect(self.tls.clone()).await.map_err(|error| classify(&error))?;
-        let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
-            .await
-            .map_err(|error| ConnectFailure::Away(error.to_string()))?;
-        // Errors are told apart by their text. Only a superuser or a grantee may choose its language; for
-        // others the server's own stands, which is English unless somebody changed it.
-        let _ = connection.batch_execute("set lc_messages to 'C'").await;
-        Ok(connection)
+        let mut failure = ConnectFailure::Away("there is no host".into());
+        for config in &self.configs {
+            for way in self.ways {
+                let mut config = config.clone();
+                config.ssl_mode(*way);
+                match config.connect(self.tls.clone()).await {
+                    Ok((client, connection)) => return opened(client, connection).await,
+                    Err(error) => {
+                        let is_last = way == self.ways.last().unwrap_or(way);
+                        let is_about_tls = concerns_tls(&error);
+                        failure = classify(&error);
+                        if !is_last && is_about_tls {
+                            continue;
+                        }
+                        // Whoever is known and refuses is right, whichever host comes next.
+                        if matches!(failure, ConnectFailure::Refused(_)) {
+                            return Err(failure);
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+async fn opened<Stream>(
+    client: tokio_postgres::Client,
+    connection: tokio_postgres::Connection<tokio_postgres::Socket, Stream>,
+) -> Result<AsyncPgConnection, ConnectFailure>
+where
+    Stream: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
+{
+    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
+        .await
+        .map_err(|error| ConnectFailure::Away(error.to_string()))?;
+    // Errors are told apart by their text. Only a superuser or a grantee may choose its language; for
+    // others the server's own stands, which is English unless somebody changed it.
+    let _ = connection.batch_execute("set lc_messages to 'C'").await;
+    Ok(connection)
+}
+
+/// Whether a connection could not be made by reason of TLS: with or without it, it may be had.
+fn concerns_tls(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        // `pg_hba.conf` has no line for such a connection.
+        Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        None => error.to_string().contains("TLS"),
     }
 }
 
@@ -145,7 +173,11 @@ pub(super) async fn establish(
 ) -> ConnectionResult<AsyncPgConnection> {
     let admitted = async {
         let mut connection = target.connect().await.map_err(|failure| match failure {
-            ConnectFailure::Away(text) | ConnectFailure::Refused(text) => text,
+            ConnectFailure::Away(text) | ConnectFailure::Refused(text) => {
+                // With several hosts, the driver looks for one that can be written to.
+                server.note_read_only(text.contains("does not allow writes"));
+                text
+            }
         })?;
         server.admit(&mut connection).await?;
         Ok(connection)
@@ -173,144 +205,5 @@ fn classify(error: &tokio_postgres::Error) -> ConnectFailure {
         }
         None if text.contains("password missing") => ConnectFailure::Refused(text),
         None => ConnectFailure::Away(text),
-    }
-}
-
-/// The innermost text of an error: `db error` alone helps nobody.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// What the URL asks of TLS. `sslmode=verify-full` and `sslrootcert` are libpq's words, which the driver does not know.
-struct TlsSettings {
-    mode: SslMode,
-    verify: bool,
-    root_certificate: Option<String>,
-}
-
-impl TlsSettings {
-    fn take_from(url: &mut url::Url) -> Result<Self, String> {
-        let mut settings = Self { mode: SslMode::Prefer, verify: false, root_certificate: None };
-        let mut rest = Vec::new();
-        for (key, value) in url.query_pairs() {
-            match &*key {
-                "sslmode" => (settings.mode, settings.verify) = ssl_mode(&value)?,
-                "sslrootcert" => settings.root_certificate = Some(value.into_owned()),
-                _ => rest.push((key.into_owned(), value.into_owned())),
-            }
-        }
-        url.set_query(None);
-        if !rest.is_empty() {
-            // `+` for a space is a rule of HTML forms that the driver does not follow.
-            let query: Vec<String> =
-                rest.iter().map(|(key, value)| format!("{key}={}", percent_encode(value))).collect();
-            url.set_query(Some(&query.join("&")));
-        }
-        Ok(settings)
-    }
-
-    fn client_config(&self) -> Result<rustls::ClientConfig, String> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("cannot set up TLS: {error}"))?;
-        if !self.verify {
-            // As in libpq, `prefer` and `require` protect against listening, not against a false server.
-            let verifier = Arc::new(AnyCertificate(provider));
-            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
-            .build()
-            .map_err(|error| format!("cannot set up TLS: {error}"))?;
-        Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
-    }
-
-    fn roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        match self.root_certificate.as_deref() {
-            None | Some("system") => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-            Some(path) => {
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| format!("names an sslrootcert that cannot be read: {error}"))?;
-                roots.add_parsable_certificates(certificates);
-            }
-        }
-        if roots.is_empty() {
-            return Err(
-                "asks for sslmode=verify-full, but no root certificate was found; name one with sslrootcert"
-                    .into(),
-            );
-        }
-        Ok(roots)
-    }
-}
-
-fn ssl_mode(value: &str) -> Result<(SslMode, bool), String> {
-    match value {
-        "disable" => Ok((SslMode::Disable, false)),
-        "prefer" => Ok((SslMode::Prefer, false)),
-        "require" => Ok((SslMode::Require, false)),
-        "verify-full" => Ok((SslMode::Require, true)),
-        _ => Err("has an sslmode other than disable, prefer, require or verify-full".into()),
-    }
-}
-
-fn percent_encode(value: &str) -> String {
-    value
-        .bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-/// Accepts any certificate, but still checks that the server holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -100,6 +100,11 @@ impl Server {
         AtomicBool::load(&self.read_only, Ordering::Relaxed)
     }
 
+    /// Notes whether servers answered of which none can be written to.
+    pub(super) fn note_read_only(&self, is_so: bool) {
+        self.read_only.store(is_so, Ordering::Relaxed);
+    }
+
     /// Gives up all connections of this turn and before.
     pub(super) fn leave(&self, turn: u64, why: &str) {
         let left = self.turn.send_if_modified(|current| {

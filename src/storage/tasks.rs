@@ -116,12 +116,12 @@ impl<'a> Tasks<'a> {
         // The engines answer in different columns.
         let steps: Vec<String> = match &self.pool.engine {
             Engine::Postgres(connections) => {
-                let mut conn = super::pool::checkout(connections).await?;
+                let mut conn = super::connections::checkout(connections).await?;
                 let steps: Vec<PostgresStep> = statement!().load(&mut *conn).await?;
                 steps.into_iter().map(|step| step.text).collect()
             }
             Engine::Sqlite { readers, .. } => {
-                let mut conn = super::pool::checkout(readers).await?;
+                let mut conn = super::connections::checkout(readers).await?;
                 let steps: Vec<SqliteStep> = statement!().load(&mut *conn).await?;
                 steps
                     .into_iter()

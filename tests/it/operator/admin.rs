@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{exchange, get, put, serve};
+use crate::revisions::harness::cluster::Cluster;
 use crate::support::process::Sandbox;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,4 +201,28 @@ async fn it_can_be_switched_off_and_its_place_may_be_taken() {
     let ended = sandbox.run(["serve", "--listen", "127.0.0.1:0", "--admin-listen", &address]);
     assert_eq!(ended.status, Some(1), "{}", ended.stderr);
     assert!(ended.complaints().iter().any(|line| line.contains("TASKWIRE_ADMIN_LISTEN")), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_can_only_be_read_is_told() {
+    let Some(cluster) = Cluster::start("").await else { return };
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(["keys", "generate", "--out", "key.pem"]).status, Some(0));
+    let url = cluster.url();
+    let settings = ["--database-url", &url, "--signing-key-file", "key.pem", "--migrate"];
+    let (service, admin) = serve(&sandbox, &settings);
+    service.wait_until(ServingStatus::Serving).await;
+    let mut database = cluster.raw().await;
+    for (setting, status, ready) in [
+        ("on", ServingStatus::NotServing, (503, "STORAGE_READ_ONLY")),
+        ("off", ServingStatus::Serving, (200, "")),
+    ] {
+        database.execute(&format!("alter system set default_transaction_read_only = {setting}")).await;
+        database.execute("select pg_reload_conf()").await;
+        service.wait_until(status).await;
+        let answer = get(admin, "/readyz").await;
+        assert_eq!(answer.status, ready.0);
+        assert!(answer.body.contains(ready.1), "{}", answer.body);
+    }
+    assert_eq!(service.stop().status, Some(0));
 }

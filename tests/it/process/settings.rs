@@ -21,7 +21,7 @@ const WRONG: [(&str, &str); 116] = [
     ("TRUSTED_PROXIES", "everybody"),
     ("LISTEN", "nonsense"),
     ("LISTEN", "127.0.0.1"),
-    ("LISTEN", ":50051"),
+    ("LISTEN"),
     ("LISTEN", "127.0.0.1:65536"),
     ("LISTEN", "localhost:50051"),
     ("DATABASE_URL", ""),

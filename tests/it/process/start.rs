@@ -26,7 +26,9 @@ fn a_fresh_start_prepares_everything_for_its_owner_alone() {
                 & 0o777
         };
         assert_eq!(mode(""), 0o700);
-        for file in ["signing-key.pem", "taskwire.db", "taskwire.db-wal", "taskwire.db-shm"] {
+        for file in
+            ["signing-key.pem", "taskwire.db", "taskwire.db-wal", "taskwire.db-shm", "taskwire.db-history"]
+        {
             assert_eq!(mode(file), 0o600, "{file}");
         }
         let ended = service.stop();
@@ -131,4 +133,38 @@ fn a_place_where_no_database_can_be_is_named() {
         assert_eq!(ended.complaints().len(), 1, "{}", ended.stderr);
         assert!(ended.complaints()[0].contains(place), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn it_listens_where_people_say() {
+    run(async {
+        let sandbox = Sandbox::new();
+        for (given, hosts) in [
+            ("localhost:0", &["127.0.0.1"][..]),
+            (":0", &["127.0.0.1", "localhost"]),
+            ("127.0.0.1:0", &["127.0.0.1"]),
+        ] {
+            let mut command = sandbox.command();
+            command.args(["serve", "--listen", given, "--admin-listen", given]);
+            let service = Service::start(command);
+            service.wait_until(ServingStatus::Serving).await;
+            for port in [service.address.port(), service.admin.unwrap().port()] {
+                for host in hosts {
+                    tokio::net::TcpStream::connect((*host, port)).await.unwrap();
+                }
+            }
+            // And so does whoever asks after its health.
+            let address = given.replace(":0", &format!(":{}", service.address.port()));
+            let asked = sandbox.run(["health", "--address", &address]);
+            assert_eq!(asked.status, Some(0), "{given}: {}", asked.stderr);
+            assert_eq!(service.stop().status, Some(0));
+        }
+        for (given, status) in [("localhost", 64), ("50051", 64), ("127.0.0:1", 64), ("nowhere.invalid:0", 1)]
+        {
+            let ended = sandbox.run(["serve", "--listen", given]);
+            assert_eq!(ended.status, Some(status), "{given}: {}", ended.stderr);
+            let words = if status == 64 { "localhost:50051" } else { "cannot listen on nowhere.invalid:0" };
+            assert!(ended.stderr.contains(words), "{given}: {}", ended.stderr);
+        }
+    });
 }

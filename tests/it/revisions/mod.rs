@@ -3,6 +3,7 @@
 
 pub(crate) mod harness;
 
+mod answers;
 mod batches;
 mod batches_refused;
 mod clocks;
@@ -21,6 +22,7 @@ mod replay_refused;
 mod replay_storm;
 mod replicas;
 mod statements;
+mod switchover;
 mod undo;
 mod undo_conflicts;
 mod undo_refused;

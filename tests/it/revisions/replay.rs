@@ -65,6 +65,22 @@ impl Calls {
         }
     }
 
+    /// The same ids, as they may also be written.
+    fn spell_in_capitals(&mut self) {
+        for id in [
+            &mut self.create.request_id,
+            &mut self.update.request_id,
+            &mut self.delete.request_id,
+            &mut self.undelete.request_id,
+            &mut self.batch_create.request_id,
+            &mut self.batch_update.request_id,
+            &mut self.batch_delete.request_id,
+            &mut self.undo.request_id,
+        ] {
+            *id = id.to_uppercase();
+        }
+    }
+
     /// Makes every call; the answers as they are encoded.
     async fn make(&self, tasks: &mut Tasks) -> Vec<Vec<u8>> {
         vec![
@@ -85,17 +101,22 @@ fn encoded<M: Message>(answered: Result<Response<M>, Status>) -> Vec<u8> {
     answered.unwrap_or_else(|status| panic!("{status:?}")).into_inner().encode_to_vec()
 }
 
+/// Calls that can be made, and the tasks that they are about.
+async fn ready(tasks: &mut Tasks) -> Calls {
+    let mut names = Vec::new();
+    for title in ["live", "gone", "one", "two"] {
+        names.push(create(tasks, title).await.name);
+    }
+    tasks.delete_task(deletion(&names[1])).await.unwrap();
+    Calls::about(&names[0], &names[1], &names[2], &names[3], 5)
+}
+
 async fn every_change_is_answered_again_byte_for_byte(database: TestDatabase) {
     let world = World::on(&database.url);
     let replica = world.serve(rules()).await;
     let user = replica.register("one@example.org").await;
     let mut tasks = replica.tasks(&user);
-    let mut names = Vec::new();
-    for title in ["live", "gone", "one", "two"] {
-        names.push(create(&mut tasks, title).await.name);
-    }
-    tasks.delete_task(deletion(&names[1])).await.unwrap();
-    let calls = Calls::about(&names[0], &names[1], &names[2], &names[3], 5);
+    let calls = ready(&mut tasks).await;
     let first = calls.make(&mut tasks).await;
     let after = (all(&mut tasks).await, revision(&mut tasks).await);
     assert_eq!(calls.make(&mut tasks).await, first);
@@ -179,11 +200,13 @@ async fn the_spelling_of_a_request_id_does_not_matter(database: TestDatabase) {
     let world = World::on(&database.url);
     let replica = world.serve(rules()).await;
     let mut tasks = replica.tasks(&replica.register("one@example.org").await);
-    let request_id = id();
-    let lower = pb::CreateTaskRequest { request_id: request_id.clone(), ..creation(titled("one")) };
-    tasks.create_task(lower).await.unwrap();
-    // The same id; that the message is not the same is no matter for a second task.
-    let upper = pb::CreateTaskRequest { request_id: request_id.to_uppercase(), ..creation(titled("one")) };
-    let _ = tasks.create_task(upper).await;
-    assert_eq!(all(&mut tasks).await.len(), 1);
+    let mut calls = ready(&mut tasks).await;
+    let answers = calls.make(&mut tasks).await;
+    let reached = revision(&mut tasks).await;
+    calls.spell_in_capitals();
+    assert_eq!(calls.make(&mut tasks).await, answers);
+    assert_eq!(revision(&mut tasks).await, reached);
+    // Another message is another one, however its id is spelled.
+    let other = pb::CreateTaskRequest { task: Some(titled("other")), ..calls.create };
+    refused_for(tasks.create_task(other).await, "REQUEST_ID_REUSED");
 }

@@ -105,6 +105,18 @@ async fn an_email_belongs_to_one_account_however_it_is_spelled(database: TestDat
         ("Ω@example.com", &["\u{2126}@example.com", "ω@example.com"]),
         ("ﬁ@example.com", &["FI@example.com", "fi@example.com"]),
         ("a@ΌΣΟΣ.gr", &["a@όσος.gr", "a@όσοσ.gr"]),
+        (
+            "Ada@bücher.example",
+            &[
+                "ada@xn--bcher-kva.example",
+                "ada@XN--BCHER-KVA.example",
+                "ADA@BÜCHER.EXAMPLE",
+                "ada@bu\u{308}cher.example",
+            ],
+        ),
+        ("b@xn--bcher-kva.example", &["b@bücher.example", "B@bücher。example"]),
+        // Not a domain by the rules, and so itself alone.
+        ("c@xn--a-ecp.example", &["C@XN--a-ecp.example"]),
     ] {
         if first != ada.email {
             let user = server.sign_up(first, PASSWORD).await.unwrap();

@@ -11,6 +11,7 @@ mod lists;
 mod migrations;
 mod orders;
 mod plans;
+mod postgres_tls;
 mod schema;
 mod secrets;
 mod sessions;
@@ -155,6 +156,7 @@ impl Person {
             history: None,
             request: None,
             dry_run: false,
+            review: None,
         };
         match self.storage.tasks().carry_out_one(operation).await {
             Ok(Done::Written(mut written)) => Ok(written.remove(0).task),

@@ -44,9 +44,6 @@ pub(crate) const START: i64 = 1_767_225_600;
 /// Longer than any call takes on a busy machine, so that one that hangs fails instead.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Largest answer that the clients read, as far as the server goes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
 const PATIENT: ThrottleRules = ThrottleRules { account_free: 1000, address_free: 10_000 };
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -306,7 +303,6 @@ impl Session {
     /// Tasks, with this session's token.
     pub(crate) fn tasks(&self) -> TaskServiceClient<Authorized> {
         TaskServiceClient::with_interceptor(self.channel.clone(), self.bearer())
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// Accounts, with this session's token.

@@ -1,6 +1,7 @@
 //! What the service shows to the outside, held against the documents that describe it, and the source against the
 //! rules that it claims to follow.
 
+mod answers;
 mod arrows;
 mod contract;
 pub(crate) mod descriptors;

@@ -46,14 +46,70 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// A standby that follows this one, asynchronously unless the settings of this one say otherwise.
+    pub(crate) fn standby(&self) -> Self {
+        let directory = TempDir::new().unwrap();
+        if let Some((user, group)) = unprivileged() {
+            std::os::unix::fs::chown(directory.path(), Some(user), Some(group)).unwrap();
+        }
+        let standby = Self { bin: self.bin.clone(), directory, port: free_port() };
+        let (data, port) = (standby.data(), self.port.to_string());
+        standby.run("pg_basebackup", |command| {
+            command.args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-R", "-c", "fast", "-N", "-D"]);
+            command.arg(&data)
+        });
+        let file = data.join("postgresql.conf");
+        let lines = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{lines}\nport = {}\n", standby.port)).unwrap();
+        standby.resume();
+        standby
+    }
+
+    /// Makes a primary of a standby.
+    pub(crate) fn promote(&self) {
+        let data = self.data();
+        self.run("pg_ctl", |command| command.args(["promote", "-s", "-w", "-D"]).arg(&data));
+    }
+
+    /// Stops it and starts it again as a server in recovery, which can only be read.
+    pub(crate) fn demote(&self) {
+        self.halt();
+        std::fs::write(self.data().join("standby.signal"), "").unwrap();
+        self.resume();
+    }
+
+    /// Ends it at once, as a crash does.
+    pub(crate) fn crash(&self) {
+        let data = self.data();
+        self.run("pg_ctl", |command| command.args(["stop", "-s", "-w", "-m", "immediate", "-D"]).arg(&data));
+    }
+
+    /// Writes a file beside its configuration, for its eyes alone.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = self.data().join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = unprivileged() {
+            std::os::unix::fs::chown(&file, Some(user), Some(group)).unwrap();
+        }
+    }
+
+    /// The port on which it listens.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where the database is that every cluster has.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// A connection to it past the storage.
+    /// A connection to it past the storage, and past what it asks of connections over the network.
     pub(crate) async fn raw(&self) -> Raw {
-        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(self.directory.path()).port(self.port).user("postgres").dbname("postgres");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         Raw::Postgres(client)
     }

@@ -28,9 +28,6 @@ pub(crate) const START: i64 = 1_767_225_600;
 /// How long a token lasts.
 pub(crate) const TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Largest answer that the clients read, as far as the server goes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
 const PASSWORD: &str = "correct horse battery staple";
 
 /// What is configured about tasks where a test does not say otherwise.
@@ -219,7 +216,6 @@ impl User {
     /// Their tasks, through this connection.
     pub(crate) fn tasks(&self, channel: Channel) -> Tasks {
         TaskServiceClient::with_interceptor(channel, Bearer(self.token.clone()))
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The service of accounts, through this connection.

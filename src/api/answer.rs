@@ -1,0 +1,38 @@
+//! How large an answer may be: what gRPC clients take by default is 4 MiB, and there is no use in one that nobody reads.
+
+use prost::Message;
+
+use crate::domain::{Error, Result};
+
+/// Most bytes of an answer. Some room is left for whatever stands between.
+pub const BYTES_MAX: usize = 3_670_016;
+
+/// So many tasks, or changes of tasks, fit into an answer whatever they hold; there is no need to look at fewer.
+pub const ALWAYS_FIT: usize = 360;
+
+/// Tag and length of an item in a list.
+const ITEM_OVERHEAD: usize = 5;
+
+/// How many of these, from the first on, fit into one answer; at least one.
+pub(super) fn fitting<M: Message>(items: &[M]) -> usize {
+    if items.len() <= ALWAYS_FIT {
+        return items.len();
+    }
+    let mut left = BYTES_MAX;
+    let fits = |item: &&M| match left.checked_sub(item.encoded_len() + ITEM_OVERHEAD) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    items.iter().take_while(fits).count().max(1)
+}
+
+/// Passes for an answer that clients take.
+///
+/// # Errors
+/// `AnswerTooLarge`, with what to do about it.
+pub(super) fn check<M: Message>(answer: &M, advice: &'static str) -> Result<()> {
+    if answer.encoded_len() > BYTES_MAX { Err(Error::AnswerTooLarge { advice }) } else { Ok(()) }
+}

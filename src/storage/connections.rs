@@ -1,0 +1,195 @@
+//! Connections of one kind: how many, how one is waited for, and how all of them are given up at once.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, RunError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+
+use super::deadline::Deadline;
+use super::meters::{Checkouts, PoolState};
+use super::server::Server;
+use crate::domain::{Error, Result};
+
+/// Connections of one kind, and how they are waited for.
+pub(super) struct Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    /// The pool of the present turn. When connections are given up, a new one takes its place, and those of the old one
+    /// are dropped as soon as nobody holds them.
+    current: Arc<RwLock<(u64, Bb8Pool<C>)>>,
+    make: Arc<dyn Fn() -> Bb8Pool<C> + Send + Sync>,
+    server: Arc<Server>,
+    pub(super) checkouts: Checkouts,
+    size: u32,
+    wait_max: Duration,
+}
+
+impl<C> Clone for Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    fn clone(&self) -> Self {
+        Self {
+            current: Arc::clone(&self.current),
+            make: Arc::clone(&self.make),
+            server: Arc::clone(&self.server),
+            checkouts: self.checkouts.clone(),
+            size: self.size,
+            wait_max: self.wait_max,
+        }
+    }
+}
+
+impl<C> Connections<C>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection,
+{
+    pub(super) fn made_by(
+        make: impl Fn() -> Bb8Pool<C> + Send + Sync + 'static,
+        size: u32,
+        wait_max: Duration,
+        server: &Arc<Server>,
+    ) -> Self {
+        let current = Arc::new(RwLock::new((server.turn(), make())));
+        let (make, server) = (Arc::new(make), Arc::clone(server));
+        Self { current, make, server, checkouts: Checkouts::default(), size, wait_max }
+    }
+
+    /// The pool of the present turn.
+    fn pool(&self) -> Bb8Pool<C> {
+        let turn = self.server.turn();
+        {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            if current.0 == turn {
+                return current.1.clone();
+            }
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.0 < turn {
+            *current = (turn, (self.make)());
+        }
+        current.1.clone()
+    }
+
+    pub(super) fn state(&self, name: &'static str) -> PoolState {
+        let state = self.pool().state();
+        PoolState {
+            name,
+            connections: state.connections,
+            idle: state.idle_connections,
+            connections_max: self.size,
+            waiting: self.checkouts.waiting(),
+            checkouts: self.checkouts.seconds(),
+        }
+    }
+}
+
+pub(super) fn builder<C>(size: u32, wait_max: Duration) -> bb8::Builder<AsyncDieselConnectionManager<C>>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
+{
+    Bb8Pool::<C>::builder()
+        .max_size(size)
+        .connection_timeout(wait_max)
+        // Whoever waits gives up after the checkout timeout; a failed attempt is made again by the next caller.
+        .retry_connection(false)
+        .error_sink(Box::new(LogSink))
+}
+
+/// Notes failed connection attempts, which `bb8` makes in the background and would otherwise swallow.
+#[derive(Debug, Clone, Copy)]
+struct LogSink;
+
+impl bb8::ErrorSink<PoolError> for LogSink {
+    fn sink(&self, error: PoolError) {
+        // A dead connection found at checkout is no news; that none can be made is.
+        if let PoolError::ConnectionError(error) = error {
+            tracing::warn!(%error, "cannot connect to the database");
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {
+        Box::new(*self)
+    }
+}
+
+/// Between two attempts to connect while there is no connection at all and somebody waits for one.
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Takes a connection out of a pool, unless the call that wants it has passed its deadline before there is one.
+pub(super) async fn checkout<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
+{
+    let _waiting = connections.checkouts.begin();
+    let taken = match Deadline::current() {
+        Some(deadline) => tokio::time::timeout_at(deadline.instant().into(), take(connections))
+            .await
+            .map_err(|_| Error::DeadlineExceeded)?,
+        None => take(connections).await,
+    };
+    taken.map_err(|error| match error {
+        RunError::User(error) => Error::StorageUnavailable(error.to_string()),
+        // With not a single connection the pool is not busy: the database is away.
+        RunError::TimedOut if connections.pool().state().connections == 0 => {
+            Error::StorageUnavailable("no connection could be made in time".into())
+        }
+        RunError::TimedOut => Error::Overloaded,
+    })
+}
+
+/// Waits for a connection of the present turn. A pool without any tries again only when somebody asks: so this does,
+/// as long as it waits.
+async fn take<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>, RunError>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
+{
+    let wait_max = tokio::time::Instant::now() + connections.wait_max;
+    loop {
+        let pool = connections.pool();
+        let mut taking = std::pin::pin!(pool.get_owned());
+        // Nearly always there is one.
+        if let std::task::Poll::Ready(taken) = futures_util::poll!(&mut taking) {
+            return taken;
+        }
+        let mut turns = connections.server.turns();
+        let is_in_vain = async {
+            loop {
+                tokio::time::sleep(ATTEMPT_INTERVAL).await;
+                if pool.state().connections == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            taken = taking => return taken,
+            () = tokio::time::sleep_until(wait_max) => return Err(RunError::TimedOut),
+            _ = turns.changed() => {}
+            () = is_in_vain => {}
+        }
+    }
+}
+
+/// How long a server has to say how it is. One that does not answer in this time may be the wrong one: the connections
+/// to it are given up.
+const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Asks the server on one of these connections whether it is still what it was.
+pub(super) async fn probe(connections: &Connections<AsyncPgConnection>, server: &Server) -> Result<()> {
+    if server.is_read_only() {
+        // The address may lead to another one by now, or the driver choose it.
+        server.leave(server.turn(), "the database is still read-only");
+    }
+    let turn = server.turn();
+    let mut guard = checkout(connections).await?;
+    match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
+        Ok(result) => result,
+        Err(_) => {
+            server.leave(turn, "the server does not answer");
+            Err(Error::StorageUnavailable("the server does not answer".into()))
+        }
+    }
+}
