@@ -30,9 +30,9 @@ local MESSAGES = {
   RevokeAllSessionsRequest = fields({parent = true}),
   Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
-  UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true}),
+  UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
   UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true}),
-  User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true}),
+  User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true, history = true}),
 }
 
 -- Method, path, the message that the body holds, and the field of it that the path gives.
@@ -117,8 +117,13 @@ end
 
 local check_value
 
+-- The items of a batch of updates: where each ends, which fields of its task are there, and its mask as it stands.
+local items
+
 local function check_object(text, at, message, depth, seen)
   at = skip(text, at + 1)
+  local item = message == MESSAGES.UpdateTaskRequest and {} or nil
+  if item then items[#items + 1] = item end
   if text:sub(at, at) == "}" then return at + 1 end
   while true do
     if text:sub(at, at) ~= '"' then fail(at, "expected a key in double quotes") end
@@ -134,12 +139,17 @@ local function check_object(text, at, message, depth, seen)
     at = skip(text, finish)
     if text:sub(at, at) ~= ":" then fail(at, "expected a colon") end
     at = skip(text, at + 1)
-    local begin = at
-    at = check_value(text, at, type(field) == "table" and MESSAGES[field[2]] or nil, depth)
+    local begin, inner = at, nil
+    at, inner = check_value(text, at, type(field) == "table" and MESSAGES[field[2]] or nil, depth)
     seen[name] = text:sub(begin, begin + 48)
+    if item and name == "task" then item.task = inner end
+    if item and name == "updateMask" then item.mask = {begin, at - 1} end
     at = skip(text, at)
     local c = text:sub(at, at)
-    if c == "}" then return at + 1 end
+    if c == "}" then
+      if item then item.finish = at end
+      return at + 1
+    end
     if c ~= "," then fail(at, "expected a comma or the end of the object") end
     at = skip(text, at + 1)
   end
@@ -149,7 +159,7 @@ local function check_array(text, at, message, depth)
   at = skip(text, at + 1)
   if text:sub(at, at) == "]" then return at + 1 end
   while true do
-    at = skip(text, check_value(text, at, message, depth))
+    at = skip(text, (check_value(text, at, message, depth)))
     local c = text:sub(at, at)
     if c == "]" then return at + 1 end
     if c ~= "," then fail(at, "expected a comma or the end of the array") end
@@ -161,7 +171,10 @@ check_value = function(text, at, message, depth)
   if depth > DEPTH_MAX then fail(at, "nested too deeply") end
   local c = text:sub(at, at)
   if c == '"' then return string_end(text, at) end
-  if c == "{" then return check_object(text, at, message, depth + 1, {}) end
+  if c == "{" then
+    local inner = {}
+    return check_object(text, at, message, depth + 1, inner), inner
+  end
   if c == "[" then return check_array(text, at, message, depth + 1) end
   local word = text:match("^%l+", at)
   if word == "true" or word == "false" or word == "null" then return at + #word end
@@ -175,6 +188,7 @@ end
 -- fields are there.
 local function check_body(text, message)
   local seen = {}
+  items = {}
   local ok, problem = pcall(function()
     local at = skip(text, 1)
     if text:sub(at, at) ~= "{" then fail(at, "expected a JSON object") end
@@ -183,6 +197,39 @@ local function check_body(text, message)
   end)
   if ok then return nil, seen end
   return type(problem) == "table" and problem.message or "not JSON", seen
+end
+
+-- Updates ---------------------------------------------------------------------------------------------------------------
+
+-- JSON tells what is given from what is not, a null and a false as well, which a message of gRPC does not. So where a
+-- caller names no mask, the mask names what the body holds.
+local function mask_of(seen)
+  local paths = {}
+  for name in pairs(seen) do
+    if name ~= "name" and name ~= "etag" then paths[#paths + 1] = name end
+  end
+  table.sort(paths)
+  return table.concat(paths, ",")
+end
+
+-- Whether a query names a mask that says something.
+local function has_mask(query)
+  return ("&" .. query):find("&update_?[mM]ask=[^&]") ~= nil
+end
+
+-- The body of a batch of updates with a mask in every item.
+local function with_masks(text)
+  for i = #items, 1, -1 do
+    local item = items[i]
+    local mask = item.task and mask_of(item.task) or ""
+    local given = item.mask and text:sub(item.mask[1], item.mask[2])
+    if mask ~= "" and given and (given == "null" or given == '""') then
+      text = text:sub(1, item.mask[1] - 1) .. '"' .. mask .. '"' .. text:sub(item.mask[2] + 1)
+    elseif mask ~= "" and not given then
+      text = text:sub(1, item.finish - 1) .. ',"updateMask":"' .. mask .. '"' .. text:sub(item.finish)
+    end
+  end
+  return text
 end
 
 -- The paths of the program that Taskwire replaces ------------------------------------------------------------------------
@@ -232,19 +279,9 @@ local function translate(method, path, query)
     return {method = method, path = collection .. "/" .. task, query = query}
   end
   if method == "PUT" then
-    return {method = "PATCH", path = collection .. "/" .. task, query = query, legacy = true, masked = true}
+    return {method = "PATCH", path = collection .. "/" .. task, query = query, legacy = true}
   end
   return nil
-end
-
--- PUT writes the given fields only, and a given `false` too, so that the mask names what the body holds.
-local function mask_of(seen)
-  local paths = {}
-  for name in pairs(seen) do
-    if name ~= "name" and name ~= "etag" then paths[#paths + 1] = name end
-  end
-  table.sort(paths)
-  return table.concat(paths, ",")
 end
 
 -- The way in -------------------------------------------------------------------------------------------------------------
@@ -293,6 +330,7 @@ function envoy_on_request(handle)
       return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", old.problem)
     end
     method, path, query = old.method, old.path, old.query
+    handle:streamInfo():dynamicMetadata():set("taskwire.gateway", "earlier", "1")
   end
   local message, given = body_of(method, path)
   local seen = {}
@@ -317,12 +355,21 @@ function envoy_on_request(handle)
       text = text:gsub('("priority"%s*:%s*")(%a+)"', function(before, value)
         return PRIORITY[value:lower()] and before .. "PRIORITY_" .. value:upper() .. '"'
       end)
+    end
+    if #items > 0 then text = with_masks(text) end
+    if #text ~= buffered:length() or (old and old.legacy) then
       buffered:setBytes(text)
       headers:replace("content-length", tostring(#text))
     end
   end
+  if method == "PATCH" and message and not has_mask(query) then
+    local mask = mask_of(seen)
+    -- An empty one would be given twice.
+    query = ("&" .. query):gsub("&update_?[mM]ask=", ""):sub(2)
+    if mask ~= "" then query = (query == "" and "" or query .. "&") .. "update_mask=" .. mask end
+    headers:replace(":path", query == "" and path or path .. "?" .. query)
+  end
   if old then
-    if old.masked then query = (query == "" and "" or query .. "&") .. "update_mask=" .. mask_of(seen) end
     headers:replace(":method", method)
     headers:replace(":path", query == "" and path or path .. "?" .. query)
   end
@@ -338,6 +385,29 @@ local STATUS = {
   "DATA_LOSS", "UNAUTHENTICATED",
 }
 
+-- The earlier program always answered a description, null where there was none. `title` stands before it, and as a key it
+-- is not found within a string, where the quotes are escaped.
+local function with_descriptions(handle)
+  local ours = handle:streamInfo():dynamicMetadata():get("taskwire.gateway")
+  if not (ours and ours.earlier) then return end
+  local body = handle:body()
+  local headers = handle:headers()
+  if not body or body:length() == 0 then return end
+  local text, out, from = body:getBytes(0, body:length()), {}, 1
+  while true do
+    local _, at = text:find('[,{]"title":', from)
+    if not at then break end
+    local finish = string_end(text, at + 1)
+    out[#out + 1] = text:sub(from, finish - 1)
+    if text:sub(finish, finish + 14) ~= ',"description":' then out[#out + 1] = ',"description":null' end
+    from = finish
+  end
+  out[#out + 1] = text:sub(from)
+  text = table.concat(out)
+  body:setBytes(text)
+  headers:replace("content-length", tostring(#text))
+end
+
 -- The transcoder writes an error as a bare `google.rpc.Status`: `code`, the gRPC number, first. AIP-193 wants it under
 -- `error`, with the HTTP code and the name of the gRPC code.
 function envoy_on_response(handle)
@@ -348,12 +418,14 @@ function envoy_on_response(handle)
   if text and text:find('^{"error":') then
     headers:replace("grpc-message", text:match('"message":"([^"\\]*)') or "")
   end
-  if tonumber(http) < 400 or headers:get("content-type") ~= "application/json" then return end
+  if headers:get("content-type") ~= "application/json" then return end
+  if tonumber(http) < 400 then return with_descriptions(handle) end
   local body = handle:body()
   headers = handle:headers()
   if not body or body:length() == 0 then return end
   local number, rest = body:getBytes(0, body:length()):match('^{"code":(%d+),?(.*)}%s*$')
   if not number then return end
+  rest = rest:gsub(',?"details":%[%]', "")
   if not rest:find('"details":[', 1, true) then
     rest = (rest == "" and "" or rest .. ",") ..
       '"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"' ..

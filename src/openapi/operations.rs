@@ -127,6 +127,9 @@ fn operation(
     Ok(operation)
 }
 
+/// What a missing mask means in JSON, which tells a field that is not there from one that is null, false or empty.
+const MASK_OF_BODY: &str = "\n\nOver HTTP, absent means exactly the fields that the body holds: a false is written, and null clears.";
+
 fn parameters(
     method: &MethodDescriptor,
     binding: &Binding,
@@ -159,7 +162,12 @@ fn parameters(
     }
     for field in method.input().fields().filter(|field| !binding.carries(field)) {
         let mut schema = schemas.field(&field)?;
-        let text = schema.as_object_mut().and_then(|object| object.remove("description"));
+        let mut text = schema.as_object_mut().and_then(|object| object.remove("description"));
+        if field.name() == "update_mask"
+            && let Some(Value::String(text)) = &mut text
+        {
+            text.push_str(MASK_OF_BODY);
+        }
         let mut parameter =
             json!({ "name": field.json_name(), "in": "query", "description": text, "schema": schema });
         let shown = example.and_then(|example| examples::at(example, field.name()));

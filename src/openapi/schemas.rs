@@ -148,6 +148,19 @@ impl<'a> Schemas<'a> {
     fn component_of(&mut self, message: &MessageDescriptor) -> Result<Value, DocumentError> {
         let mut schema = self.object(message, |_| true)?;
         let (text, example) = split_example(self.comments.of_message(message));
+        // The gateway prints what has no presence also where it is false, zero or empty.
+        let is_answer = message.name().ends_with("Response");
+        let always: Vec<String> = message
+            .fields()
+            .filter(|field| !field.supports_presence())
+            .filter(|field| is_answer || has_behavior(field, Behavior::OutputOnly))
+            .map(|field| field.json_name().to_owned())
+            .collect();
+        if !always.is_empty()
+            && let Some(object) = schema.as_object_mut()
+        {
+            object.insert("required".to_owned(), json!(always));
+        }
         if let Some(object) = schema.as_object_mut() {
             object.insert("description".to_owned(), Value::String(text));
             if let Some(example) = example {

@@ -199,7 +199,9 @@ class Stack:
             for detail in status_pb2.Status.FromString(packed).details:
                 detail.Unpack(info)
             return error.code().name, info.reason or error.details(), None
-        return "OK", "", json_format.MessageToDict(answer, descriptor_pool=self.pool)
+        return "OK", "", json_format.MessageToDict(
+            answer, descriptor_pool=self.pool, always_print_fields_with_no_presence=True
+        )
 
     def account(self, email=None):
         """A new account: its token and its name."""

@@ -54,7 +54,7 @@ MALFORMED = {
 def test_malformed_bodies(stack, token, body):
     error = stack.http("POST", TASKS, body, token, JSON).error
     assert (error["code"], error["status"], error["reason"]) == (400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED")
-    assert stack.http("GET", TASKS, token=token).json == {}
+    assert stack.http("GET", TASKS, token=token).json["tasks"] == []
 
 
 def test_unknown_fields_deep_inside(stack, token):
@@ -139,6 +139,15 @@ def test_large_pages(stack):
         assert answer.code == 200, answer.body[:500]
     page = stack.http("GET", f"{TASKS}?pageSize=500", token=token)
     assert page.code == 200 and len(page.json["tasks"]) == 500
+    # In characters of four bytes they are more than an answer holds: the page ends earlier, and the list goes on.
+    token, _ = stack.account()
+    task = {"title": "🦀" * 200, "description": "🦀" * 1000, "labels": [f"{'🦀' * 48}{at:02}" for at in range(20)]}
+    for _ in range(5):
+        answer = stack.http("POST", f"{TASKS}:batchCreate", {"requests": [{"task": task}] * 100}, token)
+        assert answer.code == 200, answer.body[:500]
+    page = stack.http("GET", f"{TASKS}?pageSize=500", token=token).json
+    rest = stack.http("GET", f"{TASKS}?pageSize=500&pageToken={page['nextPageToken']}", token=token).json
+    assert 300 < len(page["tasks"]) < 500 and len(page["tasks"]) + len(rest["tasks"]) == 500
 
 
 # The paths of the earlier program
@@ -154,14 +163,21 @@ def test_the_paths_of_the_earlier_program(stack):
     assert stack.http("GET", one, token=token).json == made.json
     # PUT writes the given fields only, a given `false` and null too.
     done = stack.http("PUT", one, {"completed": True, "description": None}, token).json
-    assert (done["title"], done["completed"], "description" in done) == ("Milk", True, False)
+    assert (done["title"], done["completed"], done["description"]) == ("Milk", True, None)
     titles = lambda query: [task["title"] for task in stack.http("GET", f"{base}/?{query}", token=token).json.get("tasks", [])]
     assert titles("completed=true") == ["Milk"]
     assert titles("completed=false") == ["Bread"]
     assert titles("priority=high") == ["Milk"]
     assert titles("priority=high&completed=false") == []
     assert titles("") == ["Bread", "Milk"]
-    assert stack.http("PUT", f"{one}/", {"completed": False}, token).json.get("completed", False) is False
+    assert stack.http("PUT", f"{one}/", {"completed": False}, token).json["completed"] is False
+    # What the earlier program always answered is always answered.
+    listed = stack.http("GET", f"{base}/", token=token).json["tasks"]
+    tricky = stack.http("POST", base, {"title": 'a\\",{"title":"b\\\\', "completed": False}, token).json
+    for task in [*listed, tricky, stack.http("GET", one, token=token).json]:
+        assert {"title", "description", "completed", "priority"} <= task.keys() and task["description"] is None
+    assert tricky["title"] == 'a\\",{"title":"b\\\\'
+    stack.http("DELETE", f"{base}/{tricky['name'].split('/')[-1]}", token=token)
     assert stack.http("DELETE", one, token=token).json["deleteTime"]
     assert titles("") == ["Bread"]
 
@@ -177,6 +193,109 @@ def test_refusals_on_the_paths_of_the_earlier_program(stack, token):
     assert stack.http("GET", "/api/me/tasks/7", token=token).error["reason"] == "FIELD_INVALID"
     assert stack.http("GET", "/api/me/tasks/").error["reason"] == "TOKEN_MISSING"
     assert stack.http("POST", "/api/me/tasks/", {"title": "x", "nope": 1}, token).error["reason"] == "MESSAGE_MALFORMED"
+
+
+# JSON as people write it
+
+FULL = {"title": "Milk", "description": "oat", "completed": True, "priority": "PRIORITY_HIGH",
+        "dueTime": "2030-01-02T03:04:05Z", "labels": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "changed"),
+    [
+        ({"completed": False}, {"completed": False, "completeTime": None}),
+        ({"dueTime": None}, {"dueTime": None}),
+        ({"due_time": None}, {"dueTime": None}),
+        (b'{"\\u0064ueTime": null}', {"dueTime": None}),
+        ({"description": None}, {"description": None}),
+        ({"description": ""}, {"description": ""}),
+        ({"labels": []}, {"labels": []}),
+        ({"labels": None}, {"labels": []}),
+        ({"priority": None}, {"priority": "PRIORITY_MEDIUM"}),
+        ({"title": "Brot 🍞"}, {"title": "Brot 🍞"}),
+        ({"title": "Tea", "completed": False, "labels": ["c"]}, {"title": "Tea", "completed": False, "completeTime": None, "labels": ["c"]}),
+        ({}, {}),
+        (b"", {}),
+        # What is only answered is not written.
+        ({"createTime": "2001-01-01T00:00:00Z", "revision": "7"}, {}),
+    ],
+)
+def test_a_patch_writes_what_its_body_holds(stack, token, body, changed):
+    made = stack.http("POST", TASKS, FULL, token).json
+    answer = stack.http("PATCH", f"/v1/{made['name']}", body, token, JSON)
+    assert answer.code == 200, answer.body
+    known = lambda task: {key: value for key, value in task.items() if key not in ("etag", "revision", "updateTime")}
+    expected = {key: value for key, value in {**made, **changed}.items() if value is not None}
+    assert known(answer.json) == known(expected)
+    # The etag is a condition, not a field.
+    stale = stack.http("PATCH", f"/v1/{made['name']}", {"completed": True, "etag": "stale"}, token)
+    assert stale.error["reason"] == "ETAG_MISMATCH"
+
+
+def test_a_patch_with_a_mask_writes_what_the_mask_names(stack, token):
+    made = stack.http("POST", TASKS, FULL, token).json
+    for mask in ("updateMask=completed", "update_mask=completed"):
+        answer = stack.http("PATCH", f"/v1/{made['name']}?{mask}", {"title": "no", "completed": False}, token)
+        assert (answer.json["title"], answer.json["completed"]) == ("Milk", False), answer.body
+        stack.http("PATCH", f"/v1/{made['name']}", {"completed": True}, token)
+    # An empty one says nothing.
+    answer = stack.http("PATCH", f"/v1/{made['name']}?updateMask=", {"completed": False}, token)
+    assert (answer.code, answer.json["completed"]) == (200, False), answer.body
+
+
+def test_a_title_cannot_be_cleared(stack, token):
+    made = stack.http("POST", TASKS, FULL, token).json
+    refused = stack.http("PATCH", f"/v1/{made['name']}", {"title": None, "completed": False}, token)
+    assert refused.error["reason"] == "FIELD_INVALID" and "title" in refused.body.decode()
+    assert stack.http("GET", f"/v1/{made['name']}", token=token).json == made
+
+
+def test_an_account_is_patched_alike(stack):
+    token, user = stack.account()
+    stack.http("PATCH", f"/v1/{user}", {"displayName": "Ada"}, token)
+    named = stack.http("GET", f"/v1/{user}", token=token).json
+    for body in ({"displayName": ""}, {"display_name": None}):
+        assert stack.http("PATCH", "/v1/users/me", {"displayName": "Ada"}, token).json["displayName"] == "Ada"
+        cleared = stack.http("PATCH", "/v1/users/me", body, token).json
+        assert (cleared["displayName"], cleared["email"]) == ("", named["email"])
+
+
+def test_the_items_of_a_batch_are_patched_alike(stack, token):
+    names = [stack.http("POST", TASKS, FULL, token).json["name"] for _ in range(5)]
+    requests = [
+        {"task": {"name": names[0], "completed": False}},
+        {"task": {"name": names[1], "dueTime": None, "labels": []}},
+        {"updateMask": "title", "task": {"name": names[2], "title": "Tea", "completed": False}},
+        {"task": {"completed": False, "name": names[3]}, "updateMask": None},
+        {"updateMask": "", "task": {"name": names[4], "description": None}},
+    ]
+    answer = stack.http("POST", f"{TASKS}:batchUpdate", {"requests": requests}, token)
+    assert answer.code == 200, answer.body
+    first, second, third, fourth, fifth = answer.json["tasks"]
+    assert (first["completed"], first["title"]) == (False, "Milk")
+    assert ("dueTime" in second, second["labels"], second["completed"]) == (False, [], True)
+    assert (third["title"], third["completed"]) == ("Tea", True)
+    assert fourth["completed"] is False
+    assert "description" not in fifth and fifth["completed"] is True
+
+
+def test_a_large_body_is_patched_alike(stack, token):
+    made = stack.http("POST", TASKS, FULL, token).json
+    body = json.dumps({"description": "🦀" * 1000, "completed": False, "dueTime": None}) + " " * 500_000
+    answer = stack.http("PATCH", f"/v1/{made['name']}", body.encode(), token, JSON).json
+    assert (answer["description"], answer["completed"], "dueTime" in answer) == ("🦀" * 1000, False, False)
+
+
+def test_defaults_are_answered(stack, token):
+    made = stack.http("POST", TASKS, {"title": "x"}, token).json
+    assert (made["completed"], made["labels"], made["priority"]) == (False, [], "PRIORITY_MEDIUM")
+    assert not {"description", "dueTime", "completeTime", "deleteTime"} & made.keys()
+    count = stack.http("GET", f"{TASKS}:count?filter=completed%20%3D%20true", token=token).json
+    assert count["total"] == 0 or count["total"] == "0"
+    page = stack.http("GET", f"{TASKS}?filter=title%20%3D%20%22none%22", token=token).json
+    assert page == {"tasks": [], "nextPageToken": ""}
+    assert stack.http("GET", "/v1/users/me", token=token).json["disabled"] is False
 
 
 # Browsers
@@ -232,7 +351,8 @@ def test_a_watch_comes_as_lines(stack, token):
     connection, answer = watch(stack, token, "initialState=true")
     assert answer.status == 200
     assert json.loads(answer.readline())["task"]["title"] == "before"
-    assert json.loads(answer.readline()) == {"initialStateEnd": {"revision": "1"}}
+    end = json.loads(answer.readline())
+    assert end["initialStateEnd"] == {"revision": "1"} and end["history"]
     stack.http("POST", TASKS, {"title": "während 🦀"}, token)
     change = json.loads(answer.readline())["change"]
     assert (change["type"], change["task"]["title"], change["prevRevision"]) == ("TYPE_CREATED", "während 🦀", "1")
