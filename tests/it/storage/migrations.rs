@@ -21,6 +21,7 @@ both_engines!(
     migrated_data_survives_another_migrate,
     newer_database_is_refused,
     missing_version_is_behind,
+    keys_of_emails_are_made_anew,
 );
 
 /// The migrations of this engine in the source tree, oldest first.
@@ -182,4 +183,33 @@ async fn missing_version_is_behind(database: TestDatabase) {
         .await;
     let state = database.storage.schema_state().await.unwrap();
     assert_eq!(state.check(), Err(OpenError::SchemaBehind { pending: 1 }));
+}
+
+/// As the version before left them: a domain in the spelling of the Domain Name System had a key of its own.
+async fn keys_of_emails_are_made_anew(database: TestDatabase) {
+    let mut users = Vec::new();
+    for (email, key) in [
+        ("ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
+        ("bob@example.com", "bob@example.com"),
+        ("eva@bücher.example", "eva@bücher.example"),
+        ("xn--a@example.com", "xn--a@example.com"),
+    ] {
+        let user = database.storage.users().create(new_user(email), "hash".into(), at(0)).await.unwrap();
+        let id = database.id(user.id.uuid());
+        database.execute(&format!("update emails set email_key = '{key}' where user_id = {id}")).await;
+        users.push(user);
+    }
+    let last = sources(database.engine).pop().unwrap();
+    database.execute(&std::fs::read_to_string(last.join("down.sql")).unwrap()).await;
+    let undone = "delete from __diesel_schema_migrations where version = \
+                  (select max(version) from __diesel_schema_migrations)";
+    database.execute(undone).await;
+    let storage = database.open(limits());
+    assert_eq!(storage.migrate().await.unwrap().len(), 1);
+    let keys = database.query_texts("select email_key from emails order by email_key").await;
+    assert_eq!(keys, ["ada@bücher.example", "bob@example.com", "eva@bücher.example", "xn--a@example.com"]);
+    for user in users {
+        let found = storage.users().find_by_email(&user.email).await.unwrap().unwrap();
+        assert_eq!(found.user.id, user.id);
+    }
 }

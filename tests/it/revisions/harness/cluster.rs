@@ -152,6 +152,11 @@ impl Cluster {
         arguments(&mut command);
         command.current_dir(self.directory.path()).env("LC_ALL", "C").env("TZ", "UTC");
         command.stdin(Stdio::null()).stdout(Stdio::null());
+        // Programs that bring their own library are not to find the system's, which may be of another version.
+        let libraries = self.bin.join("../lib");
+        if libraries.join("libpq.so.5").exists() {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
         if let Some((user, group)) = unprivileged() {
             command.uid(user).gid(group);
         }
