@@ -77,7 +77,7 @@ type Outcome = Result<(), Failure>;
 /// Whatever keeps the command from being done.
 pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
     match cli.command {
-        Command::Serve { settings } => run_serve(checked(*settings)?, stopped).await,
+        Command::Serve { settings } => Box::pin(run_serve(checked(*settings)?, stopped)).await,
         Command::Migrate { command: MigrateCommand::Up { settings } } => {
             migrate_up(&checked_storage(*settings)?).await
         }
@@ -156,7 +156,7 @@ fn checked_storage(mut settings: Settings) -> Result<Storage, Failure> {
 
 async fn run_serve(config: Config, stopped: CancellationToken) -> Outcome {
     let telemetry = Telemetry::start(&config.settings).map_err(Failure::new)?;
-    let outcome = serve_watched(config, &telemetry, stopped).await;
+    let outcome = Box::pin(serve_watched(config, &telemetry, stopped)).await;
     telemetry.end().await;
     outcome
 }

@@ -141,21 +141,34 @@ where
     })
 }
 
-/// Waits for a connection of the present turn. A pool without any tries again only when somebody asks: so this does,
-/// as long as it waits.
+/// A connection of the present turn.
 async fn take<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>, RunError>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
-    let wait_max = tokio::time::Instant::now() + connections.wait_max;
-    loop {
+    // Nearly always there is one.
+    {
         let pool = connections.pool();
         let mut taking = std::pin::pin!(pool.get_owned());
-        // Nearly always there is one.
         if let std::task::Poll::Ready(taken) = futures_util::poll!(&mut taking) {
             return taken;
         }
-        let mut turns = connections.server.turns();
+    }
+    // Boxed, so that a call that need not wait does not carry the room for it.
+    Box::pin(wait(connections)).await
+}
+
+/// Waits for a connection of the present turn. A pool without any tries again only when somebody asks: so this does,
+/// as long as it waits.
+async fn wait<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>, RunError>
+where
+    AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
+{
+    let wait_max = tokio::time::Instant::now() + connections.wait_max;
+    let mut turns = connections.server.turns();
+    loop {
+        turns.mark_unchanged();
+        let pool = connections.pool();
         let is_in_vain = async {
             loop {
                 tokio::time::sleep(ATTEMPT_INTERVAL).await;
@@ -165,7 +178,7 @@ where
             }
         };
         tokio::select! {
-            taken = taking => return taken,
+            taken = pool.get_owned() => return taken,
             () = tokio::time::sleep_until(wait_max) => return Err(RunError::TimedOut),
             _ = turns.changed() => {}
             () = is_in_vain => {}

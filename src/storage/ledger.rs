@@ -58,7 +58,10 @@ pub struct Operation {
 
 /// Looks at what would become of an operation, and may refuse it.
 #[derive(Clone)]
-pub struct Review(pub Arc<dyn Fn(&[Written]) -> Result<()> + Send + Sync>);
+pub struct Review(pub Arc<Look>);
+
+/// Passes, or says why an operation must not be carried out.
+type Look = dyn Fn(&[Written]) -> Result<()> + Send + Sync;
 
 impl std::fmt::Debug for Review {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
