@@ -9,7 +9,7 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 
 use super::deadline::Deadline;
 use super::meters::{Checkouts, PoolState};
-use super::server::Server;
+use super::server::{SILENT, Server};
 use crate::domain::{Error, Result};
 
 /// Connections of one kind, and how they are waited for.
@@ -201,8 +201,8 @@ pub(super) async fn probe(connections: &Connections<AsyncPgConnection>, server: 
     match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
         Ok(result) => result,
         Err(_) => {
-            server.leave(turn, "the server does not answer");
-            Err(Error::StorageUnavailable("the server does not answer".into()))
+            server.leave_silent(turn);
+            Err(Error::StorageUnavailable(SILENT.into()))
         }
     }
 }

@@ -18,7 +18,7 @@ use super::connections::{Connections, builder};
 use super::deadline::Deadline;
 use super::last_change::LastChange;
 use super::meters::{PoolState, StorageErrors};
-use super::server::Server;
+use super::server::{SILENT, Server};
 use super::{SPANS, postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
 
@@ -210,11 +210,26 @@ impl Pool {
     pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let operation = operation.instrument(self.span("storage read"));
         let turn = self.server.turn();
-        let result = tokio::time::timeout(Deadline::cap(self.limits.operation_timeout()), operation)
-            .await
-            .unwrap_or(Err(Error::DeadlineExceeded));
+        let limit = Deadline::cap(self.limits.operation_timeout());
+        let result = self.until_silence(limit, operation).await;
         self.take_note(&result, turn);
         result
+    }
+
+    /// Waits for an operation, no longer than `limit`, and no longer than until the server is known to be silent: a lane
+    /// would wait for it while another server is there.
+    async fn until_silence<T>(
+        &self,
+        limit: Duration,
+        operation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut silences = self.server.silences();
+        tokio::select! {
+            biased;
+            result = operation => result,
+            () = tokio::time::sleep(limit) => Err(Error::DeadlineExceeded),
+            Ok(()) = silences.changed() => Err(Error::StorageUnavailable(SILENT.into())),
+        }
     }
 
     /// Counts what failed. What tells that the server is going away, or is the wrong one, concerns all connections.
@@ -232,9 +247,7 @@ impl Pool {
     pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let operation = operation.instrument(self.span("storage write"));
         let turn = self.server.turn();
-        let result = tokio::time::timeout(self.limits.operation_timeout(), operation)
-            .await
-            .unwrap_or(Err(Error::DeadlineExceeded));
+        let result = self.until_silence(self.limits.operation_timeout(), operation).await;
         self.take_note(&result, turn);
         result
     }

@@ -19,12 +19,16 @@ use crate::domain::{Clock, Error, HistoryId, Result, Timestamp};
 pub(super) struct Server {
     /// Counts how often all connections were given up. Whoever holds one of an earlier turn lets it go.
     turn: watch::Sender<u64>,
+    /// Counts how often the server gave no answer. Whoever still waits for one need not.
+    silence: watch::Sender<u64>,
     history: watch::Sender<Option<HistoryId>>,
     seen_on: Mutex<Option<String>>,
     read_only: AtomicBool,
     clock: Clock,
 }
 
+/// Why nothing is waited for any longer.
+pub(super) const SILENT: &str = "the server does not answer";
 const READ_ONLY: &str = "the database is read-only";
 
 /// The cluster, its timeline, the database and the table: what is not the same any more when data was put back.
@@ -68,6 +72,7 @@ impl Server {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             turn: watch::Sender::new(0),
+            silence: watch::Sender::new(0),
             history: watch::Sender::new(None),
             seen_on: Mutex::default(),
             read_only: AtomicBool::new(false),
@@ -88,6 +93,17 @@ impl Server {
     /// Tells when all connections are given up.
     pub(super) fn turns(&self) -> watch::Receiver<u64> {
         self.turn.subscribe()
+    }
+
+    /// Tells when the server gave no answer.
+    pub(super) fn silences(&self) -> watch::Receiver<u64> {
+        self.silence.subscribe()
+    }
+
+    /// Gives up all connections to a server that does not answer, and what is under way on them.
+    pub(super) fn leave_silent(&self, turn: u64) {
+        self.leave(turn, SILENT);
+        self.silence.send_modify(|count| *count += 1);
     }
 
     /// Tells when another history begins.

@@ -163,3 +163,22 @@ fn the_descriptor_set_is_printed_as_reflection_serves_it() {
     assert!(ended.status.success());
     assert_eq!(ended.stdout, taskwire::pb::DESCRIPTOR_SET);
 }
+
+#[test]
+fn a_history_is_shown_and_begun() {
+    let sandbox = Sandbox::new();
+    let ask = |command: &str| {
+        let ended = sandbox.run(["history", command, "--database-url", "sqlite:tasks.db"]);
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        ended.stdout.trim().to_owned()
+    };
+    let first = ask("show");
+    assert!(uuid::Uuid::try_parse(&first).is_ok(), "{first}");
+    assert_eq!(ask("show"), first);
+    let second = ask("new");
+    assert_ne!(second, first);
+    assert_eq!(ask("show"), second);
+    let nowhere = "postgres://taskwire@127.0.0.1:1/taskwire";
+    let ended = sandbox.run(["history", "new", "--database-url", nowhere]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+}

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
 use taskwire::pb::user_service_client::UserServiceClient;
-use taskwire::pb::{GetUserRequest, RefreshSessionRequest, TokenPair};
+use taskwire::pb::{CreateTaskRequest, GetUserRequest, RefreshSessionRequest, Task, TokenPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Endpoint;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{authorised, log_in};
-use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::process::{Sandbox, Service};
+use crate::support::{both_engines, one_engine};
 
 both_engines!(
     a_kill_between_rotation_and_answer_leaves_the_request_id,
     a_kill_between_rotation_and_answer_leaves_the_grace,
 );
+
+one_engine!(Sqlite: a_killed_service_goes_on_with_its_history_and_a_copy_put_back_does_not);
 
 /// A way to a service on which answers can be held back.
 struct Proxy {
@@ -131,4 +135,51 @@ async fn a_kill_between_rotation_and_answer_leaves_the_grace(database: TestDatab
     let asked = tokio::time::timeout(Duration::from_secs(30), users.refresh_session(request));
     let pair = asked.await.unwrap().unwrap().into_inner();
     goes_on(&standby, &database, pair).await;
+}
+
+async fn a_killed_service_goes_on_with_its_history_and_a_copy_put_back_does_not(_: TestDatabase) {
+    let sandbox = Sandbox::new();
+    let add = async |service: &Service, pair: &TokenPair, count: usize| {
+        let mut tasks = service.tasks().await;
+        for _ in 0..count {
+            let task = Some(Task { title: "one".into(), ..Task::default() });
+            let request = CreateTaskRequest { parent: "users/me".into(), task, ..Default::default() };
+            tasks.create_task(authorised(request, pair)).await.unwrap();
+        }
+    };
+    let known = async |service: &Service, pair: &TokenPair| {
+        let request = GetUserRequest { name: "users/me".into() };
+        let user = service.users().await.get_user(authorised(request, pair)).await.unwrap().into_inner();
+        (user.revision, user.history)
+    };
+    let mut service = sandbox.serve(&[]);
+    let pair = log_in(&service).await;
+    add(&service, &pair, 5).await;
+    let (_, history) = known(&service, &pair).await;
+    let data = sandbox.path("taskwire-data");
+    for turn in 1..=3 {
+        service.running.signal("KILL");
+        service.running.end();
+        service = sandbox.serve(&[]);
+        assert_eq!(known(&service, &pair).await, (4 + turn, history.clone()));
+        add(&service, &pair, 1).await;
+    }
+    // A copy as `.backup` makes one, three more changes, a kill; and then the copy is put back.
+    let copy = data.join("copy.db");
+    let mut database =
+        diesel::SqliteConnection::establish(&data.join("taskwire.db").display().to_string()).unwrap();
+    database.batch_execute(&format!("vacuum into '{}'", copy.display())).unwrap();
+    drop(database);
+    add(&service, &pair, 3).await;
+    service.running.signal("KILL");
+    service.running.end();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("taskwire.db{suffix}")));
+    }
+    std::fs::rename(copy, data.join("taskwire.db")).unwrap();
+    let service = sandbox.serve(&[]);
+    let (revision, another) = known(&service, &pair).await;
+    assert_eq!(revision, 8);
+    assert_ne!(another, history);
+    service.stop();
 }

@@ -18,6 +18,7 @@ use crate::support::one_engine;
 one_engine!(Postgres:
     an_old_primary_that_lives_on_is_left,
     a_demoted_primary_serves_reads_until_another_comes,
+    a_primary_that_hangs_is_left,
     a_killed_primary_loses_nothing_that_was_answered,
     a_promotion_without_the_last_commits_begins_a_history,
     a_restart_and_a_crash_begin_none,
@@ -199,6 +200,26 @@ async fn a_demoted_primary_serves_reads_until_another_comes(_: TestDatabase) {
     let answered = writer.stop().await;
     all_are_there(&replica, &user, &answered).await;
     assert!(!replica.services.storage.is_read_only());
+}
+
+/// Its machine stands still, as one does that is cut off: no connection ends by itself.
+async fn a_primary_that_hangs_is_left(_: TestDatabase) {
+    let Some(pair) = Pair::start("").await else { return };
+    let replica = pair.world.serve(rules()).await;
+    let user = replica.register("one@example.org").await;
+    let mut tasks = replica.tasks(&user);
+    let writers: Vec<_> = (0..4).map(|_| Writer::start(replica.tasks(&user))).collect();
+    until("something is written", async || revision(&mut tasks).await > 20).await;
+    // In the middle of calls, each of which would wait for as long as a statement may take: half a minute here.
+    pair.primary.signal("STOP");
+    pair.standby.promote();
+    pair.address.lead_to(pair.standby.port());
+    let begin = Instant::now();
+    writes_again(&mut tasks).await;
+    assert!(begin.elapsed() < AGAIN, "{:?}", begin.elapsed());
+    for writer in writers {
+        writer.stop().await;
+    }
 }
 
 async fn a_killed_primary_loses_nothing_that_was_answered(_: TestDatabase) {

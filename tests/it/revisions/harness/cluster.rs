@@ -84,6 +84,20 @@ impl Cluster {
         self.run("pg_ctl", |command| command.args(["stop", "-s", "-w", "-m", "immediate", "-D"]).arg(&data));
     }
 
+    /// Stops all its processes where they stand, or lets them go on: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let Some(postmaster) = file.lines().next() else { return };
+        let is_below = |process: &str| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+            process == postmaster || parent == Some(postmaster)
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let all = all.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_below(name));
+        let _ = Command::new("kill").arg(format!("-{name}")).args(all).status();
+    }
+
     /// Writes a file beside its configuration, for its eyes alone.
     pub(crate) fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt as _;
@@ -166,6 +180,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        self.signal("CONT");
         let data = self.data();
         // It may be halted already, and a test that is over does not fail for its remains.
         let _ = self
