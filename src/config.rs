@@ -411,7 +411,7 @@ impl Config {
         let lines = [
             ("TASKWIRE_LISTEN", settings.listen.to_string()),
             ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
-            ("TASKWIRE_DATABASE_URL", mask(settings.database_url().expose_secret())),
+            ("TASKWIRE_DATABASE_URL", Storage::mask(settings.database_url().expose_secret())),
             ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
             ("TASKWIRE_SIGNING_KEY_FILE", self.signing_key_file.display().to_string()),
             ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),
@@ -443,23 +443,4 @@ impl Config {
         let (edge, operator) = (settings.edge.lines(), settings.operator.lines());
         lines.iter().chain(&edge).chain(&operator).map(|(key, value)| format!("{key}={value}\n")).collect()
     }
-}
-
-/// The URL without its password, whether that stands before the host or among the parameters.
-fn mask(url: &str) -> String {
-    let Ok(mut parsed) = url::Url::parse(url) else {
-        return "***".to_owned();
-    };
-    if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
-        return "***".to_owned();
-    }
-    let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
-    if pairs.iter().any(|(key, _)| key == "password") {
-        let shown = pairs.iter().map(|(key, value)| match key.as_str() {
-            "password" => (key.as_str(), "***"),
-            _ => (key.as_str(), value.as_str()),
-        });
-        parsed.query_pairs_mut().clear().extend_pairs(shown);
-    }
-    if parsed.scheme() == "sqlite" { url.to_owned() } else { parsed.to_string() }
 }

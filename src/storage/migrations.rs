@@ -117,7 +117,7 @@ impl Storage {
     async fn connect(&self) -> Result<Connection, OpenError> {
         match &self.target {
             Target::Postgres(target) => {
-                let connecting = tokio::time::timeout(self.pool.limits.connect_timeout, target.connect());
+                let connecting = tokio::time::timeout(target.patience(), target.connect());
                 match connecting.await {
                     Ok(Ok(connection)) => Ok(Connection::Postgres(Box::new(connection))),
                     Ok(Err(ConnectFailure::Away(text))) => Err(OpenError::Away(text)),

@@ -22,8 +22,6 @@ mod meters;
 mod migrations;
 mod pool;
 mod postgres;
-mod postgres_tls;
-mod postgres_url;
 mod registrations;
 mod revocations;
 pub(crate) mod schema;
@@ -129,7 +127,8 @@ pub struct Storage {
 impl Storage {
     /// Reads the URL and prepares the connections; none is made yet.
     ///
-    /// `sqlite:path` names a file, `postgres://user:password@host:port/database` a server.
+    /// `sqlite:path` names a file, `postgres://user:password@host:port/database` a server, or several with commas
+    /// between them.
     ///
     /// # Errors
     /// `OpenError::Url` with what is wrong; the URL is not repeated, as it may hold a password.
@@ -167,6 +166,11 @@ impl Storage {
     /// on SQLite this machine's.
     pub fn clock(&self) -> &Clock {
         self.pool.server().clock()
+    }
+
+    /// A URL without the password that it may hold.
+    pub fn mask(url: &str) -> String {
+        if url.starts_with("sqlite:") { url.to_owned() } else { postgres::mask(url) }
     }
 
     /// Whether this is the embedded engine, which migrates itself at start.

@@ -1,27 +1,29 @@
-//! Connections to PostgreSQL: how one is made, and the limits every session starts with.
+//! Connections to PostgreSQL: to which server, and the limits every session starts with.
+
+mod certificate;
+mod hosts;
+mod tls;
+mod url;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::{ManagerConfig, PoolableConnection as _, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
-use tokio_postgres::config::SslMode;
+use hosts::Hosts;
 use tokio_postgres::error::SqlState;
-use tokio_postgres_rustls::MakeRustlsConnect;
+use url::DatabaseUrl;
+pub(super) use url::mask;
 
 use super::Limits;
-use super::postgres_url::{DatabaseUrl, root_cause};
 use super::server::Server;
 
 /// Where the database is and how to talk to it.
 #[derive(Clone)]
 pub(super) struct Target {
-    /// One for each host, in the order in which they are tried.
-    configs: Vec<tokio_postgres::Config>,
-    tls: MakeRustlsConnect,
-    /// With and without TLS, in the order in which they are tried.
-    ways: &'static [SslMode],
+    hosts: Hosts,
     shown: String,
 }
 
@@ -34,93 +36,58 @@ pub(super) enum ConnectFailure {
     Refused(String),
 }
 
+impl ConnectFailure {
+    fn text(&self) -> &str {
+        match self {
+            Self::Away(text) | Self::Refused(text) => text,
+        }
+    }
+}
+
 impl Target {
     /// Reads a `postgres://` URL.
     ///
     /// # Errors
     /// What is wrong with it, without repeating it: it may hold a password.
     pub(super) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
-        let DatabaseUrl { tls, hosts } = DatabaseUrl::parse(url)?;
-        let first = hosts.first().ok_or("names no host")?;
-        let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-        let shown = format!("{}/{}", names.join(","), first.config.get_dbname().unwrap_or_default());
-        // Time for all of them, should the first ones swallow what they are sent.
-        let each = limits.connect_timeout / u32::try_from(hosts.len()).unwrap_or(u32::MAX);
-        let prepare = |mut config: tokio_postgres::Config| {
-            if config.get_application_name().is_none() {
-                config.application_name("taskwire");
-            }
-            if config.get_connect_timeout().is_none() {
-                config.connect_timeout(each);
-            }
-            config.keepalives_idle(std::time::Duration::from_secs(30));
-            if config.get_tcp_user_timeout().is_none() {
-                config.tcp_user_timeout(limits.operation_timeout());
-            }
-            config.options(session_options(config.get_options(), limits));
-            config
-        };
-        let connect = MakeRustlsConnect::new(tls.client_config()?);
-        let configs = hosts.into_iter().map(|host| prepare(host.config)).collect();
-        Ok(Self { configs, tls: connect, ways: tls.mode.ways(), shown })
+        let mut url = DatabaseUrl::parse(url)?;
+        let config = &mut url.config;
+        if config.get_application_name().is_none() {
+            config.application_name("taskwire");
+        }
+        if !url.keeps_alive {
+            config.keepalives_idle(Duration::from_secs(30));
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(limits.operation_timeout());
+        }
+        config.options(session_options(config.get_options(), limits));
+        let database = config.get_dbname().unwrap_or_default().to_owned();
+        let hosts = Hosts::of(url, limits.connect_timeout)?;
+        let shown = format!("{}/{database}", hosts.shown());
+        Ok(Self { hosts, shown })
     }
 
-    /// Host and database, for people; never the user or the password.
+    /// Hosts and database, for people; never the user or the password.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Makes one connection: to the first host that lets us in, in the first way that it takes.
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
-        let mut failure = ConnectFailure::Away("there is no host".into());
-        for config in &self.configs {
-            for way in self.ways {
-                let mut config = config.clone();
-                config.ssl_mode(*way);
-                match config.connect(self.tls.clone()).await {
-                    Ok((client, connection)) => return opened(client, connection).await,
-                    Err(error) => {
-                        let is_last = way == self.ways.last().unwrap_or(way);
-                        let is_about_tls = concerns_tls(&error);
-                        failure = classify(&error);
-                        if !is_last && is_about_tls {
-                            continue;
-                        }
-                        // Whoever is known and refuses is right, whichever host comes next.
-                        if matches!(failure, ConnectFailure::Refused(_)) {
-                            return Err(failure);
-                        }
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failure)
+    /// Time in which a connection is made, or cannot be made.
+    pub(super) const fn patience(&self) -> Duration {
+        self.hosts.patience()
     }
-}
 
-async fn opened<Stream>(
-    client: tokio_postgres::Client,
-    connection: tokio_postgres::Connection<tokio_postgres::Socket, Stream>,
-) -> Result<AsyncPgConnection, ConnectFailure>
-where
-    Stream: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
-{
-    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
-        .await
-        .map_err(|error| ConnectFailure::Away(error.to_string()))?;
-    // Errors are told apart by their text. Only a superuser or a grantee may choose its language; for
-    // others the server's own stands, which is English unless somebody changed it.
-    let _ = connection.batch_execute("set lc_messages to 'C'").await;
-    Ok(connection)
-}
-
-/// Whether a connection could not be made by reason of TLS: with or without it, it may be had.
-fn concerns_tls(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        // `pg_hba.conf` has no line for such a connection.
-        Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        None => error.to_string().contains("TLS"),
+    /// Makes one connection.
+    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
+        let (client, connection) = self.hosts.connect().await?;
+        let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|error| ConnectFailure::Away(error.to_string()))?;
+        // Errors are told apart by their text. Only a superuser or a grantee may choose its language; for
+        // others the server's own stands, which is English unless somebody changed it.
+        let _ = connection.batch_execute("set lc_messages to 'C'").await;
+        Ok(connection)
     }
 }
 
@@ -182,7 +149,7 @@ pub(super) async fn establish(
         server.admit(&mut connection).await?;
         Ok(connection)
     };
-    tokio::time::timeout(limits.connect_timeout, admitted)
+    tokio::time::timeout(target.patience().max(limits.connect_timeout), admitted)
         .await
         .unwrap_or_else(|_| Err("connecting took too long".into()))
         .map_err(ConnectionError::BadConnection)
@@ -206,4 +173,13 @@ fn classify(error: &tokio_postgres::Error) -> ConnectFailure {
         None if text.contains("password missing") => ConnectFailure::Refused(text),
         None => ConnectFailure::Away(text),
     }
+}
+
+/// The innermost text of an error: `db error` alone helps nobody.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

@@ -9,6 +9,7 @@ mod auth;
 mod cli;
 mod client;
 mod edge;
+mod hosts;
 mod operator;
 mod process;
 mod revisions;

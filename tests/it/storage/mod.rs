@@ -251,7 +251,7 @@ impl Person {
 }
 
 /// Waits until `happened` answers true, for a while that no machine is too slow for.
-async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !happened().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

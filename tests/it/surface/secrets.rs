@@ -161,12 +161,15 @@ fn settings(url: &str) -> Settings {
     }
 }
 
-const URLS: [&str; 5] = [
+const URLS: [&str; 8] = [
     "postgres://taskwire:canary-4b1f@db.example/taskwire",
     "postgres://taskwire:canary%2D4b1f@db.example/taskwire",
     "postgres://taskwire@db.example/taskwire?password=canary-4b1f",
     "postgres://taskwire:canary-4b1f@db.example/taskwire?password=canary-4b1f&sslmode=require",
     "postgresql://taskwire:canary-4b1f@[::1]:6432/taskwire",
+    "postgres://taskwire:canary-4b1f@db1.example:6432,db2.example/taskwire",
+    "postgres://taskwire:canary-4b1f@db1.example,[::1]:6432/taskwire?p%61ssword=canary-4b1f",
+    "postgres:///example/taskwire?host=db1.example,db2.example&user=taskwire&password=canary-4b1f",
 ];
 
 #[test]
@@ -204,6 +207,11 @@ fn what_is_wrong_with_a_url_does_not_repeat_it() {
         "postgres://taskwire:canary-4b1f@db.example:99999/taskwire",
         "postgres://taskwire:canary-4b1f@db.example/taskwire?sslmode=canary-4b1f",
         "postgres://taskwire:canary-4b1f@/taskwire",
+        "postgres://taskwire:canary-4b1f@db1.example,,db2.example/taskwire",
+        "postgres://taskwire@canary-4b1f@db.example:1:2/taskwire",
+        "postgres://taskwire:%zzcanary-4b1f@db.example/taskwire",
+        "postgres://taskwire@db.example/taskwire?password=12&canary-4b1f=1",
+        "postgres://taskwire@db.example/taskwire?target_session_attrs=canary-4b1f",
         // Signs that a password holds in percent-encoding only.
         "postgres://taskwire:12?canary-4b1f@db.example/taskwire",
         "postgres://taskwire:12/canary-4b1f@db.example/taskwire",

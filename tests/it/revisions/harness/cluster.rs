@@ -1,11 +1,13 @@
 //! A PostgreSQL cluster that one test has for itself, to be stopped, started and set up as it likes.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::storage::eventually;
 use crate::support::database::Raw;
 
 /// The cluster. It is stopped and removed when this is dropped.
@@ -20,6 +22,13 @@ impl Cluster {
     /// A new cluster, running, with these lines at the end of its configuration; `None` when there are no programs
     /// to make it with and none are required.
     pub(crate) async fn start(settings: &str) -> Option<Self> {
+        let cluster = Self::create(settings)?;
+        cluster.resume();
+        Some(cluster)
+    }
+
+    /// As `start`, but it does not run yet: a test may lay files beside its configuration before.
+    pub(crate) fn create(settings: &str) -> Option<Self> {
         let bin = std::env::var("TASKWIRE_TEST_POSTGRES_BIN").ok().filter(|bin| !bin.is_empty());
         let required = std::env::var("TASKWIRE_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
         assert!(bin.is_some() || !required, "TASKWIRE_TEST_POSTGRES_BIN names no programs");
@@ -35,14 +44,12 @@ impl Cluster {
         let data = cluster.data();
         let locale = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
         cluster.run("initdb", |command| command.args(locale).arg(&data));
-        let lines = format!(
-            "{}\nlisten_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '..'\n\
-             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n{settings}\n",
-            std::fs::read_to_string(data.join("postgresql.conf")).unwrap(),
+        cluster.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '..'\n\
+             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n\
+             wal_keep_size = '64MB'\nwal_retrieve_retry_interval = '100ms'\n{settings}",
             cluster.port,
-        );
-        std::fs::write(data.join("postgresql.conf"), lines).unwrap();
-        cluster.resume();
+        ));
         Some(cluster)
     }
 
@@ -58,9 +65,7 @@ impl Cluster {
             command.args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-R", "-c", "fast", "-N", "-D"]);
             command.arg(&data)
         });
-        let file = data.join("postgresql.conf");
-        let lines = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(file, format!("{lines}\nport = {}\n", standby.port)).unwrap();
+        standby.configure(&format!("port = {}", standby.port));
         standby.resume();
         standby
     }
@@ -98,6 +103,75 @@ impl Cluster {
         let _ = Command::new("kill").arg(format!("-{name}")).args(all).status();
     }
 
+    /// Waits until a standby has replayed all that this one has written so far.
+    pub(crate) async fn caught_up(&self, standby: &Self) {
+        let written = self.raw().await.query_texts("select pg_current_wal_insert_lsn()").await.remove(0);
+        let mut standby = standby.raw().await;
+        let replayed = format!("select pg_last_wal_replay_lsn() >= '{written}'");
+        eventually("the standby has caught up", async || standby.query_texts(&replayed).await == ["t"]).await;
+    }
+
+    /// Turns it into a standby of another one, as whoever runs a switchover does: all connections end. Between two that
+    /// were never apart it goes so: `halt` this one, `promote` the other, and this.
+    pub(crate) fn follow(&self, primary: &Self) {
+        let signal = self.data().join("standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        let primary = format!("host=127.0.0.1 port={} user=postgres", primary.port);
+        self.configure(&format!("synchronous_standby_names = ''\nprimary_conninfo = '{primary}'"));
+        self.resume();
+    }
+
+    /// Makes every transaction read-only from the next one on, or takes that back, while all connections stay.
+    pub(crate) async fn set_read_only(&self, is_read_only: bool) {
+        let value = if is_read_only { "on" } else { "off" };
+        self.configure(&format!("default_transaction_read_only = {value}"));
+        self.reload();
+        let mut raw = self.raw().await;
+        // Sessions read it each by itself; a new one is asked until it has come to the server.
+        eventually("the setting has arrived", async || {
+            raw.query_texts("show default_transaction_read_only").await == [value]
+        })
+        .await;
+    }
+
+    /// Adds lines to its configuration, which win over those before.
+    pub(crate) fn configure(&self, settings: &str) {
+        let path = self.data().join("postgresql.conf");
+        let lines = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{lines}\n{settings}\n")).unwrap();
+    }
+
+    /// Has the server read its configuration again.
+    pub(crate) fn reload(&self) {
+        let data = self.data();
+        self.run("pg_ctl", |command| command.args(["reload", "-s", "-D"]).arg(&data));
+    }
+
+    /// What it has written down so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The directory of its Unix socket.
+    pub(crate) fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Ends it as a loss of power would: every process at once, nothing said to anybody.
+    pub(crate) async fn kill(&self) {
+        // Stopped first, so that it starts no others meanwhile.
+        self.signal("STOP");
+        self.signal("KILL");
+        eventually("the server is dead", async || !self.is_running()).await;
+    }
+
+    fn is_running(&self) -> bool {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let stat = format!("/proc/{}/stat", file.lines().next().unwrap_or("none"));
+        // One that is dead and not yet waited for is of no use any more.
+        std::fs::read_to_string(stat).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
     /// Writes a file beside its configuration, for its eyes alone.
     pub(crate) fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt as _;
@@ -112,6 +186,11 @@ impl Cluster {
     /// The port on which it listens.
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Where the database is that every cluster has.
@@ -140,6 +219,20 @@ impl Cluster {
         self.run("pg_ctl", |command| {
             command.args(["start", "-s", "-w", "-D"]).arg(&data).arg("-l").arg(&log)
         });
+    }
+
+    /// Whether the server can do TLS; says so when it cannot.
+    pub(crate) fn has_tls() -> bool {
+        let Ok(bin) = std::env::var("TASKWIRE_TEST_POSTGRES_BIN") else { return true };
+        // Where the program is missing, the server's package is a distribution's, and those can.
+        let Ok(output) = Command::new(Path::new(&bin).join("pg_config")).arg("--configure").output() else {
+            return true;
+        };
+        let can = String::from_utf8_lossy(&output.stdout).contains("openssl");
+        if !can {
+            println!("skipped: the PostgreSQL server is made without TLS");
+        }
+        can
     }
 
     /// Whether the server programs come with this library to be loaded.
