@@ -338,12 +338,39 @@ macro_rules! in_transaction {
 }
 pub(super) use in_transaction;
 
+/// A connection whose transaction is about to be committed.
+pub(super) trait BeforeCommit {
+    /// Takes the time limit off the commit. A PostgreSQL that waits for a synchronous standby answers a commit that runs
+    /// into its limit as done, though the standby does not have it. What limits it is our side, which believes nothing.
+    fn before_commit(&mut self) -> impl Future<Output = diesel::QueryResult<()>> + Send;
+}
+
+impl BeforeCommit for AsyncPgConnection {
+    async fn before_commit(&mut self) -> diesel::QueryResult<()> {
+        use diesel_async::SimpleAsyncConnection as _;
+        self.batch_execute("set local statement_timeout = 0").await
+    }
+}
+
+impl BeforeCommit for SqliteConn {
+    async fn before_commit(&mut self) -> diesel::QueryResult<()> {
+        Ok(())
+    }
+}
+
 /// As `in_transaction!`, in a task of its own, so that a caller who goes away cannot cut it in the middle.
 macro_rules! with_write {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         let pool: $crate::storage::pool::Pool = $pool.clone();
         let deadline = $crate::storage::Deadline::current();
-        let work = async move { $crate::storage::pool::in_transaction!(&pool, async move |$conn| $body) };
+        let work = async move {
+            $crate::storage::pool::in_transaction!(&pool, async move |$conn| {
+                let done: Result<_, $crate::domain::Error> = async { $body }.await;
+                let done = done?;
+                $crate::storage::pool::BeforeCommit::before_commit($conn).await?;
+                Ok(done)
+            })
+        };
         let work = async move {
             match deadline {
                 Some(deadline) => deadline.scope(work).await,

@@ -284,11 +284,13 @@ macro_rules! in_turn {
 macro_rules! notify {
     ($shared:expr, $counters:expr, $origin:expr) => {
         async {
+            // Without a round trip of its own, as `BeforeCommit` in pool.rs says.
+            let limitless = set_config("statement_timeout", "0", true);
             if $counters.is_empty() {
-                return Ok(0);
+                return diesel::select(limitless).execute($shared).await;
             }
             let payload = feed::payload($origin, $counters.iter().map(|(user, _, _)| *user));
-            diesel::select(pg_notify(feed::CHANNEL, payload)).execute($shared).await
+            diesel::select((pg_notify(feed::CHANNEL, payload), limitless)).execute($shared).await
         }
     };
 }
@@ -301,6 +303,15 @@ macro_rules! tell_nobody {
             QueryResult::Ok(0_usize)
         }
     };
+}
+
+diesel::define_sql_function! {
+    /// PostgreSQL's `set_config`.
+    fn set_config(
+        name: diesel::sql_types::Text,
+        value: diesel::sql_types::Text,
+        is_local: diesel::sql_types::Bool,
+    ) -> diesel::sql_types::Text;
 }
 
 diesel::define_sql_function! {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use taskwire::pb;
-use taskwire::storage::Storage;
+use taskwire::storage::{Limits, Storage};
 use tokio::task::JoinHandle;
 
 use super::harness::address::Address;
@@ -19,6 +19,7 @@ one_engine!(Postgres:
     an_old_primary_that_lives_on_is_left,
     a_demoted_primary_serves_reads_until_another_comes,
     a_primary_that_hangs_is_left,
+    what_a_synchronous_standby_lacks_is_not_answered,
     a_killed_primary_loses_nothing_that_was_answered,
     a_promotion_without_the_last_commits_begins_a_history,
     a_restart_and_a_crash_begin_none,
@@ -219,6 +220,37 @@ async fn a_primary_that_hangs_is_left(_: TestDatabase) {
     assert!(begin.elapsed() < AGAIN, "{:?}", begin.elapsed());
     for writer in writers {
         writer.stop().await;
+    }
+}
+
+/// A commit that waits for its standby for longer than a statement may is told to be done by the server, and is not.
+async fn what_a_synchronous_standby_lacks_is_not_answered(_: TestDatabase) {
+    let Some(pair) = Pair::start("").await else { return };
+    let statement_timeout = Duration::from_millis(500);
+    let replica = pair.world.serve_within(rules(), Limits { statement_timeout, ..limits() }).await;
+    let user = replica.register("one@example.org").await;
+    let mut tasks = replica.tasks(&user);
+    let made = create(&mut tasks, "one").await;
+    pair.caught_up().await;
+    let mut primary = pair.primary.raw().await;
+    primary.execute("alter system set synchronous_standby_names = '*'").await;
+    primary.execute("select pg_reload_conf()").await;
+    until("it is asked for", async || {
+        pair.primary.raw().await.query_texts("show synchronous_standby_names").await == ["*"]
+    })
+    .await;
+    pair.standby.halt();
+    let next = pb::Task { name: made.name, ..titled("two") };
+    let batch = batch_creation(vec![creation(titled("three")), creation(titled("four"))]);
+    let refused = [
+        tasks.create_task(creation(titled("two"))).await.map(|_| ()),
+        tasks.update_task(change(next, &["title"])).await.map(|_| ()),
+        tasks.batch_create_tasks(batch).await.map(|_| ()),
+        user.try_rename(replica.channel(), "Ada").await.map(|_| ()),
+    ];
+    for answer in refused {
+        let status = answer.expect_err("it is answered");
+        assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Unavailable), "{status:?}");
     }
 }
 

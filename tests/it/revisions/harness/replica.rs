@@ -231,10 +231,19 @@ impl User {
 
     /// Their account, under another name.
     pub(crate) async fn rename(&self, channel: Channel, display_name: &str) -> pb::User {
+        self.try_rename(channel, display_name).await.unwrap()
+    }
+
+    /// As `rename`, where it may be refused.
+    pub(crate) async fn try_rename(
+        &self,
+        channel: Channel,
+        display_name: &str,
+    ) -> Result<pb::User, tonic::Status> {
         let (name, display_name) = (self.name.clone(), display_name.to_owned());
         let user = Some(pb::User { name, display_name, ..pb::User::default() });
         let request = pb::UpdateUserRequest { user, ..pb::UpdateUserRequest::default() };
-        self.users(channel).update_user(request).await.unwrap().into_inner()
+        self.users(channel).update_user(request).await.map(tonic::Response::into_inner)
     }
 
     /// Ends their session.
