@@ -11,7 +11,6 @@ mod lists;
 mod migrations;
 mod orders;
 mod plans;
-mod postgres_tls;
 mod schema;
 mod secrets;
 mod sessions;
