@@ -332,6 +332,9 @@ function envoy_on_request(handle)
     method, path, query = old.method, old.path, old.query
     handle:streamInfo():dynamicMetadata():set("taskwire.gateway", "earlier", "1")
   end
+  if not old and (method == "DELETE" or path:find("/tasks:batchDelete$")) then
+    handle:streamInfo():dynamicMetadata():set("taskwire.gateway", "deletes", "1")
+  end
   local message, given = body_of(method, path)
   local seen = {}
   local buffered = handle:body()
@@ -385,11 +388,24 @@ local STATUS = {
   "DATA_LOSS", "UNAUTHENTICATED",
 }
 
+-- A task that never was is answered as an empty message, which printed defaults would dress up as one.
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":""}'
+
+local function without_empty_tasks(handle)
+  local body = handle:body()
+  local headers = handle:headers()
+  if not body or body:length() == 0 then return end
+  local text = body:getBytes(0, body:length())
+  if not text:find(NO_TASK, 1, true) then return end
+  -- A pattern of it: what means something in one stands for itself.
+  text = text:gsub(NO_TASK:gsub("%p", "%%%0"), "{}")
+  body:setBytes(text)
+  headers:replace("content-length", tostring(#text))
+end
+
 -- The earlier program always answered a description, null where there was none. `title` stands before it, and as a key it
 -- is not found within a string, where the quotes are escaped.
 local function with_descriptions(handle)
-  local ours = handle:streamInfo():dynamicMetadata():get("taskwire.gateway")
-  if not (ours and ours.earlier) then return end
   local body = handle:body()
   local headers = handle:headers()
   if not body or body:length() == 0 then return end
@@ -419,7 +435,12 @@ function envoy_on_response(handle)
     headers:replace("grpc-message", text:match('"message":"([^"\\]*)') or "")
   end
   if headers:get("content-type") ~= "application/json" then return end
-  if tonumber(http) < 400 then return with_descriptions(handle) end
+  if tonumber(http) < 400 then
+    local ours = handle:streamInfo():dynamicMetadata():get("taskwire.gateway")
+    if ours and ours.deletes then return without_empty_tasks(handle) end
+    if ours and ours.earlier then return with_descriptions(handle) end
+    return
+  end
   local body = handle:body()
   headers = handle:headers()
   if not body or body:length() == 0 then return end

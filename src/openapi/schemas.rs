@@ -153,6 +153,8 @@ impl<'a> Schemas<'a> {
         let always: Vec<String> = message
             .fields()
             .filter(|field| !field.supports_presence())
+            // An empty task stands for one that never was.
+            .filter(|_| message.name() != "Task")
             .filter(|field| is_answer || has_behavior(field, Behavior::OutputOnly))
             .map(|field| field.json_name().to_owned())
             .collect();

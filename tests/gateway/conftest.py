@@ -199,6 +199,8 @@ class Stack:
             for detail in status_pb2.Status.FromString(packed).details:
                 detail.Unpack(info)
             return error.code().name, info.reason or error.details(), None
+        if answer.DESCRIPTOR.name == "Task" and not answer.name:
+            return "OK", "", {}
         return "OK", "", json_format.MessageToDict(
             answer, descriptor_pool=self.pool, always_print_fields_with_no_presence=True
         )

@@ -287,6 +287,15 @@ def test_a_large_body_is_patched_alike(stack, token):
     assert (answer["description"], answer["completed"], "dueTime" in answer) == ("🦀" * 1000, False, False)
 
 
+def test_a_task_that_never_was_is_an_empty_message(stack, token):
+    name = f"users/me/tasks/{uuid.uuid4()}"
+    assert stack.http("DELETE", f"/v1/{name}?allowMissing=true", token=token).json == {}
+    made = stack.http("POST", TASKS, {"title": '"title":""'}, token).json
+    requests = [{"name": name, "allowMissing": True}, {"name": made["name"]}]
+    gone, deleted = stack.http("POST", f"{TASKS}:batchDelete", {"requests": requests}, token).json["tasks"]
+    assert gone == {} and deleted["title"] == '"title":""' and deleted["completed"] is False
+
+
 def test_defaults_are_answered(stack, token):
     made = stack.http("POST", TASKS, {"title": "x"}, token).json
     assert (made["completed"], made["labels"], made["priority"]) == (False, [], "PRIORITY_MEDIUM")
