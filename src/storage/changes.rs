@@ -7,9 +7,8 @@ use diesel_async::RunQueryDsl as _;
 
 use super::pool::{Pool, with_conn, with_write};
 use super::schema::{requests, task_changes, tasks, users};
-use super::set::{Column, Rows, SetStatement};
-use super::types::{DbUuid, Id, Moment};
-use super::write_conn::WriteConn as _;
+use super::set_statements::{find_revisions, lock_users};
+use super::types::{Id, Moment};
 use super::{found, history, task_row};
 use crate::domain::{
     ChangePage, ChangeType, Error, HistoryId, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp,
@@ -20,13 +19,15 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Changes<'a> {
     pool: &'a Pool,
+    /// For what reaches rows by their key alone.
+    by_key: &'a Pool,
 }
 
 type Row = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
 
 impl<'a> Changes<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
-        Self { pool }
+    pub(super) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
+        Self { pool, by_key }
     }
 
     /// At most `limit` changes after `start_revision`, in order and without a gap.
@@ -42,7 +43,7 @@ impl<'a> Changes<'a> {
         limit: usize,
     ) -> Result<ChangePage> {
         let user = Id::from(owner.user());
-        let (rows, counters) = with_conn!(self.pool, |conn| {
+        let (rows, counters) = with_conn!(self.by_key, |conn| {
             let rows: Vec<Row> = task_changes::table
                 .filter(task_changes::user_id.eq(user))
                 .filter(task_changes::revision.gt(start_revision))
@@ -89,7 +90,7 @@ impl<'a> Changes<'a> {
     /// # Errors
     /// `SessionRevoked` when the user is gone, or those of the storage.
     pub async fn current_revision(&self, owner: Owner) -> Result<(i64, HistoryId)> {
-        let row: Option<(i64, Option<Id>)> = with_conn!(self.pool, |conn| {
+        let row: Option<(i64, Option<Id>)> = with_conn!(self.by_key, |conn| {
             users::table
                 .find(Id::from(owner.user()))
                 .select((users::revision, history::present()))
@@ -106,17 +107,7 @@ impl<'a> Changes<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn current_revisions(&self, of: &[UserId]) -> Result<HashMap<UserId, i64>> {
-        let rows: Vec<(Id, i64)> = with_conn!(self.pool, |conn| {
-            let of =
-                Rows::new(vec![("user_id", Column::Ids(of.iter().map(|user| (*user).into()).collect()))]);
-            SetStatement::<(DbUuid, diesel::sql_types::BigInt)>::new(
-                "select users.id, users.revision from",
-                of,
-                "cross join users where users.id = v.user_id",
-            )
-            .load(conn)
-            .await
-        })?;
+        let rows: Vec<(Id, i64)> = with_conn!(self.by_key, |conn| { find_revisions(of).load(conn).await })?;
         Ok(rows.into_iter().map(|(user, revision)| (user.into(), revision)).collect())
     }
 
@@ -161,9 +152,9 @@ impl<'a> Changes<'a> {
             *of_user = revision.max(*of_user);
         }
         for (user, revision) in latest {
-            with_write!(self.pool, async move |conn| {
+            with_write!(self.by_key, async move |conn| {
                 // Holds the user's row, so that no reader sees the number without the deletion.
-                conn.know(vec![user], Vec::new(), Vec::new()).await?;
+                lock_users(vec![user]).load::<(Id, i64, i64)>(conn).await?;
                 diesel::delete(
                     task_changes::table
                         .filter(task_changes::user_id.eq(user))
@@ -191,7 +182,7 @@ impl<'a> Changes<'a> {
         request: uuid::Uuid,
         fingerprint: &[u8],
     ) -> Result<Option<Vec<u8>>> {
-        let row: Option<(Vec<u8>, Vec<u8>)> = with_conn!(self.pool, |conn| {
+        let row: Option<(Vec<u8>, Vec<u8>)> = with_conn!(self.by_key, |conn| {
             requests::table
                 .find((Id::from(owner.user()), Id(request)))
                 .select((requests::fingerprint, requests::answer))

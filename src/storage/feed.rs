@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::postgres::Planner;
 use super::{Storage, Target, postgres};
 use crate::domain::{HistoryId, Owner, UserId};
 
@@ -183,7 +184,7 @@ impl Storage {
             turns.mark_unchanged();
             if let Target::Postgres(target) = &self.target
                 && let Ok(mut connection) =
-                    postgres::establish(target, self.pool.limits, self.pool.server()).await
+                    postgres::establish(target, self.pool.limits, Planner::Free, self.pool.server()).await
                 && connection.batch_execute(&format!("listen {CHANNEL}")).await.is_ok()
             {
                 // What was said while nobody listened is lost; look for all of it once.

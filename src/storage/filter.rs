@@ -12,7 +12,8 @@ use crate::domain::{
 pub(super) fn condition(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
     out.sql(if query.show_deleted { "true" } else { "delete_time is null" });
-    if !is_plain(&query.filter) || query.order.keys().len() > 1 {
+    // The lists that are sent all day are made elsewhere (`ranges.rs`); the default one in another order is a plain shape.
+    if query.filter != Filter::everything() || query.order.keys().len() > 1 {
         out.shaped_by_caller();
     }
     if query.filter != Filter::everything() {
@@ -24,17 +25,6 @@ pub(super) fn condition(query: &TaskQuery) -> Fragment {
         after(&mut out, query.order.keys(), query.order.id_descending(), cursor);
     }
     out
-}
-
-/// The filters that a front end sends all day (completed, priority, both): few shapes, worth keeping prepared.
-fn is_plain(filter: &Filter) -> bool {
-    let seed = |filter: &Filter| {
-        matches!(filter, Filter::Is(Condition::Completed(_) | Condition::Priority(Comparison::Equal, _)))
-    };
-    match filter {
-        Filter::All(parts) => parts.len() <= 2 && parts.iter().all(seed),
-        filter => seed(filter),
-    }
 }
 
 fn filter(out: &mut Fragment, tree: &Filter) {

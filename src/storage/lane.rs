@@ -72,16 +72,16 @@ struct Waiting<Operation, Answer> {
 }
 
 impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> {
-    /// Opens a lane; `carry` takes a batch and answers each of its operations, in order. The lane closes when it
-    /// is dropped, after what waits has been carried.
-    pub(super) fn open<Carry, Carried>(carry: Carry) -> Self
+    /// Opens a lane; `carry` takes a batch of at most so many and answers each of its operations, in order. The lane
+    /// closes when it is dropped, after what waits has been carried.
+    pub(super) fn open<Carry, Carried>(batch_max: usize, carry: Carry) -> Self
     where
         Carry: Fn(Vec<Operation>) -> Carried + Send + Sync + 'static,
         Carried: Future<Output = Vec<Answer>> + Send + 'static,
     {
         let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
         let metrics = Arc::new(LaneMetrics::default());
-        tokio::spawn(drive(arrivals, carry, Arc::clone(&metrics)));
+        tokio::spawn(drive(arrivals, batch_max, carry, Arc::clone(&metrics)));
         Self { queue, metrics }
     }
 
@@ -127,6 +127,7 @@ impl Drop for Counted<'_> {
 
 async fn drive<Operation, Answer, Carry, Carried>(
     mut arrivals: mpsc::Receiver<Waiting<Operation, Answer>>,
+    batch_max: usize,
     carry: Carry,
     metrics: Arc<LaneMetrics>,
 ) where
@@ -147,7 +148,7 @@ async fn drive<Operation, Answer, Carry, Carried>(
             }
         }
         pending.retain(|waiting| !waiting.answer.is_closed());
-        let batch = next_batch(&mut pending, BATCH_MAX);
+        let batch = next_batch(&mut pending, batch_max);
         if batch.is_empty() {
             continue;
         }
@@ -220,7 +221,7 @@ mod tests {
 
     use tokio::sync::{Notify, oneshot};
 
-    use super::{Lane, Waiting, next_batch};
+    use super::{BATCH_MAX, Lane, Waiting, next_batch};
     use crate::domain::UserId;
 
     fn queue(users: &[u8]) -> VecDeque<Waiting<usize, ()>> {
@@ -259,7 +260,7 @@ mod tests {
         let gate = Arc::new(Notify::new());
         let lane = {
             let (sizes, gate) = (Arc::clone(&sizes), Arc::clone(&gate));
-            Lane::open(move |batch: Vec<u32>| {
+            Lane::open(BATCH_MAX, move |batch: Vec<u32>| {
                 sizes.lock().unwrap().push(batch.len());
                 let gate = Arc::clone(&gate);
                 async move {
@@ -290,7 +291,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_batch_that_panics_fails_its_callers_and_not_the_lane() {
-        let lane = Lane::open(|batch: Vec<u32>| async move {
+        let lane = Lane::open(BATCH_MAX, |batch: Vec<u32>| async move {
             assert!(!batch.contains(&13), "thirteen");
             batch
         });

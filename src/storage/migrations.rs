@@ -9,7 +9,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, S
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::pool::SqliteConn;
-use super::postgres::ConnectFailure;
+use super::postgres::{ConnectFailure, Planner};
 use super::{OpenError, Storage, Target, email_keys, sqlite};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -117,7 +117,7 @@ impl Storage {
     async fn connect(&self) -> Result<Connection, OpenError> {
         match &self.target {
             Target::Postgres(target) => {
-                let connecting = tokio::time::timeout(target.patience(), target.connect());
+                let connecting = tokio::time::timeout(target.patience(), target.connect(Planner::Free));
                 match connecting.await {
                     Ok(Ok(connection)) => Ok(Connection::Postgres(Box::new(connection))),
                     Ok(Err(ConnectFailure::Away(text))) => Err(OpenError::Away(text)),

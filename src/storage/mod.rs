@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod audit;
+mod batch;
 mod changes;
 mod connections;
 mod deadline;
@@ -22,6 +23,7 @@ mod meters;
 mod migrations;
 mod pool;
 mod postgres;
+mod ranges;
 mod registrations;
 mod revocations;
 pub(crate) mod schema;
@@ -29,6 +31,7 @@ mod secrets;
 mod server;
 mod sessions;
 mod set;
+mod set_statements;
 mod sql;
 mod sqlite;
 mod task_row;
@@ -38,6 +41,8 @@ pub(crate) mod types;
 mod user_lifecycle;
 mod users;
 mod write_conn;
+mod write_postgres;
+mod write_sqlite;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -119,6 +124,8 @@ impl std::fmt::Debug for postgres::Target {
 pub struct Storage {
     target: Target,
     pool: Pool,
+    /// For what reaches rows by their key alone, outside the lanes.
+    by_key: Pool,
     feed: Feed,
     /// Opened with the first call, since they need a runtime.
     lanes: Arc<OnceLock<Lanes>>,
@@ -146,20 +153,20 @@ impl Storage {
             // Nobody else tells the time.
             let server = Arc::new(Server::new(Clock::following(now, false)));
             let pool = Pool::sqlite(&target, limits, &server);
-            Ok(Self::of(Target::Sqlite(target), pool))
+            Ok(Self::of(Target::Sqlite(target), pool.clone(), pool))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let server = Arc::new(Server::new(Clock::following(now, true)));
-            let pool = Pool::postgres(&target, limits, &server);
-            Ok(Self::of(Target::Postgres(Box::new(target)), pool))
+            let (pool, by_key) = Pool::postgres(&target, limits, &server);
+            Ok(Self::of(Target::Postgres(Box::new(target)), pool, by_key))
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }
     }
 
-    fn of(target: Target, pool: Pool) -> Self {
+    fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
         let feed = Feed::new(pool.server().histories());
-        Self { target, pool, feed, lanes: Arc::default() }
+        Self { target, pool, by_key, feed, lanes: Arc::default() }
     }
 
     /// The clock by which everything in this database goes: on PostgreSQL the server's, so that all replicas have one;
@@ -217,7 +224,7 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool, &self.feed, self.lanes())
+        Tasks::new(&self.pool, &self.by_key, &self.feed, self.lanes())
     }
 
     /// `None` when every call goes to the pool by itself.
@@ -232,7 +239,10 @@ impl Storage {
 
     /// How the pools of connections stand.
     pub fn pool_states(&self) -> Vec<PoolState> {
-        let mut states = self.pool.state();
+        let mut states = self.pool.state("shared");
+        if !self.is_embedded() {
+            states.extend(self.by_key.state("by_key"));
+        }
         states.extend(self.lanes.get().and_then(Lanes::pool_state));
         states
     }
@@ -244,7 +254,7 @@ impl Storage {
 
     /// The change log.
     pub fn changes(&self) -> Changes<'_> {
-        Changes::new(&self.pool)
+        Changes::new(&self.pool, &self.by_key)
     }
 
     /// News of changes, for whoever waits for them.
@@ -254,7 +264,7 @@ impl Storage {
 
     /// The accounts.
     pub fn users(&self) -> Users<'_> {
-        Users::new(&self.pool)
+        Users::new(&self.pool, &self.by_key)
     }
 
     /// The sessions.

@@ -14,10 +14,11 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 use tracing::Instrument as _;
 
-use super::connections::{Connections, builder};
+use super::connections::{Connections, builder, checkout};
 use super::deadline::Deadline;
 use super::last_change::LastChange;
 use super::meters::{PoolState, StorageErrors};
+use super::postgres::Planner;
 use super::server::{SILENT, Server};
 use super::{SPANS, postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
@@ -40,9 +41,12 @@ pub struct Limits {
     pub statement_timeout: Duration,
     /// Time a statement may wait for a lock.
     pub lock_timeout: Duration,
-    /// Lanes for reading, and as many for writing; 0 sends every call to the pool by itself.
+    /// Lanes of each kind; 0 sends every call to the pool by itself.
     pub lanes: usize,
 }
+
+/// Kinds of lanes: reading tasks, reading lists, writing tasks.
+const LANE_KINDS: u32 = 3;
 
 impl Limits {
     /// Time one operation may take as a whole. A database that hangs cannot enforce its own limits, so this one
@@ -103,20 +107,35 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn postgres(target: &postgres::Target, limits: Limits, server: &Arc<Server>) -> Self {
+    /// Connections to PostgreSQL: those for everything, and those for what reaches rows by
+    /// their key alone.
+    pub(super) fn postgres(target: &postgres::Target, limits: Limits, server: &Arc<Server>) -> (Self, Self) {
         // The lanes' own connections count as well.
-        let shared =
-            limits.postgres_connections_max.saturating_sub(2 * u32::try_from(limits.lanes).unwrap_or(0));
-        let size = shared.max(1);
+        let lanes = LANE_KINDS * u32::try_from(limits.lanes).unwrap_or(0);
+        let left = limits.postgres_connections_max.saturating_sub(lanes).max(2);
+        let by_key = (left / 4).max(1);
+        let shared = Self::of_postgres(target, limits, left - by_key, Planner::Free, server, Arc::default());
+        let errors = Arc::clone(&shared.errors);
+        let by_key = Self::of_postgres(target, limits, by_key, Planner::ByKey, server, errors);
+        (shared, by_key)
+    }
+
+    fn of_postgres(
+        target: &postgres::Target,
+        limits: Limits,
+        size: u32,
+        planner: Planner,
+        server: &Arc<Server>,
+        errors: Arc<StorageErrors>,
+    ) -> Self {
         let (target, of) = (target.clone(), Arc::clone(server));
         let make = move || {
-            let config = postgres::manager_config(&target, limits, &of);
+            let config = postgres::manager_config(&target, limits, planner, &of);
             builder(size, limits.checkout_timeout)
                 .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
         };
         let connections = Connections::made_by(make, size, limits.checkout_timeout, server);
-        let server = Arc::clone(server);
-        Self { engine: Engine::Postgres(connections), limits, errors: Arc::default(), server }
+        Self { engine: Engine::Postgres(connections), limits, errors, server: Arc::clone(server) }
     }
 
     /// What is known of the database server.
@@ -139,10 +158,10 @@ impl Pool {
         }
     }
 
-    /// How its connections stand.
-    pub(super) fn state(&self) -> Vec<PoolState> {
+    /// How its connections stand, under this name where it does not have several kinds.
+    pub(super) fn state(&self, name: &'static str) -> Vec<PoolState> {
         match &self.engine {
-            Engine::Postgres(connections) => vec![connections.state("shared")],
+            Engine::Postgres(connections) => vec![connections.state(name)],
             Engine::Sqlite { writer, readers, .. } => vec![writer.state("writer"), readers.state("readers")],
         }
     }
@@ -156,18 +175,17 @@ impl Pool {
     /// It counts its waits with `sibling` and its errors with `shared`.
     pub(super) fn single(
         target: &postgres::Target,
-        limits: Limits,
+        planner: Planner,
         sibling: Option<&Self>,
         shared: &Self,
     ) -> Self {
-        let limits = Limits { postgres_connections_max: 1, lanes: 0, ..limits };
-        let mut pool = Self::postgres(target, limits, &shared.server);
+        let errors = Arc::clone(&shared.errors);
+        let mut pool = Self::of_postgres(target, shared.limits, 1, planner, &shared.server, errors);
         if let (Engine::Postgres(own), Some(Engine::Postgres(siblings))) =
             (&mut pool.engine, sibling.map(|sibling| &sibling.engine))
         {
             own.checkouts = siblings.checkouts.clone();
         }
-        pool.errors = Arc::clone(&shared.errors);
         pool
     }
 
@@ -304,6 +322,63 @@ macro_rules! with_conn {
 }
 pub(super) use with_conn;
 
+/// Reads on a connection to PostgreSQL, and once more on another one when it turns out to be dead.
+macro_rules! on_postgres {
+    ($connections:expr, |$conn:ident| $body:block) => {{
+        let mut tried = false;
+        loop {
+            let mut guard = $crate::storage::connections::checkout($connections).await?;
+            let $conn = &mut *guard;
+            let result = async { $body }.await;
+            match $crate::storage::pool::answered(&mut *guard, result) {
+                Err($crate::domain::Error::StorageUnavailable(_)) if !tried => tried = true,
+                result => break result,
+            }
+        }
+    }};
+}
+pub(super) use on_postgres;
+
+/// Reads on a connection to SQLite, as a whole on the thread that blocks for it: no row is copied from there.
+pub(super) async fn on_sqlite<T: Send + 'static>(
+    readers: &Connections<SqliteConn>,
+    read: impl FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+) -> Result<T> {
+    let mut guard = checkout(readers).await?;
+    Ok(guard.spawn_blocking(read).await?)
+}
+
+/// Reads rows with one statement, and makes of them what is wanted where they are read.
+///
+/// `load!(pool, Row, statement, convert)`: the statement owns what it binds; `convert` is a function of all rows.
+macro_rules! load {
+    ($pool:expr, $row:ty, $statement:expr, $convert:expr) => {{
+        use $crate::storage::pool::{Engine, on_postgres, on_sqlite};
+        let pool: &$crate::storage::pool::Pool = $pool;
+        pool.bounded(async {
+            match &pool.engine {
+                Engine::Postgres(connections) => {
+                    on_postgres!(connections, |conn| {
+                        let rows: diesel::QueryResult<Vec<$row>> =
+                            diesel_async::RunQueryDsl::load($statement, conn).await;
+                        rows.map($convert)
+                    })
+                }
+                Engine::Sqlite { readers, .. } => {
+                    let statement = $statement;
+                    let read = move |conn: &mut _| {
+                        let rows: Vec<$row> = diesel::RunQueryDsl::load(statement, conn)?;
+                        Ok($convert(rows))
+                    };
+                    on_sqlite(readers, read).await
+                }
+            }
+        })
+        .await
+    }};
+}
+pub(super) use load;
+
 /// Runs a write transaction on whichever engine is there, opened as each wants it.
 ///
 /// `in_transaction!(pool, async move |conn| { … })`: the body answers a `Result<T, Error>`; an error rolls back.
@@ -362,25 +437,32 @@ impl BeforeCommit for SqliteConn {
 macro_rules! with_write {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         let pool: $crate::storage::pool::Pool = $pool.clone();
-        let deadline = $crate::storage::Deadline::current();
-        let work = async move {
+        $crate::storage::pool::to_its_end(async move {
             $crate::storage::pool::in_transaction!(&pool, async move |$conn| {
                 let done: Result<_, $crate::domain::Error> = async { $body }.await;
                 let done = done?;
                 $crate::storage::pool::BeforeCommit::before_commit($conn).await?;
                 Ok(done)
             })
-        };
-        let work = async move {
-            match deadline {
-                Some(deadline) => deadline.scope(work).await,
-                None => work.await,
-            }
-        };
-        match tokio::spawn(tracing::Instrument::in_current_span(work)).await {
-            Ok(result) => result,
-            Err(stopped) => Err($crate::domain::Error::Internal(format!("a write stopped: {stopped}"))),
-        }
+        })
+        .await
     }};
 }
 pub(super) use with_write;
+
+/// Does some work in a task of its own, under the deadline of the call that it is for.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let deadline = Deadline::current();
+    let work = async move {
+        match deadline {
+            Some(deadline) => deadline.scope(work).await,
+            None => work.await,
+        }
+    };
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(result) => result,
+        Err(stopped) => Err(Error::Internal(format!("a write stopped: {stopped}"))),
+    }
+}

@@ -27,6 +27,37 @@ pub(super) struct Target {
     shown: String,
 }
 
+/// What the server's planner may choose from on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planner {
+    /// Everything.
+    Free,
+    /// Reaching rows by their key. A plan is made when a statement is first prepared, perhaps while a table is empty,
+    /// and kept: what is right then is wrong soon after.
+    ByKey,
+    /// As `ByKey`, and rows only in the order in which an index has them.
+    InOrder,
+}
+
+impl Planner {
+    /// What makes it so, for a connection that is new.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Free => "",
+            Self::ByKey => BY_KEY,
+            Self::InOrder => IN_ORDER,
+        }
+    }
+}
+
+/// Also no compiling and no helpers: what is planned costs microseconds, whatever the planner believes.
+const BY_KEY: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+                      set enable_mergejoin = off; set enable_memoize = off; set jit = off; \
+                      set max_parallel_workers_per_gather = 0";
+const IN_ORDER: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+                        set enable_mergejoin = off; set enable_memoize = off; set jit = off; \
+                        set max_parallel_workers_per_gather = 0; set enable_sort = off";
+
 /// Why a connection could not be made.
 #[derive(Debug)]
 pub(super) enum ConnectFailure {
@@ -79,7 +110,7 @@ impl Target {
     }
 
     /// Makes one connection.
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectFailure> {
+    pub(super) async fn connect(&self, planner: Planner) -> Result<AsyncPgConnection, ConnectFailure> {
         let (client, connection) = self.hosts.connect().await?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
@@ -87,6 +118,10 @@ impl Target {
         // Errors are told apart by their text. Only a superuser or a grantee may choose its language; for
         // others the server's own stands, which is English unless somebody changed it.
         let _ = connection.batch_execute("set lc_messages to 'C'").await;
+        if planner != Planner::Free {
+            let set = connection.batch_execute(planner.settings()).await;
+            set.map_err(|error| ConnectFailure::Away(error.to_string()))?;
+        }
         Ok(connection)
     }
 }
@@ -110,13 +145,14 @@ fn session_options(given: Option<&str>, limits: Limits) -> String {
 pub(super) fn manager_config(
     target: &Target,
     limits: Limits,
+    planner: Planner,
     server: &Arc<Server>,
 ) -> ManagerConfig<AsyncPgConnection> {
     let (target, server) = (target.clone(), Arc::clone(server));
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |_| {
         let (target, server) = (target.clone(), Arc::clone(&server));
-        async move { establish(&target, limits, &server).await }.boxed()
+        async move { establish(&target, limits, planner, &server).await }.boxed()
     });
     // As `Fast`, no query at checkout; but a connection whose socket is known to be closed is not handed out,
     // so that a restart of the database costs nobody an error.
@@ -136,10 +172,11 @@ pub(super) fn manager_config(
 pub(super) async fn establish(
     target: &Target,
     limits: Limits,
+    planner: Planner,
     server: &Server,
 ) -> ConnectionResult<AsyncPgConnection> {
     let admitted = async {
-        let mut connection = target.connect().await.map_err(|failure| match failure {
+        let mut connection = target.connect(planner).await.map_err(|failure| match failure {
             ConnectFailure::Away(text) | ConnectFailure::Refused(text) => {
                 // With several hosts, the driver looks for one that can be written to.
                 server.note_read_only(text.contains("does not allow writes"));

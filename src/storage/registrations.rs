@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::audit::record;
 use super::pool::{with_conn, with_write};
-use super::schema::{emails, requests, users};
+use super::schema::{database_state, emails, requests, users};
+use super::set_statements::lock_users;
 use super::types::{Id, Moment};
 use super::users::Users;
-use super::write_conn::WriteConn as _;
 use crate::domain::{Error, HistoryId, NewUser, Result, Timestamp, User, UserId};
 
 /// How a registration is recognised when it comes again, and what it is then answered.
@@ -88,12 +88,14 @@ impl Users<'_> {
         now: Timestamp,
     ) -> Result<Registered> {
         let draft = self.draft.clone();
-        with_write!(self.pool, async move |conn| {
-            let user = as_new(new, now, conn.history().await?);
+        with_write!(self.by_key, async move |conn| {
+            let present: Id = database_state::table.select(database_state::history).first(conn).await?;
+            let user = as_new(new, now, present.into());
             if let Some(once) = once {
                 let (caller, request_id) = once.key();
                 // The order of the caller's own writes; one without an account has no row to wait for.
-                conn.know(vec![caller], Vec::new(), Vec::new()).await.map_err(in_progress)?;
+                let locked = lock_users(vec![caller]).load::<(Id, i64, i64)>(conn).await;
+                locked.map_err(|error| in_progress(error.into()))?;
                 let remembered = diesel::insert_into(requests::table)
                     .values((
                         requests::user_id.eq(caller),

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use diesel::QueryResult;
+use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
@@ -97,35 +98,83 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A statement whose text has one place for a table of rows, called `v`.
+/// A piece of a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Piece {
+    Sql(&'static str),
+    OnPostgres(&'static [Piece]),
+    OnSqlite(&'static [Piece]),
+    /// The table of rows, called `v`.
+    Rows,
+    /// The condition that a row of a table is the one that a row of `v` names: the columns of the table's primary key,
+    /// and those of `v`.
+    ///
+    /// To PostgreSQL it is a range, from the key to the key. An equality can be turned around: with a small table its
+    /// planner would read all of that and look each of its rows up in `v`, and would keep this plan while the table
+    /// grows. A range can only be followed from `v` to the table, whatever is believed about either.
+    Key(&'static [&'static str], &'static [&'static str]),
+}
+
+/// A statement made of pieces, with one place for a table of rows.
 ///
 /// `Row` is the SQL type of a row that it answers; `()` when it answers none.
 #[derive(Debug)]
 pub(super) struct SetStatement<'a, Row = ()> {
-    before: &'static str,
+    pieces: &'static [Piece],
     rows: Rows<'a>,
-    after: &'static str,
-    /// What PostgreSQL adds at the end: locking clauses.
-    postgres_after: &'static str,
     answers: PhantomData<Row>,
 }
 
 impl<'a, Row> SetStatement<'a, Row> {
-    pub(super) const fn new(before: &'static str, rows: Rows<'a>, after: &'static str) -> Self {
-        Self { before, rows, after, postgres_after: "", answers: PhantomData }
+    pub(super) const fn new(pieces: &'static [Piece], rows: Rows<'a>) -> Self {
+        Self { pieces, rows, answers: PhantomData }
     }
+}
 
-    pub(super) const fn on_postgres_also(mut self, clause: &'static str) -> Self {
-        self.postgres_after = clause;
-        self
+fn push_list<DB: Backend>(out: &mut AstPass<'_, '_, DB>, names: &[&'static str]) {
+    out.push_sql("(");
+    for (at, name) in names.iter().enumerate() {
+        out.push_sql(if at > 0 { ", " } else { "" });
+        out.push_sql(name);
     }
+    out.push_sql(")");
 }
 
 impl<Row> QueryFragment<Pg> for SetStatement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.before);
-        out.push_sql(" unnest(");
-        for (at, (_, column)) in self.rows.columns.iter().enumerate() {
+        self.rows.push_to_postgres(self.pieces, &mut out)
+    }
+}
+
+impl<Row> QueryFragment<Sqlite> for SetStatement<'_, Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.rows.push_to_sqlite(self.pieces, &mut out)
+    }
+}
+
+impl Rows<'_> {
+    fn push_to_postgres<'b>(&'b self, pieces: &[Piece], out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        for piece in pieces {
+            match piece {
+                Piece::Sql(sql) => out.push_sql(sql),
+                Piece::OnPostgres(pieces) => self.push_to_postgres(pieces, out)?,
+                Piece::OnSqlite(_) => {}
+                Piece::Rows => self.push_arrays(out)?,
+                Piece::Key(columns, of_rows) => {
+                    push_list(out, columns);
+                    out.push_sql(" between ");
+                    push_list(out, of_rows);
+                    out.push_sql(" and ");
+                    push_list(out, of_rows);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_arrays<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("unnest(");
+        for (at, (_, column)) in self.columns.iter().enumerate() {
             if at > 0 {
                 out.push_sql(", ");
             }
@@ -145,24 +194,36 @@ impl<Row> QueryFragment<Pg> for SetStatement<'_, Row> {
             }
         }
         out.push_sql(") as v(");
-        for (at, (name, _)) in self.rows.columns.iter().enumerate() {
+        for (at, (name, _)) in self.columns.iter().enumerate() {
             if at > 0 {
                 out.push_sql(", ");
             }
             out.push_sql(name);
         }
-        out.push_sql(") ");
-        out.push_sql(self.after);
-        out.push_sql(self.postgres_after);
+        out.push_sql(")");
         Ok(())
     }
-}
 
-impl<Row> QueryFragment<Sqlite> for SetStatement<'_, Row> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(self.before);
-        out.push_sql(" (select ");
-        for (at, (name, column)) in self.rows.columns.iter().enumerate() {
+    fn push_to_sqlite<'b>(&'b self, pieces: &[Piece], out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        for piece in pieces {
+            match piece {
+                Piece::Sql(sql) => out.push_sql(sql),
+                Piece::OnPostgres(_) => {}
+                Piece::OnSqlite(pieces) => self.push_to_sqlite(pieces, out)?,
+                Piece::Rows => self.push_json(out)?,
+                Piece::Key(columns, of_rows) => {
+                    push_list(out, columns);
+                    out.push_sql(" = ");
+                    push_list(out, of_rows);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_json<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("(select ");
+        for (at, (name, column)) in self.columns.iter().enumerate() {
             if at > 0 {
                 out.push_sql(", ");
             }
@@ -173,9 +234,8 @@ impl<Row> QueryFragment<Sqlite> for SetStatement<'_, Row> {
         }
         // The one with a `b` hands rows on in SQLite's own form; as text, each column would be looked for anew.
         out.push_sql(" from jsonb_each(");
-        out.push_bind_param::<Text, _>(self.rows.as_json())?;
-        out.push_sql(")) as v ");
-        out.push_sql(self.after);
+        out.push_bind_param::<Text, _>(self.as_json())?;
+        out.push_sql(")) as v");
         Ok(())
     }
 }
@@ -189,3 +249,5 @@ impl<Row> QueryId for SetStatement<'_, Row> {
 impl<Row> Query for SetStatement<'_, Row> {
     type SqlType = Row;
 }
+
+impl<Conn, Row> diesel::RunQueryDsl<Conn> for SetStatement<'_, Row> {}

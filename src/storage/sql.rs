@@ -24,6 +24,7 @@ pub(super) enum Value {
     Text(String),
     Bool(bool),
     Small(i16),
+    Big(i64),
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ enum Piece {
         sqlite: &'static str,
     },
     Bind(Value),
+    BindOnPostgres(Value),
 }
 
 /// A condition made of pieces.
@@ -63,6 +65,12 @@ impl Fragment {
 
     pub(super) fn bind(&mut self, value: Value) -> &mut Self {
         self.pieces.push(Piece::Bind(value));
+        self
+    }
+
+    /// Binds a value where the SQL for PostgreSQL alone has a place for it.
+    pub(super) fn bind_on_postgres(&mut self, value: Value) -> &mut Self {
+        self.pieces.push(Piece::BindOnPostgres(value));
         self
     }
 
@@ -97,12 +105,14 @@ where
     DB: Dialect
         + diesel::sql_types::HasSqlType<DbUuid>
         + diesel::sql_types::HasSqlType<DbTimestamp>
-        + diesel::sql_types::HasSqlType<Bool>,
+        + diesel::sql_types::HasSqlType<Bool>
+        + diesel::sql_types::HasSqlType<BigInt>,
     Id: ToSql<DbUuid, DB>,
     Moment: ToSql<DbTimestamp, DB>,
     String: ToSql<Text, DB>,
     bool: ToSql<Bool, DB>,
     i16: ToSql<SmallInt, DB>,
+    i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         if !self.few_shapes {
@@ -113,11 +123,15 @@ where
                 Piece::Sql(sql) => out.push_sql(sql),
                 Piece::Each { postgres, .. } if DB::POSTGRES => out.push_sql(postgres),
                 Piece::Each { sqlite, .. } => out.push_sql(sqlite),
-                Piece::Bind(Value::Id(value)) => out.push_bind_param::<DbUuid, _>(value)?,
-                Piece::Bind(Value::Time(value)) => out.push_bind_param::<DbTimestamp, _>(value)?,
-                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
-                Piece::Bind(Value::Bool(value)) => out.push_bind_param::<Bool, _>(value)?,
-                Piece::Bind(Value::Small(value)) => out.push_bind_param::<SmallInt, _>(value)?,
+                Piece::BindOnPostgres(_) if !DB::POSTGRES => {}
+                Piece::Bind(value) | Piece::BindOnPostgres(value) => match value {
+                    Value::Id(value) => out.push_bind_param::<DbUuid, _>(value)?,
+                    Value::Time(value) => out.push_bind_param::<DbTimestamp, _>(value)?,
+                    Value::Text(value) => out.push_bind_param::<Text, _>(value)?,
+                    Value::Bool(value) => out.push_bind_param::<Bool, _>(value)?,
+                    Value::Small(value) => out.push_bind_param::<SmallInt, _>(value)?,
+                    Value::Big(value) => out.push_bind_param::<BigInt, _>(value)?,
+                },
             }
         }
         Ok(())
@@ -172,6 +186,8 @@ impl<Row> QueryId for Whole<Row> {
 impl<Row> Query for Whole<Row> {
     type SqlType = Row;
 }
+
+impl<Conn, Row> diesel::RunQueryDsl<Conn> for Whole<Row> {}
 
 /// Asks the engine how it would run a statement.
 #[derive(Debug, Clone, Copy, QueryId)]

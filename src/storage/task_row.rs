@@ -32,7 +32,12 @@ pub(super) type TaskRowTypes = (
     BigInt,
 );
 
-/// A task as it is read. Statements written by hand list the columns in this order.
+/// The columns of a `TaskRow`, in order, for statements written by hand.
+pub(super) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
+    tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
+    tasks.delete_time, tasks.purge_time, tasks.revision";
+
+/// A task as it is read.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = tasks)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]

@@ -9,13 +9,14 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::lanes::Lanes;
-use super::pool::{Pool, with_conn, with_write};
+use super::pool::{Pool, load, to_its_end, with_conn};
+use super::ranges::Ranges;
 use super::schema::tasks;
+use super::set_statements::find_tasks;
 use super::sql::{Explain, Fragment, Value, Whole};
-use super::task_row::TaskRow;
+use super::task_row::{COLUMNS, TaskRow, TaskRowTypes};
 use super::types::Id;
-use super::write_conn::find_tasks;
-use super::{Done, Failed, Feed, Operation, filter, found, ledger};
+use super::{Done, Failed, Feed, Operation, batch, filter, found};
 use crate::domain::{
     Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Timestamp,
 };
@@ -24,13 +25,20 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Tasks<'a> {
     pool: &'a Pool,
+    /// For what reaches rows by their key alone.
+    by_key: &'a Pool,
     feed: &'a Feed,
     lanes: Option<&'a Lanes>,
 }
 
 impl<'a> Tasks<'a> {
-    pub(super) const fn new(pool: &'a Pool, feed: &'a Feed, lanes: Option<&'a Lanes>) -> Self {
-        Self { pool, feed, lanes }
+    pub(super) const fn new(
+        pool: &'a Pool,
+        by_key: &'a Pool,
+        feed: &'a Feed,
+        lanes: Option<&'a Lanes>,
+    ) -> Self {
+        Self { pool, by_key, feed, lanes }
     }
 
     /// The task, deleted or not.
@@ -46,7 +54,7 @@ impl<'a> Tasks<'a> {
     }
 
     async fn find_alone(&self, owner: Owner, id: TaskId) -> Result<Task> {
-        let row = with_conn!(self.pool, |conn| {
+        let row = with_conn!(self.by_key, |conn| {
             tasks::table
                 .find((Id::from(owner.user()), Id::from(id)))
                 .select(TaskRow::as_select())
@@ -63,23 +71,21 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn list(&self, owner: Owner, query: &TaskQuery) -> Result<TaskPage> {
-        let page_size = query.page_size.get();
-        let mut rows: Vec<TaskRow> = with_conn!(self.pool, |conn| {
-            tasks::table
-                .filter(tasks::user_id.eq(Id::from(owner.user())))
-                .filter(filter::condition(query))
-                .order(filter::order(query))
-                // One more than the page, to know whether there is another.
-                .limit(i64::try_from(page_size + 1).unwrap_or(i64::MAX))
-                .select(TaskRow::as_select())
-                .load(conn)
-                .await
-        })?;
-        let more = rows.len() > page_size;
-        rows.truncate(page_size);
-        let tasks = rows.into_iter().map(Task::try_from).collect::<Result<Vec<_>>>()?;
-        let next = tasks.last().filter(|_| more).map(|last| query.order.cursor_at(last));
-        Ok(TaskPage { tasks, next })
+        let ranges = Ranges::of(owner, query);
+        let tasks = match (self.lanes, ranges) {
+            (Some(lanes), Some(ranges)) => lanes.list(ranges).await?,
+            (None, Some(ranges)) => {
+                let rows = load!(self.pool, TaskRow, ranges.statement(), as_tasks);
+                rows??
+            }
+            (_, None) => Box::pin(self.list_any(owner, query)).await?,
+        };
+        Ok(as_page(tasks, query))
+    }
+
+    /// A list of whatever shape.
+    async fn list_any(&self, owner: Owner, query: &TaskQuery) -> Result<Vec<Task>> {
+        load!(self.pool, TaskRow, any_list(owner, query), as_tasks)?
     }
 
     /// How the engine would read such a page, a line per step.
@@ -89,18 +95,10 @@ impl<'a> Tasks<'a> {
     pub async fn explain_list(&self, owner: Owner, query: &TaskQuery) -> Result<String> {
         use super::pool::Engine;
         use diesel::sql_types::{Integer, Text};
-        macro_rules! statement {
-            () => {
-                Explain(
-                    tasks::table
-                        .filter(tasks::user_id.eq(Id::from(owner.user())))
-                        .filter(filter::condition(query))
-                        .order(filter::order(query))
-                        .limit(51)
-                        .select(TaskRow::as_select()),
-                )
-            };
-        }
+        let statement = || match Ranges::of(owner, query) {
+            Some(ranges) => ranges.statement(),
+            None => any_list(owner, query),
+        };
         #[derive(QueryableByName)]
         struct PostgresStep {
             #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
@@ -117,12 +115,12 @@ impl<'a> Tasks<'a> {
         let steps: Vec<String> = match &self.pool.engine {
             Engine::Postgres(connections) => {
                 let mut conn = super::connections::checkout(connections).await?;
-                let steps: Vec<PostgresStep> = statement!().load(&mut *conn).await?;
+                let steps: Vec<PostgresStep> = Explain(statement()).load(&mut *conn).await?;
                 steps.into_iter().map(|step| step.text).collect()
             }
             Engine::Sqlite { readers, .. } => {
                 let mut conn = super::connections::checkout(readers).await?;
-                let steps: Vec<SqliteStep> = statement!().load(&mut *conn).await?;
+                let steps: Vec<SqliteStep> = Explain(statement()).load(&mut *conn).await?;
                 steps
                     .into_iter()
                     .map(|step| format!("{}{}", if step.parent > 0 { "  " } else { "" }, step.detail))
@@ -155,13 +153,8 @@ impl<'a> Tasks<'a> {
     /// Inner errors concern one operation: those of `TaskWrite::decide`, `QuotaExceeded`, `RequestIdReused`, or
     /// `SessionRevoked` when the owner is gone. Outer ones are the storage's.
     pub async fn carry_out(&self, operations: Vec<Operation>) -> Result<Vec<Result<Done, Failed>>> {
-        let origin = self.feed.origin();
-        let (results, raised) =
-            with_write!(self.pool, async move |conn| { ledger::run(conn, operations, origin).await })?;
-        self.pool.note_committed(&raised);
-        // Only now, after the commit, is there news.
-        self.feed.announce(raised);
-        Ok(results)
+        let (pool, feed) = (self.by_key.clone(), self.feed.clone());
+        to_its_end(async move { batch::carry(&pool, &feed, operations).await }).await
     }
 
     /// The tasks with these ids, in order; `None` where there is none.
@@ -170,14 +163,9 @@ impl<'a> Tasks<'a> {
     /// Those of the storage.
     pub async fn find_many(&self, owner: Owner, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
         let user = Id::from(owner.user());
-        let rows: Vec<TaskRow> = with_conn!(self.pool, |conn| {
-            let keys: Vec<(Id, Id)> = ids.iter().map(|id| (user, Id::from(*id))).collect();
-            find_tasks(&keys).load(conn).await
-        })?;
-        let found: HashMap<TaskId, Task> = rows
-            .into_iter()
-            .map(|row| Task::try_from(row).map(|task| (task.id, task)))
-            .collect::<Result<_>>()?;
+        let keys: Vec<(Id, Id)> = ids.iter().map(|id| (user, Id::from(*id))).collect();
+        let tasks = load!(self.by_key, TaskRow, find_tasks(&keys), as_tasks)??;
+        let found: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
@@ -222,4 +210,30 @@ impl<'a> Tasks<'a> {
         })?;
         rows.into_iter().map(Task::try_from).collect()
     }
+}
+
+/// The statement of a list of whatever shape, with one row more than the page has, to know whether there is another.
+fn any_list(owner: Owner, query: &TaskQuery) -> Whole<TaskRowTypes> {
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(COLUMNS).sql(" from tasks where user_id = ");
+    sql.bind(Value::Id(owner.user().into())).sql(" and ");
+    sql.append(filter::condition(query));
+    sql.sql(" order by ");
+    sql.append(filter::order(query));
+    let limit = i64::try_from(query.page_size.get() + 1).unwrap_or(i64::MAX);
+    sql.sql(" limit ").bind(Value::Big(limit));
+    Whole::new(sql)
+}
+
+/// All or nothing: a list that left out what cannot be read would lie.
+pub(super) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
+    rows.into_iter().map(Task::try_from).collect()
+}
+
+fn as_page(mut tasks: Vec<Task>, query: &TaskQuery) -> TaskPage {
+    let page_size = query.page_size.get();
+    let more = tasks.len() > page_size;
+    tasks.truncate(page_size);
+    let next = tasks.last().filter(|_| more).map(|last| query.order.cursor_at(last));
+    TaskPage { tasks, next }
 }

@@ -217,7 +217,7 @@ impl Users<'_> {
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
     pub async fn delete(&self, id: UserId, now: Timestamp) -> Result<()> {
-        let silent = Users { pool: self.pool, draft: None };
+        let silent = Users { draft: None, ..*self };
         silent.disable(id, now).await?;
         while self.delete_step(id).await? {}
         let mark = history::raise_mark(self.pool).await?;
@@ -232,11 +232,15 @@ impl Users<'_> {
             diesel::delete(requests::table.filter(requests::made_user_id.eq(Some(Id::from(id)))))
                 .execute(conn)
                 .await?;
-            // Sessions, keys and whatever is left below go with it.
+            // Sessions and keys go with it. From here on no write finds the user any more.
             let removed = diesel::delete(users::table.find(Id::from(id))).execute(conn).await?;
             if removed == 0 {
                 return Err(Error::NotFound(Resource::User));
             }
+            // What was written since the last step.
+            diesel::delete(tasks::table.filter(tasks::user_id.eq(Id::from(id)))).execute(conn).await?;
+            let changes = task_changes::table.filter(task_changes::user_id.eq(Id::from(id)));
+            diesel::delete(changes).execute(conn).await?;
             revoke!(conn, id, Id::from(id), true, now);
             record!(conn, draft, id, None, now);
             Ok::<(), Error>(())

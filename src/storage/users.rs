@@ -20,6 +20,8 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Users<'a> {
     pub(super) pool: &'a Pool,
+    /// For what reaches rows by their key alone.
+    pub(super) by_key: &'a Pool,
     pub(super) draft: Option<Draft>,
 }
 
@@ -39,8 +41,8 @@ impl std::fmt::Debug for Account {
 }
 
 impl<'a> Users<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
-        Self { pool, draft: None }
+    pub(super) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
+        Self { pool, by_key, draft: None }
     }
 
     /// Records this event in the transaction of the change that is called next.

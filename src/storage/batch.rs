@@ -1,0 +1,45 @@
+//! One batch of operations in one transaction, on either engine.
+
+use diesel_async::AsyncConnection as _;
+use futures_util::FutureExt as _;
+
+use super::connections::checkout;
+use super::pool::{Engine, Pool};
+use super::{Done, Failed, Feed, Operation, ledger};
+use crate::domain::{Error, Result};
+
+/// Carries out a batch: commits it, and tells whoever waits for news. Outer errors concern the whole of it.
+///
+/// Whoever drops this in the middle leaves a transaction that is rolled back.
+pub(super) async fn carry(
+    pool: &Pool,
+    feed: &Feed,
+    operations: Vec<Operation>,
+) -> Result<Vec<Result<Done, Failed>>> {
+    let (results, raised) = pool.bounded_write(run(pool, feed.origin(), operations)).await?;
+    pool.note_committed(&raised);
+    // Only now, after the commit, is there news.
+    feed.announce(raised);
+    Ok(results)
+}
+
+async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Result<ledger::Report> {
+    match &pool.engine {
+        Engine::Postgres(connections) => {
+            let mut guard = checkout(connections).await?;
+            let work = async move |conn: &mut _| ledger::run(conn, operations, origin).await;
+            (&mut *guard).transaction::<_, Error, _>(work).await
+        }
+        // On the other thread as a whole: from statement to statement it would be handed over each time.
+        Engine::Sqlite { writer, .. } => {
+            let mut guard = checkout(writer).await?;
+            let on_thread = guard.spawn_blocking(move |conn| {
+                Ok(conn.immediate_transaction(|conn| {
+                    let waits = || Err(Error::Internal("a write batch waits on SQLite".into()));
+                    ledger::run(conn, operations, origin).now_or_never().unwrap_or_else(waits)
+                }))
+            });
+            on_thread.await?
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The statements over sets of rows: what a write batch reads first, what it stores at the end, and their relations.
+
+use diesel::sql_types::{BigInt, Binary};
+
+use super::set::Piece::{Key, OnPostgres, OnSqlite, Rows, Sql};
+use super::set::{self, Column, Piece, SetStatement};
+use super::task_row::{self, TaskRowTypes};
+use super::types::{DbUuid, Id, Moment};
+use super::write_conn::{Answered, Noted};
+use crate::domain::{Task, TaskId, UserId};
+
+fn ids<T>(pairs: &[(T, T)]) -> set::Rows<'static>
+where
+    T: Copy + Into<Id>,
+{
+    set::Rows::new(vec![
+        ("user_id", Column::Ids(pairs.iter().map(|pair| pair.0.into()).collect())),
+        ("other_id", Column::Ids(pairs.iter().map(|pair| pair.1.into()).collect())),
+    ])
+}
+
+const TASK_KEY: Piece = Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.other_id"]);
+const USER_KEY: Piece = Key(&["users.id"], &["v.user_id"]);
+
+pub(super) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigInt, BigInt)> {
+    SetStatement::new(
+        &[
+            Sql("select users.id, users.revision, users.live_tasks from "),
+            Rows,
+            Sql(" cross join users where "),
+            USER_KEY,
+            // One order for all, so that two batches cannot hold each other up. On SQLite the transaction has the file.
+            OnPostgres(&[Sql(" order by v.user_id for update of users")]),
+        ],
+        set::Rows::new(vec![("user_id", Column::Ids(users))]),
+    )
+}
+
+pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
+    SetStatement::new(
+        &[
+            Sql("select "),
+            Sql(task_row::COLUMNS),
+            Sql(" from "),
+            Rows,
+            Sql(" cross join tasks where "),
+            TASK_KEY,
+        ],
+        ids(keys),
+    )
+}
+
+pub(super) fn find_requests(keys: &[(Id, Id)]) -> SetStatement<'static, (DbUuid, DbUuid, Binary, Binary)> {
+    SetStatement::new(
+        &[
+            Sql("select requests.user_id, requests.request_id, requests.fingerprint, requests.answer from "),
+            Rows,
+            Sql(" cross join requests where "),
+            Key(&["requests.user_id", "requests.request_id"], &["v.user_id", "v.other_id"]),
+        ],
+        ids(keys),
+    )
+}
+
+/// The revisions of those of these users that exist.
+pub(super) fn find_revisions(users: &[UserId]) -> SetStatement<'static, (DbUuid, BigInt)> {
+    SetStatement::new(
+        &[Sql("select users.id, users.revision from "), Rows, Sql(" cross join users where "), USER_KEY],
+        set::Rows::new(vec![("user_id", Column::Ids(users.iter().map(|user| (*user).into()).collect()))]),
+    )
+}
+
+pub(super) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_> {
+    let rows = set::Rows::new(vec![
+        ("user_id", Column::Ids(counters.iter().map(|(user, _, _)| (*user).into()).collect())),
+        ("revision", Column::Bigs(counters.iter().map(|(_, revision, _)| *revision).collect())),
+        ("live_tasks", Column::Bigs(counters.iter().map(|(_, _, live)| *live).collect())),
+    ]);
+    SetStatement::new(
+        &[
+            Sql("update users set revision = v.revision, live_tasks = v.live_tasks from "),
+            Rows,
+            Sql(" where "),
+            USER_KEY,
+        ],
+        rows,
+    )
+}
+
+pub(super) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
+    SetStatement::new(
+        &[
+            Sql(
+                "insert into tasks (user_id, task_id, title, title_key, description, description_key, completed, \
+                 priority, due_time, labels, create_time, update_time, complete_time, delete_time, purge_time, \
+                 revision) select v.* from ",
+            ),
+            Rows,
+        ],
+        task_row::rows(tasks),
+    )
+}
+
+pub(super) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
+    SetStatement::new(
+        &[
+            Sql("update tasks set title = v.title, title_key = v.title_key, description = v.description, \
+                 description_key = v.description_key, completed = v.completed, priority = v.priority, \
+                 due_time = v.due_time, labels = v.labels, update_time = v.update_time, \
+                 complete_time = v.complete_time, delete_time = v.delete_time, purge_time = v.purge_time, \
+                 revision = v.revision from "),
+            Rows,
+            Sql(" where "),
+            Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.task_id"]),
+        ],
+        task_row::rows(tasks),
+    )
+}
+
+pub(super) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
+    let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
+    SetStatement::new(
+        &[
+            Sql("delete from tasks "),
+            OnPostgres(&[Sql("using "), Rows, Sql(" where "), TASK_KEY]),
+            OnSqlite(&[
+                Sql("where (user_id, task_id) in (select v.user_id, v.other_id from "),
+                Rows,
+                Sql(")"),
+            ]),
+        ],
+        ids(&keys),
+    )
+}
+
+pub(super) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
+    fn column<'a, T>(changes: &'a [Noted], value: impl Fn(&'a Noted) -> T) -> Vec<T> {
+        changes.iter().map(value).collect()
+    }
+    let rows = set::Rows::new(vec![
+        ("user_id", Column::Ids(column(changes, |change| change.owner.into()))),
+        ("revision", Column::Bigs(column(changes, |change| change.revision))),
+        ("type", Column::Smalls(column(changes, |change| change.kind.code()))),
+        ("task_id", Column::Ids(column(changes, |change| change.task.into()))),
+        ("fields", Column::Smalls(column(changes, |change| change.fields.bits()))),
+        ("state", Column::MaybeTexts(column(changes, |change| change.state.as_deref().map(Into::into)))),
+        ("before", Column::MaybeTexts(column(changes, |change| change.before.as_deref().map(Into::into)))),
+        ("create_time", Column::Times(column(changes, |change| change.time.into()))),
+    ]);
+    SetStatement::new(
+        &[
+            Sql(
+                "insert into task_changes (user_id, revision, type, task_id, fields, state, before, create_time) \
+                 select v.* from ",
+            ),
+            Rows,
+        ],
+        rows,
+    )
+}
+
+pub(super) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
+    let rows = set::Rows::new(vec![
+        ("user_id", Column::Ids(answers.iter().map(|answer| answer.user.into()).collect())),
+        ("request_id", Column::Ids(answers.iter().map(|answer| answer.request).collect())),
+        ("fingerprint", Column::Bytes(answers.iter().map(|answer| answer.fingerprint.as_slice()).collect())),
+        ("answer", Column::Bytes(answers.iter().map(|answer| answer.answer.as_slice()).collect())),
+        ("create_time", Column::Times(answers.iter().map(|answer| Moment::from(answer.time)).collect())),
+    ]);
+    SetStatement::new(
+        &[
+            Sql(
+                "insert into requests (user_id, request_id, fingerprint, answer, create_time) select v.* from ",
+            ),
+            Rows,
+        ],
+        rows,
+    )
+}

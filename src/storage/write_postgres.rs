@@ -1,0 +1,96 @@
+//! A write batch on PostgreSQL. The statements of a step go out together, without waiting for each other's answers.
+
+use diesel::{QueryDsl as _, QueryResult};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
+
+use super::feed;
+use super::schema::database_state;
+use super::set_statements::{
+    find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
+    remove_tasks, update_tasks,
+};
+use super::task_row::TaskRow;
+use super::types::Id;
+use super::write_conn::{Known, Outcome, WriteConn};
+use crate::domain::{HistoryId, Result, UserId};
+
+diesel::define_sql_function! {
+    /// PostgreSQL's `set_config`.
+    fn set_config(
+        name: diesel::sql_types::Text,
+        value: diesel::sql_types::Text,
+        is_local: diesel::sql_types::Bool,
+    ) -> diesel::sql_types::Text;
+}
+
+diesel::define_sql_function! {
+    /// PostgreSQL's `pg_notify`.
+    fn pg_notify(channel: diesel::sql_types::Text, payload: diesel::sql_types::Text);
+}
+
+impl WriteConn for AsyncPgConnection {
+    async fn know(&mut self, users: Vec<Id>, tasks: Vec<(Id, Id)>, requests: Vec<(Id, Id)>) -> Result<Known> {
+        let conn = &*self;
+        let counters = lock_users(users).load::<(Id, i64, i64)>(&mut &*conn);
+        let tasks = async {
+            if tasks.is_empty() {
+                return Ok(Vec::new());
+            }
+            find_tasks(&tasks).load::<TaskRow>(&mut &*conn).await
+        };
+        let requests = async {
+            if requests.is_empty() {
+                return Ok(Vec::new());
+            }
+            find_requests(&requests).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await
+        };
+        // `biased`: they are sent in the order written, so that what is read is read under the locks.
+        let (counters, tasks, requests) = tokio::try_join!(biased; counters, tasks, requests)?;
+        Ok(Known { counters, tasks, requests })
+    }
+
+    async fn history(&mut self) -> Result<HistoryId> {
+        let history: Id = database_state::table.select(database_state::history).first(self).await?;
+        Ok(history.into())
+    }
+
+    async fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> Result<()> {
+        let conn = &*self;
+        macro_rules! unless_empty {
+            ($rows:expr, $statement:ident) => {
+                async {
+                    if $rows.is_empty() {
+                        return Ok(0);
+                    }
+                    $statement(&$rows).execute(&mut &*conn).await
+                }
+            };
+        }
+        tokio::try_join!(
+            biased;
+            unless_empty!(outcome.counters, raise_counters),
+            unless_empty!(outcome.created, insert_tasks),
+            unless_empty!(outcome.updated, update_tasks),
+            unless_empty!(outcome.removed, remove_tasks),
+            unless_empty!(outcome.changes, insert_changes),
+            unless_empty!(outcome.answers, insert_answers),
+            tell(conn, &outcome.counters, origin)
+        )?;
+        Ok(())
+    }
+}
+
+/// One notification per transaction; the server delivers it with the commit.
+async fn tell(
+    conn: &AsyncPgConnection,
+    counters: &[(UserId, i64, i64)],
+    origin: uuid::Uuid,
+) -> QueryResult<usize> {
+    // Without a round trip of its own, as `BeforeCommit` in pool.rs says.
+    let limitless = set_config("statement_timeout", "0", true);
+    if counters.is_empty() {
+        return diesel::select(limitless).execute(&mut &*conn).await;
+    }
+    let payload = feed::payload(origin, counters.iter().map(|(user, _, _)| *user));
+    diesel::select((pg_notify(feed::CHANNEL, payload), limitless)).execute(&mut &*conn).await
+}
