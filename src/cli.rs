@@ -155,6 +155,12 @@ pub enum Command {
         #[command(subcommand)]
         command: HistoryCommand,
     },
+    /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
+    Check {
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
     /// Make, rotate and list the keys that sign access tokens
     Keys {
         /// What to do

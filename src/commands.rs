@@ -1,5 +1,6 @@
 //! What each command does, and with which exit status it ends.
 
+mod check;
 mod client;
 mod health;
 mod history;
@@ -90,6 +91,7 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::History { command: HistoryCommand::New { settings } } => {
             history::begin(&checked_storage(*settings)?).await
         }
+        Command::Check { settings } => check::run(&checked_storage(*settings)?).await,
         Command::Keys { command: KeysCommand::Generate { out } } => generate_key(out.as_deref()),
         Command::Keys { command: KeysCommand::Rotate { lead_seconds, settings } } => {
             rotate_keys(&checked(*settings)?, lead_seconds).await

@@ -45,12 +45,20 @@ impl fmt::Display for Lanes {
     }
 }
 
+/// With more lanes than this, batches are too small to be worth more connections.
+const LANES_BY_THEMSELVES_MAX: usize = 4;
+
 fn lanes(text: &str) -> Result<Lanes, String> {
     match text {
         "off" => Ok(Lanes(0)),
+        // One for each core: while one batch is encoded or waits for the disk, the next is under way.
+        "auto" => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            Ok(Lanes(u8::try_from(cores.min(LANES_BY_THEMSELVES_MAX)).unwrap_or(1)))
+        }
         text => match text.parse() {
             Ok(count @ 1..=16) => Ok(Lanes(count)),
-            _ => Err("must be `off` or a number from 1 to 16".to_owned()),
+            _ => Err("must be `auto`, `off` or a number from 1 to 16".to_owned()),
         },
     }
 }
@@ -145,8 +153,9 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_SQLITE_READERS_MAX", value_name = "COUNT", default_value = "4")]
     pub sqlite_readers_max: NonZeroU32,
 
-    /// Lanes that carry many callers' reads, and as many for writes: a number, or `off` for a pool call by call
-    #[arg(long, env = "TASKWIRE_LANES", value_name = "COUNT", default_value = "1", value_parser = lanes)]
+    /// Lanes that carry many callers' reads, lists and writes, so many of each: a number, `auto` for one per core up to 4, or
+    /// `off` for a pool call by call
+    #[arg(long, env = "TASKWIRE_LANES", value_name = "COUNT", default_value = "auto", value_parser = lanes)]
     pub lanes: Lanes,
 
     /// Longest wait for a new connection to the database

@@ -35,6 +35,8 @@ pub(super) struct Lanes {
     writes: Vec<Lane<Operation, Result<Done, Failed>>>,
     /// The pools that are theirs alone.
     pools: Vec<Pool>,
+    /// That of the first lane for lists.
+    pub(super) of_lists: Pool,
 }
 
 impl Lanes {
@@ -71,9 +73,11 @@ impl Lanes {
         };
         let writes = if storage.is_embedded() { 1 } else { count };
         let reads = (0..count).map(|_| read(pool(Planner::ByKey))).collect();
-        let lists = (0..count).map(|_| list(pool(Planner::InOrder))).collect();
+        let of_lists = pool(Planner::InOrder);
+        let other_lists = (1..count).map(|_| pool(Planner::InOrder));
+        let lists = std::iter::once(of_lists.clone()).chain(other_lists).map(list).collect();
         let writes = (0..writes).map(|_| write(pool(Planner::ByKey))).collect();
-        Self { reads, lists, writes, pools }
+        Self { reads, lists, writes, pools, of_lists }
     }
 
     /// Reads one task, together with others.

@@ -95,10 +95,9 @@ impl<'a> Tasks<'a> {
     pub async fn explain_list(&self, owner: Owner, query: &TaskQuery) -> Result<String> {
         use super::pool::Engine;
         use diesel::sql_types::{Integer, Text};
-        let statement = || match Ranges::of(owner, query) {
-            Some(ranges) => ranges.statement(),
-            None => any_list(owner, query),
-        };
+        let ranges = Ranges::of(owner, query);
+        let statement = || ranges.map_or_else(|| any_list(owner, query), |ranges| ranges.statement());
+        let pool = self.lanes.filter(|_| ranges.is_some()).map_or(self.pool, |lanes| &lanes.of_lists);
         #[derive(QueryableByName)]
         struct PostgresStep {
             #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
@@ -112,7 +111,7 @@ impl<'a> Tasks<'a> {
             detail: String,
         }
         // The engines answer in different columns.
-        let steps: Vec<String> = match &self.pool.engine {
+        let steps: Vec<String> = match &pool.engine {
             Engine::Postgres(connections) => {
                 let mut conn = super::connections::checkout(connections).await?;
                 let steps: Vec<PostgresStep> = Explain(statement()).load(&mut *conn).await?;
