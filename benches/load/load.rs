@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use taskwire::pb;
-use taskwire::pb::task_service_client::TaskServiceClient;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tonic::Status;
 
-use crate::connection::Connection;
+use crate::blocks::Blocks;
+use crate::caller;
 use crate::cpu::Meter;
 use crate::plan::Work;
 use crate::world::World;
@@ -67,19 +65,35 @@ const OVER: u8 = 2;
 
 /// What the callers share.
 #[derive(Debug)]
-struct Course {
-    work: Work,
-    world: Arc<World>,
+pub(crate) struct Course {
+    pub(crate) work: Work,
+    pub(crate) world: Arc<World>,
     phase: AtomicU8,
     exhausted: AtomicBool,
     exhaustion: Notify,
 }
 
+impl Course {
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == MEASURING
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed) || self.phase.load(Ordering::Relaxed) == OVER
+    }
+
+    /// There is nothing left to do it with.
+    pub(crate) fn exhaust(&self) {
+        self.exhausted.store(true, Ordering::Relaxed);
+        self.exhaustion.notify_one();
+    }
+}
+
+/// What one connection's callers found.
 #[derive(Debug, Default)]
-struct Tally {
-    nanos: Vec<u64>,
-    failed: u32,
-    failure: Option<Status>,
+pub(crate) struct Tally {
+    pub(crate) nanos: Vec<u64>,
+    pub(crate) failed: u32,
 }
 
 /// Measures one kind of work.
@@ -97,25 +111,26 @@ pub(crate) async fn measure(
         exhausted: AtomicBool::new(false),
         exhaustion: Notify::new(),
     });
+    let method = work.method().trim_end_matches("(50)");
+    let blocks = Blocks::make(method, &callers.server.to_string(), &world.accounts).await?;
+    let blocks = Arc::new(blocks);
     let mut threads = JoinSet::new();
     for share in callers.shares() {
-        let course = Arc::clone(&course);
-        threads.spawn_blocking(move || call_from_one_thread(&course, share));
+        let (course, blocks) = (Arc::clone(&course), Arc::clone(&blocks));
+        threads.spawn_blocking(move || call_from_one_thread(&course, &blocks, share));
     }
+    let mut tallies = Vec::with_capacity(callers.connections);
     tokio::time::sleep(options.window() / 4).await;
     let (begin, before) = (Instant::now(), meters.read());
     course.phase.store(MEASURING, Ordering::Relaxed);
     tokio::select! {
         () = tokio::time::sleep(options.window()) => {}
         () = course.exhaustion.notified() => {}
-        // A thread that ends now has failed.
-        Some(ended) = threads.join_next() => {
-            ended??;
-        }
+        // A thread that ends now has failed, or has nothing left to do.
+        Some(ended) = threads.join_next() => tallies.extend(ended??),
     }
     course.phase.store(OVER, Ordering::Relaxed);
     let (seconds, after) = (begin.elapsed().as_secs_f64(), meters.read());
-    let mut tallies = Vec::with_capacity(callers.count);
     while let Some(ended) = threads.join_next().await {
         tallies.extend(ended??);
     }
@@ -136,19 +151,14 @@ impl Callers {
 }
 
 /// A thread and its runtime: nothing is handed from one thread to another, which would cost more than the call.
-fn call_from_one_thread(course: &Arc<Course>, callers: Callers) -> Result<Vec<Tally>> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut connections = Vec::with_capacity(callers.connections);
-        for _ in 0..callers.connections {
-            connections.push(Connection::open(callers.server).await?);
-        }
-        let mut calling = JoinSet::new();
-        for connection in connections.iter().cycle().take(callers.count) {
-            let client = TaskServiceClient::with_origin(connection.clone(), connection.origin());
-            calling.spawn(call_on(Arc::clone(course), client));
-        }
-        Ok(calling.join_all().await)
-    })
+fn call_from_one_thread(course: &Course, blocks: &Blocks, callers: Callers) -> Result<Vec<Tally>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let part = |place: usize| {
+        callers.count / callers.connections + usize::from(place < callers.count % callers.connections)
+    };
+    let calling =
+        (0..callers.connections).map(|place| caller::call(course, blocks, callers.server, part(place)));
+    runtime.block_on(futures_util::future::try_join_all(calling))
 }
 
 fn sum_up(
@@ -163,8 +173,8 @@ fn sum_up(
     }
     let failed: u32 = tallies.iter().map(|tally| tally.failed).sum();
     let calls = f64::from(u32::try_from(histogram.len())?);
-    if let Some(status) = tallies.iter().find_map(|tally| tally.failure.as_ref()) {
-        eprintln!("bench: {failed} calls failed, one of them with: {status}");
+    if failed > 0 {
+        eprintln!("bench: {failed} calls failed; the service's log says with what");
         if f64::from(failed) > calls / 100.0 {
             return Err("too many calls failed".into());
         }
@@ -191,75 +201,4 @@ fn sum_up(
 #[expect(clippy::cast_precision_loss, reason = "a latency, far below 2^53")]
 pub(crate) fn millis(value: u64, per_milli: f64) -> f64 {
     value as f64 / per_milli
-}
-
-async fn call_on(course: Arc<Course>, mut client: TaskServiceClient<Connection>) -> Tally {
-    let mut tally = Tally::default();
-    let mut random = fastrand::Rng::new();
-    while course.phase.load(Ordering::Relaxed) != OVER {
-        let begin = Instant::now();
-        let outcome = call(&course, &mut client, &mut random).await;
-        if course.exhausted.load(Ordering::Relaxed) {
-            break;
-        }
-        if course.phase.load(Ordering::Relaxed) != MEASURING {
-            continue;
-        }
-        match outcome {
-            Ok(()) => tally.nanos.push(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)),
-            Err(status) => {
-                tally.failed += 1;
-                tally.failure = Some(status);
-            }
-        }
-    }
-    tally
-}
-
-async fn call(
-    course: &Course,
-    client: &mut TaskServiceClient<Connection>,
-    random: &mut fastrand::Rng,
-) -> std::result::Result<(), Status> {
-    let place = random.usize(..course.world.accounts.len());
-    let account = &course.world.accounts[place];
-    match course.work {
-        Work::Get => {
-            client
-                .get_task(account.call(pb::GetTaskRequest { name: course.world.any_task(place, random) }))
-                .await?;
-        }
-        Work::Create => {
-            let task = Some(crate::world::new_task());
-            let request = pb::CreateTaskRequest { parent: account.name.clone(), task, ..Default::default() };
-            let task = client.create_task(account.call(request)).await?.into_inner();
-            course.world.put_fresh(place, task.name);
-        }
-        Work::Update => {
-            let name = course.world.any_task(place, random);
-            let title = format!("Task {}", random.u32(..1_000_000_000));
-            let request = pb::UpdateTaskRequest {
-                task: Some(pb::Task { name, title, ..Default::default() }),
-                update_mask: Some(prost_types::FieldMask { paths: vec!["title".to_owned()] }),
-                ..Default::default()
-            };
-            client.update_task(account.call(request)).await?;
-        }
-        Work::Delete => {
-            let Some((place, name)) = course.world.take_fresh() else {
-                course.exhausted.store(true, Ordering::Relaxed);
-                course.exhaustion.notify_one();
-                return Ok(());
-            };
-            let account = &course.world.accounts[place];
-            let request = pb::DeleteTaskRequest { name, ..Default::default() };
-            client.delete_task(account.call(request)).await?;
-        }
-        Work::List => {
-            let parent = account.name.clone();
-            let request = pb::ListTasksRequest { parent, page_size: 50, ..Default::default() };
-            client.list_tasks(account.call(request)).await?;
-        }
-    }
-    Ok(())
 }

@@ -4,10 +4,12 @@
 //! single-row statements, and a bare tonic server that answers the same message. Rounds are interleaved, so that
 //! what disturbs the machine disturbs all of them.
 
+mod blocks;
+mod caller;
 mod chart;
-mod connection;
 mod cpu;
 mod echo;
+mod frames;
 mod growth;
 mod json;
 mod load;

@@ -27,6 +27,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// What the `authorization` of this user's calls holds.
+    pub(crate) fn bearer(&self) -> &MetadataValue<Ascii> {
+        &self.token
+    }
+
     /// A call by this user.
     pub(crate) fn call<T>(&self, message: T) -> Request<T> {
         let mut request = message.into_request();
@@ -141,9 +146,15 @@ impl World {
         Ok(())
     }
 
-    /// A task that may be deleted, if there still is one.
-    pub(crate) fn take_fresh(&self) -> Option<(usize, String)> {
-        self.with_fresh(Vec::pop)
+    /// A task that may be deleted, if there still is one; of this account where it matters.
+    pub(crate) fn take_fresh(&self, of: Option<usize>) -> Option<(usize, String)> {
+        self.with_fresh(|fresh| match of {
+            None => fresh.pop(),
+            Some(place) => {
+                let at = fresh.iter().position(|(of, _)| *of == place)?;
+                Some(fresh.swap_remove(at))
+            }
+        })
     }
 
     /// Remembers a task that the load made.

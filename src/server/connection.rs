@@ -4,6 +4,7 @@
 //! no GOAWAY at the end of a connection's age.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -107,10 +108,11 @@ where
         let mut life = Life::begin(&self.limits, &activity);
         let mut timer = pin!(sleep_until(life.next(&activity).into()));
         let mut told_to_go = pin!(closing.cancelled());
+        let mut turns = Turns::default();
         loop {
             tokio::select! {
                 biased;
-                ended = &mut serving => {
+                ended = poll_fn(|context| turns.poll(serving.as_mut(), &activity, context)) => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended");
                         self.counts.ended(Ended::Broken);
@@ -139,6 +141,32 @@ where
             }
             timer.as_mut().reset(life.next(&activity).into());
         }
+    }
+}
+
+/// Lets the calls of a connection that are about to answer do so before it is written to. Each answer wakes its
+/// connection, and the runtime runs next what was woken last: one answer would be written at a time, with a system call
+/// each, where a batch has answered many.
+#[derive(Debug, Default)]
+struct Turns {
+    gave_way: bool,
+}
+
+impl Turns {
+    fn poll<F: Future>(
+        &mut self,
+        serving: Pin<&mut F>,
+        activity: &Activity,
+        context: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        if !self.gave_way && activity.has_several_calls() {
+            self.gave_way = true;
+            // At the end of the queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.gave_way = false;
+        serving.poll(context)
     }
 }
 

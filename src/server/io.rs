@@ -66,6 +66,11 @@ impl Activity {
             .then(|| self.begin + std::time::Duration::from_millis(self.quiet_since.load(Ordering::Relaxed)))
     }
 
+    /// Whether several calls are open, so that what is ready of one may soon have company.
+    pub(super) fn has_several_calls(&self) -> bool {
+        self.calls_open.load(Ordering::Relaxed) > 1
+    }
+
     /// A call begins; it ends when what this answers is dropped.
     pub(super) fn call(self: &Arc<Self>) -> OpenCall {
         self.calls_begun.fetch_add(1, Ordering::Relaxed);
