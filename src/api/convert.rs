@@ -59,6 +59,7 @@ pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Re
 
 /// The creation itself, alone or as an item of a batch.
 pub(super) fn create(fields: &mut Fields<'_>, task_id: String, task: Option<pb::Task>) -> Option<TaskWrite> {
+    let id_is_new = task_id.is_empty();
     let id = match task_id.as_str() {
         "" => Some(TaskId::generate()),
         given => fields.check("task_id", TaskId::parse(given)),
@@ -71,6 +72,7 @@ pub(super) fn create(fields: &mut Fields<'_>, task_id: String, task: Option<pb::
     let labels = fields.check("task.labels", Labels::parse(task.labels));
     Some(TaskWrite::Create(NewTask {
         id: id?,
+        id_is_new,
         title: title?,
         description: description?,
         completed: task.completed,

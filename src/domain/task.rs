@@ -153,6 +153,8 @@ impl Priority {
 pub struct NewTask {
     /// Its id, the client's or a new one.
     pub id: TaskId,
+    /// Whether the id was made just now, so that no task can have it yet.
+    pub id_is_new: bool,
     /// What it is called.
     pub title: Title,
     /// More about it.

@@ -123,6 +123,11 @@ impl TaskWrite {
         }
     }
 
+    /// Whether there may be such a task already, so that the write has to be told how it stands.
+    pub const fn may_exist(&self) -> bool {
+        !matches!(self, Self::Create(NewTask { id_is_new: true, .. }))
+    }
+
     /// What this write does to the task as it stands.
     ///
     /// # Errors

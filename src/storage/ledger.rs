@@ -107,7 +107,10 @@ pub(super) async fn run<C: WriteConn>(
     let users: BTreeSet<UserId> = operations.iter().map(|operation| operation.owner.user()).collect();
     let tasks: BTreeSet<(UserId, TaskId)> = operations
         .iter()
-        .flat_map(|operation| operation.writes.iter().map(|write| (operation.owner.user(), write.id())))
+        .flat_map(|operation| {
+            let known = operation.writes.iter().filter(|write| write.may_exist());
+            known.map(|write| (operation.owner.user(), write.id()))
+        })
         .collect();
     let requests = operations
         .iter()

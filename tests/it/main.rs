@@ -11,6 +11,7 @@ mod client;
 mod edge;
 mod hosts;
 mod operator;
+mod plans;
 mod process;
 mod revisions;
 mod rpc;

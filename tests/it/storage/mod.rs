@@ -60,6 +60,7 @@ fn labels(texts: &[&str]) -> Labels {
 /// A task with nothing but a title.
 fn task(text: &str) -> NewTask {
     NewTask {
+        id_is_new: false,
         id: TaskId::generate(),
         title: title(text),
         description: None,

@@ -8,8 +8,8 @@ use taskwire::domain::{
 };
 
 use super::{Person, at, owner_of, page_size, query};
+use crate::support::both_engines;
 use crate::support::database::{Engine, TestDatabase};
-use crate::support::{both_engines, one_engine};
 
 both_engines!(
     lists_read_their_index_in_order,
@@ -17,7 +17,6 @@ both_engines!(
     value_that_most_tasks_have_needs_no_sort_either,
     small_tables_need_no_statistics,
 );
-one_engine!(Postgres: plans_that_know_no_values_use_the_index_too);
 
 const OWNERS: usize = 5;
 const TASKS_PER_OWNER: usize = 4000;
@@ -145,37 +144,6 @@ async fn small_tables_need_no_statistics(database: TestDatabase) {
             // Which index it is may differ without statistics; that there is one, and no reading of it all, may not.
             assert!(plan.contains("tasks_live_"), "{plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN "), "{plan}");
-        }
-    }
-}
-
-/// From its sixth run on, a prepared statement may get a plan that knows none of its values.
-async fn plans_that_know_no_values_use_the_index_too(database: TestDatabase) {
-    let owner = planted(&database).await;
-    for (index, filter) in lists() {
-        for (descending, after) in
-            [(true, None), (false, None), (true, Some(cursor(2000))), (false, Some(cursor(10)))]
-        {
-            let query = wanted(filter.clone(), descending, after);
-            // A storage of its own, so that its one connection shows what it ran last.
-            let alone = taskwire::storage::Limits {
-                postgres_connections_max: 1,
-                ..crate::support::database::limits()
-            };
-            let storage = database.open(alone);
-            storage.tasks().list(owner, &query).await.unwrap();
-            let mut raw = database.raw().await;
-            let seen = "select query from pg_stat_activity where datname = current_database() \
-                        and application_name = 'taskwire' and query like '%order by create_time%' order by backend_start desc limit 1";
-            let statement = raw.query_texts(seen).await.remove(0);
-            let highest = (1..20).take_while(|number| statement.contains(&format!("${number}"))).count();
-            let arguments = vec!["null"; highest].join(", ");
-            raw.execute(&format!("set plan_cache_mode = force_generic_plan; prepare list as {statement}"))
-                .await;
-            let plan =
-                raw.query_texts(&format!("explain (costs off) execute list ({arguments})")).await.join("\n");
-            check(&plan, index, database.engine);
-            assert!(plan.contains("user_id = $1"), "no plan without values:\n{plan}");
         }
     }
 }

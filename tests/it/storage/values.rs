@@ -27,6 +27,7 @@ both_engines!(
 async fn every_field_comes_back(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let new = NewTask {
+        id_is_new: false,
         id: TaskId::generate(),
         title: title("Post the letter"),
         description: Some(description("To the\n\tmuseum")),

@@ -200,8 +200,13 @@ impl Cluster {
 
     /// A connection to it past the storage, and past what it asks of connections over the network.
     pub(crate) async fn raw(&self) -> Raw {
+        self.raw_in("postgres").await
+    }
+
+    /// As `raw`, in another database.
+    pub(crate) async fn raw_in(&self, database: &str) -> Raw {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(self.directory.path()).port(self.port).user("postgres").dbname("postgres");
+        config.host_path(self.directory.path()).port(self.port).user("postgres").dbname(database);
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         Raw::Postgres(client)

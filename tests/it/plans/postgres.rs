@@ -1,0 +1,167 @@
+//! On PostgreSQL: what `auto_explain` writes down while the service works.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use taskwire::storage::Storage;
+
+use super::expected::{self, Class};
+use super::nodes::{Planned, READY, kind, nodes, planned, scans};
+use super::workload;
+use crate::revisions::harness::cluster::Cluster;
+use crate::revisions::harness::replica::{World, rules};
+use crate::support::database::{Raw, limits};
+
+const SETTINGS: &str = "shared_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\n\
+                        auto_explain.log_format = json\nlog_line_prefix = '%a %d|'\nautovacuum = off";
+
+/// How the tables are when the service comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Just made, never analysed.
+    Empty,
+    /// A row or two, which the statistics know.
+    Tiny,
+    /// Thousands of dead rows beside a few, which the statistics do not know.
+    Bloated,
+    /// Thousands of rows, which the statistics know.
+    Large,
+}
+
+const STATES: [State; 4] = [State::Empty, State::Tiny, State::Bloated, State::Large];
+/// Whether a prepared statement is planned with its values or without.
+const MODES: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
+
+#[test]
+fn statements_have_the_plans_that_they_are_written_for() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        if !Cluster::has_library("auto_explain") {
+            println!("skipped: the PostgreSQL server comes without auto_explain");
+            return;
+        }
+        let Some(cluster) = Cluster::start(SETTINGS).await else { return };
+        let mut cases = Vec::new();
+        for mode in MODES {
+            for state in STATES {
+                cases.push((format!("{mode}_{state:?}").to_lowercase(), mode, state));
+            }
+        }
+        join_all(cases.iter().map(|(database, mode, state)| work(&cluster, database, mode, *state))).await;
+        // With the server the log ends.
+        cluster.halt();
+        let log = cluster.log();
+        let (mut seen, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+        for (database, mode, state) in &cases {
+            let statements = planned(&log, database);
+            assert!(statements.len() > 100, "{database}: {}", statements.len());
+            for one in statements.iter().filter(|one| expected::is_on_the_path(&one.statement)) {
+                match expected::class_of(&one.statement) {
+                    Some(at) => {
+                        check(one, expected::class(at), *state, mode);
+                        seen.insert(at);
+                    }
+                    None => drop(unknown.insert(one.statement.clone())),
+                }
+            }
+        }
+        assert!(unknown.is_empty(), "no plan is asserted of: {unknown:#?}");
+        assert_eq!(expected::unseen(&seen), Vec::<&str>::new());
+    });
+}
+
+/// Makes a database, brings its tables into a state, and lets the service work there.
+async fn work(cluster: &Cluster, database: &str, mode: &str, state: State) {
+    cluster.raw().await.execute(&format!("create database {database}")).await;
+    let url = format!("{}/{database}", cluster.url().trim_end_matches("/postgres"));
+    Storage::open(&url, limits()).unwrap().migrate().await.unwrap();
+    let mut raw = cluster.raw_in(database).await;
+    let world = World::on(&url);
+    let replica = world.serve(rules()).await;
+    let mut users = Vec::new();
+    for name in ["one", "two", "three"] {
+        users.push(replica.register(&format!("{name}@example.org")).await);
+    }
+    replica.stop().await;
+    bring_into(&mut raw, state).await;
+    raw.execute(&format!("alter database {database} set plan_cache_mode = {mode}")).await;
+    raw.execute(&format!("do $$ begin raise log '{READY}'; end $$")).await;
+    // New connections: the plans that are looked at are made now.
+    let replica = world.serve(rules()).await;
+    workload::run(&world, &replica, &users).await;
+    replica.stop().await;
+}
+
+async fn bring_into(raw: &mut Raw, state: State) {
+    // Also of people who are not there, so that no user has a large part of it.
+    let plant = |count: u32, others: u32| {
+        format!(
+            "create temp table owners as select id from users \
+             union all select gen_random_uuid() from generate_series(1, {others});
+             insert into tasks (user_id, task_id, title, title_key, completed, priority, labels, create_time, \
+             update_time, revision) select id, gen_random_uuid(), 'planted', 'planted', number % 4 = 0, 1 + number % 3, \
+             '[]', now() + number * interval '1 second', now(), 1000 + number from owners, \
+             generate_series(1, {count}) as number;
+             insert into task_changes (user_id, revision, type, task_id, fields, create_time) select id, \
+             1000000 + number, 1, gen_random_uuid(), 0, now() from owners, generate_series(1, {count}) as number;"
+        )
+    };
+    match state {
+        State::Empty => {}
+        State::Tiny | State::Large => {
+            raw.execute(&if state == State::Tiny { plant(1, 0) } else { plant(1000, 40) }).await;
+            raw.execute("vacuum analyze").await;
+        }
+        State::Bloated => {
+            raw.execute("vacuum analyze").await;
+            let waste = "do $$ begin for turn in 1 .. 2000 loop update users set revision = revision; end loop; end $$;";
+            raw.execute(&format!("{} {waste} delete from tasks; delete from task_changes", plant(2000, 0)))
+                .await;
+        }
+    }
+}
+
+fn check(one: &Planned, class: Class, state: State, mode: &str) {
+    let said = || format!("{state:?}, {mode}: {}\n{:#}", one.statement, one.root);
+    let is_large = state == State::Large;
+    match class {
+        Class::Keyed(index) => {
+            check_reach(&one.root, index, &said);
+            assert!(nodes(&one.root).iter().all(|node| is_from_values(node)), "{}", said());
+        }
+        Class::Adds => assert!(scans(&one.root).is_empty(), "{}", said()),
+        Class::InOrder(index) => {
+            check_reach(&one.root, index, &said);
+            let throws_away = |node: &&Value| node["Filter"].is_string() || kind(node).contains("Sort");
+            assert!(!nodes(&one.root).iter().any(throws_away), "{}", said());
+        }
+        Class::Bounded if is_large => {
+            let is_bounded =
+                |node: &&Value| node["Index Cond"].is_string() || node["Recheck Cond"].is_string();
+            assert!(scans(&one.root).iter().all(is_bounded), "{}", said());
+        }
+        Class::Bounded | Class::Job => {}
+    }
+}
+
+/// Each table is read by conditions on this index.
+fn check_reach(root: &Value, index: &str, said: &dyn Fn() -> String) {
+    let scans = scans(root);
+    assert!(!scans.is_empty(), "{}", said());
+    for scan in scans {
+        assert!(matches!(kind(scan), "Index Scan" | "Index Only Scan"), "{}", said());
+        assert_eq!(scan["Index Name"], index, "{}", said());
+        assert!(scan["Index Cond"].is_string() && !scan["Filter"].is_string(), "{}", said());
+    }
+}
+
+/// A join goes from the values that were sent to the table: never from the table.
+fn is_from_values(node: &Value) -> bool {
+    let below = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
+    match kind(node) {
+        "Nested Loop" => kind(&below[0]) == "Function Scan" || kind(&below[0]) == "Sort",
+        "Sort" => below.iter().all(|node| matches!(kind(node), "Function Scan" | "Nested Loop")),
+        other => !other.contains("Join") && other != "Materialize" && other != "Memoize",
+    }
+}

@@ -1,0 +1,161 @@
+//! Everything that a caller can ask about tasks, alone and many at a time, so that each statement is sent in each form.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use taskwire::pb;
+use taskwire::server::jobs::{compact, forget, purge};
+
+use crate::revisions::harness::replica::{Replica, Tasks, User, World};
+
+const PARENT: &str = "users/me";
+/// Calls at a time: more than one batch takes while another is under way.
+const AT_ONCE: usize = 6;
+
+/// Goes through all of it with these users.
+pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
+    let clients = || users.iter().map(|user| replica.tasks(user));
+    join_all(clients().map(|mut tasks| async move {
+        for _ in 0..2 {
+            single(&mut tasks).await;
+        }
+        batches(&mut tasks).await;
+        lists(&mut tasks).await;
+        log(&mut tasks).await;
+    }))
+    .await;
+    // One after another in lanes that have nothing else to do.
+    single(&mut replica.tasks(&users[0])).await;
+    for mut tasks in clients() {
+        let calls =
+            (0..AT_ONCE).map(|_| tasks.clone()).map(|mut tasks| async move { single(&mut tasks).await });
+        join_all(calls).await;
+        let name = create(&mut tasks, "to be purged").await;
+        delete(&mut tasks, &name).await;
+    }
+    world.hand.advance(Duration::from_secs(40 * 24 * 60 * 60));
+    purge(&replica.services).await.unwrap();
+    compact(&replica.services).await.unwrap();
+    forget(&replica.services).await.unwrap();
+}
+
+async fn create(tasks: &mut Tasks, title: &str) -> String {
+    let task = Some(pb::Task { title: title.to_owned(), ..pb::Task::default() });
+    let request = pb::CreateTaskRequest { parent: PARENT.to_owned(), task, ..Default::default() };
+    tasks.create_task(request).await.unwrap().into_inner().name
+}
+
+async fn delete(tasks: &mut Tasks, name: &str) {
+    let request = pb::DeleteTaskRequest { name: name.to_owned(), ..Default::default() };
+    tasks.delete_task(request).await.unwrap();
+}
+
+/// One task from its making to its deletion and back, with ids of our own and of the service's.
+async fn single(tasks: &mut Tasks) {
+    let name = create(tasks, "a task").await;
+    let id = uuid::Uuid::new_v4().to_string();
+    let given = pb::CreateTaskRequest {
+        parent: PARENT.to_owned(),
+        task: Some(pb::Task { title: "with an id".to_owned(), ..pb::Task::default() }),
+        task_id: id.clone(),
+        request_id: id,
+        ..Default::default()
+    };
+    // The same call once more is answered from what is remembered.
+    for _ in 0..2 {
+        tasks.create_task(given.clone()).await.unwrap();
+    }
+    tasks.get_task(pb::GetTaskRequest { name: name.clone() }).await.unwrap();
+    let changed = pb::Task { name: name.clone(), completed: true, ..pb::Task::default() };
+    let request = pb::UpdateTaskRequest { task: Some(changed), ..Default::default() };
+    tasks.update_task(request).await.unwrap();
+    delete(tasks, &name).await;
+    tasks.undelete_task(pb::UndeleteTaskRequest { name, ..Default::default() }).await.unwrap();
+}
+
+async fn batches(tasks: &mut Tasks) {
+    let creation = |number: usize| pb::CreateTaskRequest {
+        parent: PARENT.to_owned(),
+        task: Some(pb::Task { title: format!("number {number}"), ..pb::Task::default() }),
+        ..Default::default()
+    };
+    let request = pb::BatchCreateTasksRequest {
+        parent: PARENT.to_owned(),
+        requests: (0..5).map(creation).collect(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+    };
+    let made = tasks.batch_create_tasks(request).await.unwrap().into_inner().tasks;
+    let names: Vec<String> = made.into_iter().map(|task| task.name).collect();
+    let request = pb::BatchGetTasksRequest { parent: PARENT.to_owned(), names: names.clone() };
+    assert_eq!(tasks.batch_get_tasks(request).await.unwrap().into_inner().tasks.len(), 5);
+    let change = |name: &String| pb::UpdateTaskRequest {
+        task: Some(pb::Task { name: name.clone(), title: "changed".to_owned(), ..pb::Task::default() }),
+        ..Default::default()
+    };
+    let request = pb::BatchUpdateTasksRequest {
+        parent: PARENT.to_owned(),
+        requests: names.iter().map(change).collect(),
+        ..Default::default()
+    };
+    tasks.batch_update_tasks(request).await.unwrap();
+    let deletion = |name: &String| pb::DeleteTaskRequest { name: name.clone(), ..Default::default() };
+    let request = pb::BatchDeleteTasksRequest {
+        parent: PARENT.to_owned(),
+        requests: names.iter().map(deletion).collect(),
+        ..Default::default()
+    };
+    tasks.batch_delete_tasks(request).await.unwrap();
+}
+
+/// The lists that come out of an index, from the start and from a later page, in both directions; and one that does not.
+async fn lists(tasks: &mut Tasks) {
+    let filters = ["", "completed = true", "priority = HIGH", "completed = false AND priority = MEDIUM"];
+    for filter in filters {
+        for order_by in ["create_time desc", "create_time"] {
+            let mut request = pb::ListTasksRequest {
+                parent: PARENT.to_owned(),
+                page_size: 1,
+                filter: filter.to_owned(),
+                order_by: order_by.to_owned(),
+                ..Default::default()
+            };
+            for _ in 0..2 {
+                let page = tasks.list_tasks(request.clone()).await.unwrap().into_inner();
+                request.page_token = page.next_page_token;
+            }
+        }
+    }
+    let request = pb::ListTasksRequest {
+        parent: PARENT.to_owned(),
+        filter: "title:\"number\"".to_owned(),
+        order_by: "title".to_owned(),
+        ..Default::default()
+    };
+    tasks.list_tasks(request).await.unwrap();
+    let request = pb::CountTasksRequest { parent: PARENT.to_owned(), ..Default::default() };
+    tasks.count_tasks(request).await.unwrap();
+}
+
+/// The log: read, watched, and undone.
+async fn log(tasks: &mut Tasks) {
+    let request =
+        pb::ListTaskChangesRequest { parent: PARENT.to_owned(), page_size: 5, ..Default::default() };
+    let current = tasks.list_task_changes(request).await.unwrap().into_inner().current_revision;
+    let from = pb::WatchTasksRequest {
+        parent: PARENT.to_owned(),
+        start_revision: Some(current - 1),
+        ..Default::default()
+    };
+    let from_now = pb::WatchTasksRequest { parent: PARENT.to_owned(), ..Default::default() };
+    for request in [from, from_now] {
+        let mut stream = tasks.watch_tasks(request).await.unwrap().into_inner();
+        stream.message().await.unwrap().unwrap();
+    }
+    let request = pb::UndoChangesRequest {
+        parent: PARENT.to_owned(),
+        start_revision: current - 1,
+        end_revision: current,
+        ..Default::default()
+    };
+    tasks.undo_changes(request).await.unwrap();
+}
