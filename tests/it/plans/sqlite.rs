@@ -18,14 +18,16 @@ use crate::support::database::limits;
 /// By this, connections to this test's file are told from those of others in the process.
 const MARK: &str = "taskwire-plans.";
 
-/// Many tasks and changes of people who are not there, and statistics of them.
+/// Many people with a task each, and statistics of them. The service makes none itself.
 const PLANT_AND_ANALYZE: &str = "with recursive numbers (number) as \
     (select 1 union all select number + 1 from numbers where number < 20000) \
     insert into tasks (user_id, task_id, title, title_key, completed, priority, labels, create_time, update_time, revision) \
     select randomblob(16), randomblob(16), 'planted', 'planted', number % 4 = 0, 1 + number % 3, '[]', number, \
     number, number from numbers; \
     insert into task_changes (user_id, revision, type, task_id, fields, create_time) \
-    select user_id, revision, 1, task_id, 0, create_time from tasks where title = 'planted'; analyze";
+    select user_id, revision, 1, task_id, 0, create_time from tasks where title = 'planted'; \
+    insert into users (id, email, display_name, role, create_time, update_time, version, revision, live_tasks, compacted_revision) \
+    select user_id, 'planted', 'planted', 1, 0, 0, 1, 1, 1, 0 from tasks where title = 'planted'; analyze";
 
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
