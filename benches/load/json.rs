@@ -22,6 +22,7 @@ pub(crate) fn render(options: &Options, outcome: &Outcome, report: &Report) -> R
         "measurements": report.rows,
         "facts": report.facts,
         "start_ms": outcome.start_ms,
+        "by_users": outcome.spread,
     });
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

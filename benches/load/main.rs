@@ -20,7 +20,9 @@ mod postgres;
 mod process;
 mod report;
 mod run;
+mod spread;
 mod stand;
+mod watches;
 mod world;
 
 use std::path::PathBuf;
@@ -50,6 +52,9 @@ struct Options {
     /// Only these groups
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_enum)]
     only: Vec<Group>,
+    /// Only the service on PostgreSQL and pgbench
+    #[arg(long)]
+    peers: bool,
     /// Callers of the service; each has one call under way at a time
     #[arg(long, value_name = "COUNT", default_value = "256")]
     callers: usize,
@@ -57,7 +62,7 @@ struct Options {
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     channels: u16,
     /// Users that the load is spread over
-    #[arg(long, value_name = "COUNT", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=9999))]
+    #[arg(long, value_name = "COUNT", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     users: u32,
     /// Tasks of each user before the load begins
     #[arg(long, value_name = "COUNT", default_value = "250", value_parser = clap::value_parser!(u32).range(60..=9999))]
@@ -85,7 +90,12 @@ struct Options {
 impl Options {
     /// Whether the figures may stand in the documentation.
     fn is_full(&self) -> bool {
-        self.only.is_empty() && self.lanes.is_none() && !self.quick && self.repeat >= 3 && self.seconds >= 3
+        self.only.is_empty()
+            && !self.peers
+            && self.lanes.is_none()
+            && !self.quick
+            && self.repeat >= 3
+            && self.seconds >= 3
     }
 
     fn settled(mut self) -> Self {
@@ -145,7 +155,7 @@ async fn measure(options: &Options) -> Result<()> {
     }
     let outcome = run::run(options).await?;
     let report = report::Report::new(options, &outcome);
-    print!("{report}");
+    print!("{report}{}", spread::table(&outcome.spread));
     if let Some(directory) = &options.out {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("latest.json"), json::render(options, &outcome, &report)?)?;

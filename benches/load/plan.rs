@@ -22,8 +22,10 @@ pub(crate) enum Group {
     List,
     /// One caller without company
     Alone,
-    /// Start-up time and idle memory
+    /// Start-up time, idle memory, and that of idle watch streams
     Start,
+    /// GetTask and CreateTask by the number of users, before and after `vacuum analyze`
+    Spread,
 }
 
 /// What a caller does, over and over.
@@ -82,6 +84,7 @@ pub(crate) enum Figure {
     CallsPerSecond,
     P50,
     ServiceCpu,
+    DatabaseCpu,
 }
 
 /// What is aimed at.
@@ -101,10 +104,21 @@ pub(crate) struct Target {
     pub(crate) bound: Bound,
 }
 
+/// One cost of a call, in microseconds of processor time, with the most that it may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) of: Case,
+    pub(crate) figure: Figure,
+    pub(crate) most: f64,
+}
+
 /// Longest time from the start of the process to SERVING, on a SQLite file that is there, in milliseconds.
 pub(crate) const START_MS_MAX: f64 = 100.0;
 /// Largest memory of a service that has nothing to do, in MiB.
 pub(crate) const IDLE_MIB_MAX: f64 = 30.0;
+
+/// Largest memory of a watch stream that has nothing to tell, in KiB.
+pub(crate) const WATCH_KIB_MAX: f64 = 20.0;
 
 const PG: Side = Side::Service(Engine::Postgres);
 const PG_OFF: Side = Side::LanesOff(Engine::Postgres);
@@ -132,7 +146,7 @@ pub(crate) fn cases(group: Group) -> Vec<Case> {
             .into_iter()
             .flat_map(|work| [PG, PG_OFF, SQLITE, SQLITE_OFF].map(|side| one(work, side)))
             .collect(),
-        Group::Start => Vec::new(),
+        Group::Start | Group::Spread => Vec::new(),
     }
 }
 
@@ -157,16 +171,30 @@ pub(crate) fn targets() -> Vec<Target> {
             bound: Bound::AtMost(1.8),
         },
         peers(Work::Get, SQLITE, PG, 0.8),
-        peers(Work::Create, PG, Side::Pgbench, 2.0),
+        peers(Work::Create, PG, Side::Pgbench, 2.2),
         peers(Work::Create, PG, PG_OFF, 5.0),
         peers(Work::Create, SQLITE, SQLITE_OFF, 20.0),
-        peers(Work::Update, PG, Side::Pgbench, 1.5),
-        peers(Work::Delete, PG, Side::Pgbench, 1.5),
+        peers(Work::Update, PG, Side::Pgbench, 1.7),
+        peers(Work::Delete, PG, Side::Pgbench, 1.7),
         peers(Work::List, PG, Side::Pgbench, 0.7),
         alone(Work::Get, PG, PG_OFF),
         alone(Work::Get, SQLITE, SQLITE_OFF),
         alone(Work::Create, PG, PG_OFF),
         alone(Work::Create, SQLITE, SQLITE_OFF),
+    ]
+}
+
+/// The costs that have a target.
+pub(crate) fn costs() -> Vec<Cost> {
+    let service = |work, side, most| Cost { of: many(work, side), figure: Figure::ServiceCpu, most };
+    vec![
+        service(Work::Get, PG, 20.0),
+        service(Work::Create, PG, 28.0),
+        service(Work::List, PG, 90.0),
+        Cost { of: many(Work::Create, PG), figure: Figure::DatabaseCpu, most: 22.0 },
+        service(Work::Get, SQLITE, 24.0),
+        service(Work::Create, SQLITE, 60.0),
+        service(Work::List, SQLITE, 150.0),
     ]
 }
 

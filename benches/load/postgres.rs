@@ -62,6 +62,26 @@ impl Postgres {
         .await
     }
 
+    /// Makes users with ids that `pgbench` can count up, without passwords.
+    pub(crate) async fn seed_users(&self, count: u32) -> Result<()> {
+        let id = format!("('{}' || ({} + n)::text)::uuid", pgbench::USER_PREFIX, pgbench::FIRST);
+        self.execute(&format!(
+            "insert into users (id, email, display_name, role, create_time, update_time, version, revision, live_tasks,
+                 compacted_revision)
+             select {id}, 'user-' || n || '@example.com', '', 1, now(), now(), 1, 0, 0, 0
+             from generate_series(0, {count} - 1) as n"
+        ))
+        .await
+    }
+
+    /// Leaves the tables as the load makes them, until somebody says `vacuum analyze`.
+    pub(crate) async fn forbid_autovacuum(&self) -> Result<()> {
+        for table in ["users", "tasks", "task_changes"] {
+            self.execute(&format!("alter table {table} set (autovacuum_enabled = false)")).await?;
+        }
+        Ok(())
+    }
+
     /// Gives each user the tasks with these numbers, as the service would have made them.
     pub(crate) async fn seed(&self, numbers: std::ops::Range<u32>) -> Result<()> {
         let task = format!("('{}' || ({} + n)::text)::uuid", pgbench::TASK_PREFIX, pgbench::FIRST);

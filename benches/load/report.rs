@@ -49,7 +49,7 @@ pub(crate) struct Verdict {
 /// A single number with a target.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fact {
-    title: &'static str,
+    title: String,
     unit: &'static str,
     value: f64,
     verdict: Verdict,
@@ -101,6 +101,7 @@ impl Figures {
             Figure::CallsPerSecond => self.calls_per_second,
             Figure::P50 => self.p50_ms,
             Figure::ServiceCpu => self.service_cpu_us,
+            Figure::DatabaseCpu => self.database_cpu_us,
         }
     }
 }
@@ -122,11 +123,9 @@ impl Report {
             let (title, figures) = (case.title(options), Figures::of(rounds));
             Row { title, case: *case, figures, rounds: rounds.clone(), ratios }
         };
-        Self {
-            head: head(options, outcome),
-            rows: outcome.cases.iter().map(row).collect(),
-            facts: facts(outcome),
-        }
+        let rows: Vec<Row> = outcome.cases.iter().map(row).collect();
+        let facts = facts(outcome).into_iter().chain(costs(&rows)).collect();
+        Self { head: head(options, outcome), rows, facts }
     }
 }
 
@@ -141,11 +140,24 @@ fn head(options: &Options, outcome: &Outcome) -> String {
     )
 }
 
+/// What a call costs, where that has a target.
+fn costs(rows: &[Row]) -> Vec<Fact> {
+    let cost = |cost: &plan::Cost| {
+        let row = rows.iter().find(|row| row.case == cost.of)?;
+        let (value, bound) = (row.figures.get(cost.figure)?, Bound::AtMost(cost.most));
+        let whose = if cost.figure == Figure::DatabaseCpu { "database" } else { "service" };
+        let (work, side) = (cost.of.work.method(), cost.of.side.name(cost.of.work));
+        let verdict = Verdict { figure: None, bound, value, met: bound.holds(value) };
+        Some(Fact { title: format!("{work} {side}: {whose}"), unit: "µs", value, verdict })
+    };
+    plan::costs().iter().filter_map(cost).collect()
+}
+
 fn facts(outcome: &Outcome) -> Vec<Fact> {
-    let fact = |title, unit, value: Option<f64>, most| {
+    let fact = |title: &str, unit, value: Option<f64>, most| {
         let (value, bound) = (value?, Bound::AtMost(most));
         Some(Fact {
-            title,
+            title: title.to_owned(),
             unit,
             value,
             verdict: Verdict { figure: None, bound, value, met: bound.holds(value) },
@@ -155,6 +167,7 @@ fn facts(outcome: &Outcome) -> Vec<Fact> {
     [
         fact("Start to SERVING on an existing SQLite file", "ms", start, plan::START_MS_MAX),
         fact("Memory of a service with nothing to do", "MiB", outcome.idle_mib, plan::IDLE_MIB_MAX),
+        fact("Memory of an idle watch stream", "KiB", outcome.watch_kib, plan::WATCH_KIB_MAX),
     ]
     .into_iter()
     .flatten()
@@ -167,6 +180,7 @@ impl fmt::Display for Verdict {
             Some(Figure::CallsPerSecond) => "calls/s ",
             Some(Figure::P50) => "p50 ",
             Some(Figure::ServiceCpu) => "service ",
+            Some(Figure::DatabaseCpu) => "database ",
             None => "",
         };
         write!(f, "{figure}{}  {}", self.bound, if self.met { "pass" } else { "MISS" })

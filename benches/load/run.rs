@@ -8,8 +8,9 @@ use crate::load::{self, Callers, Meters, Sample};
 use crate::machine::Machine;
 use crate::plan::{self, Case, Engine, Group, Side, Work};
 use crate::postgres::Postgres;
+use crate::spread::{self, Spread};
 use crate::stand::Stand;
-use crate::{Options, Result, cpu, echo, pgbench};
+use crate::{Options, Result, cpu, echo, pgbench, watches};
 
 /// How often the service is started to see how long that takes.
 const STARTS: usize = 7;
@@ -28,6 +29,10 @@ pub(crate) struct Outcome {
     pub(crate) start_ms: Vec<f64>,
     /// In MiB.
     pub(crate) idle_mib: Option<f64>,
+    /// Of each stream, in KiB.
+    pub(crate) watch_kib: Option<f64>,
+    /// By the number of users.
+    pub(crate) spread: Vec<Spread>,
 }
 
 /// Carries out the plan.
@@ -35,8 +40,12 @@ pub(crate) async fn run(options: &Options) -> Result<Outcome> {
     let postgres = Postgres::create().await?;
     let outcome = with_postgres(options, &postgres).await;
     let dropped = postgres.drop_database().await;
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     dropped?;
+    if options.only.is_empty() || options.only.contains(&Group::Spread) {
+        let directory = tempfile::Builder::new().prefix("taskwire-bench.").tempdir()?;
+        outcome.spread = spread::measure(options, directory.path()).await?;
+    }
     Ok(outcome)
 }
 
@@ -53,6 +62,9 @@ async fn with_postgres(options: &Options, postgres: &Postgres) -> Result<Outcome
     let machine = Machine::look(Some(postgres.version().await?), postgres.settings().await?);
     let directory = tempfile::Builder::new().prefix("taskwire-bench.").tempdir()?;
     eprintln!("bench: {} users with {} tasks each, on both engines", options.users, options.tasks);
+    if options.only == [Group::Spread] {
+        return Ok(Outcome::of(machine));
+    }
     let on_postgres = Stand::build(options, Engine::Postgres, directory.path(), Some(postgres)).await?;
     let on_sqlite = Stand::build(options, Engine::Sqlite, directory.path(), None).await?;
     let mut bench = Bench { options, directory, postgres, on_postgres, on_sqlite, measured: 0 };
@@ -62,9 +74,13 @@ async fn with_postgres(options: &Options, postgres: &Postgres) -> Result<Outcome
     let groups = [Group::Get, Group::List, Group::Alone, Group::Create, Group::Update, Group::Delete];
     let mut cases: Vec<(Case, Vec<Sample>)> =
         groups.into_iter().filter(wanted).flat_map(plan::cases).map(|case| (case, Vec::new())).collect();
-    let (mut start_ms, mut idle_mib) = (Vec::new(), None);
+    if options.peers {
+        let is_peer = |side| matches!(side, Side::Service(Engine::Postgres) | Side::Pgbench);
+        cases.retain(|(case, _)| is_peer(case.side));
+    }
+    let mut outcome = Outcome::of(machine);
     if wanted(&Group::Start) {
-        (start_ms, idle_mib) = bench.starts().await?;
+        bench.starts(&mut outcome).await?;
     }
     for round in 1..=options.repeat {
         postgres.settle().await?;
@@ -81,7 +97,16 @@ async fn with_postgres(options: &Options, postgres: &Postgres) -> Result<Outcome
             samples.push(sample);
         }
     }
-    Ok(Outcome { machine, cases, start_ms, idle_mib })
+    outcome.cases = cases;
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// Nothing found yet.
+    fn of(machine: Machine) -> Self {
+        let (cases, start_ms, spread) = (Vec::new(), Vec::new(), Vec::new());
+        Self { machine, cases, start_ms, idle_mib: None, watch_kib: None, spread }
+    }
 }
 
 impl Bench<'_> {
@@ -120,17 +145,16 @@ impl Bench<'_> {
         Ok(sample)
     }
 
-    /// Start-up time and idle memory, on the SQLite file that is there.
-    async fn starts(&self) -> Result<(Vec<f64>, Option<f64>)> {
-        let mut start_ms = Vec::new();
+    /// Start-up time, and memory with nothing to do, on the SQLite file that is there.
+    async fn starts(&self, outcome: &mut Outcome) -> Result<()> {
         loop {
             let server = self.on_sqlite.serve(self.options, true).await?;
-            start_ms.push(server.started_in.as_secs_f64() * 1e3);
-            if start_ms.len() == STARTS {
+            outcome.start_ms.push(server.started_in.as_secs_f64() * 1e3);
+            if outcome.start_ms.len() == STARTS {
                 tokio::time::sleep(IDLE).await;
-                let idle_mib = cpu::resident_mib(server.pid());
-                server.stop().await?;
-                return Ok((start_ms, idle_mib));
+                outcome.idle_mib = cpu::resident_mib(server.pid());
+                outcome.watch_kib = watches::memory(&server, &self.on_sqlite.world).await?;
+                return server.stop().await;
             }
             server.stop().await?;
         }

@@ -34,15 +34,12 @@ impl Stand {
             Engine::Sqlite => directory.join("sqlite"),
         };
         std::fs::create_dir(&directory)?;
+        make_key(&directory).await?;
         let url = match (engine, postgres) {
             (Engine::Postgres, Some(postgres)) => postgres.url.clone(),
             (Engine::Postgres, None) => return Err("no PostgreSQL".into()),
             (Engine::Sqlite, _) => format!("sqlite:{}", directory.join("taskwire.db").display()),
         };
-        let mut make_key = Command::new(SERVICE);
-        make_key.env_clear().args(["keys", "generate", "--out"]).arg(directory.join("key.pem"));
-        process::run(&mut make_key, Duration::from_secs(10)).await?;
-
         let server = serve(options, &directory, &url, true).await?;
         let channel = server.channel().await?;
         world::register(options, &channel).await?;
@@ -58,10 +55,29 @@ impl Stand {
         Ok(Self { directory, url, world })
     }
 
+    /// Makes the tables in PostgreSQL, and nobody in them.
+    pub(crate) async fn build_empty(
+        options: &Options,
+        directory: &Path,
+        postgres: &Postgres,
+    ) -> Result<Self> {
+        make_key(directory).await?;
+        let (directory, url) = (directory.to_owned(), postgres.url.clone());
+        serve(options, &directory, &url, true).await?.stop().await?;
+        Ok(Self { directory, url, world: Arc::new(World::of(Vec::new(), 0)) })
+    }
+
     /// Starts the service.
     pub(crate) async fn serve(&self, options: &Options, lanes: bool) -> Result<Server> {
         serve(options, &self.directory, &self.url, lanes).await
     }
+}
+
+async fn make_key(directory: &Path) -> Result<()> {
+    let mut make_key = Command::new(SERVICE);
+    make_key.env_clear().args(["keys", "generate", "--out"]).arg(directory.join("key.pem"));
+    process::run(&mut make_key, Duration::from_secs(10)).await?;
+    Ok(())
 }
 
 /// As it is delivered, but for limits that a benchmark would run into.

@@ -27,6 +27,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// The user with this name, who has this token.
+    pub(crate) fn with(name: String, token: &str) -> Result<Self> {
+        Ok(Self { name, token: format!("Bearer {token}").parse()? })
+    }
+
     /// What the `authorization` of this user's calls holds.
     pub(crate) fn bearer(&self) -> &MetadataValue<Ascii> {
         &self.token
@@ -112,7 +117,12 @@ impl World {
             }
         };
         let accounts = in_parallel((0..options.users).map(enter)).await?;
-        Ok(Self { accounts, seeded: options.tasks.into(), fresh: Mutex::default() })
+        Ok(Self::of(accounts, options.tasks))
+    }
+
+    /// Users who are there already, with so many tasks each.
+    pub(crate) fn of(accounts: Vec<Account>, seeded: u32) -> Self {
+        Self { accounts, seeded: seeded.into(), fresh: Mutex::default() }
     }
 
     /// How many tasks each user had before the load.
