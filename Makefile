@@ -61,6 +61,9 @@ release-contract: ## At a release: keep the contract, against which later change
 
 bench: ## Measure the service and its peers on this machine, in less than 10 minutes
 	@TASKWIRE_TEST_POSTGRES_FSYNC=on scripts/with-postgres cargo bench --locked --bench load -- $(ARGS)
+	@$(if $(ARGS),:,TASKWIRE_TEST_POSTGRES_VERSION=18 TASKWIRE_TEST_POSTGRES_FSYNC=on scripts/with-postgres \
+		cargo bench --locked --bench load -- --peers --only get,create,update,delete,list --seconds 2 --repeat 2 \
+		--out docs/benchmarks/postgres-18 || [ $$? -eq 69 ])
 
 soak: ## Run the tests of the edge in the numbers that the service is built for
 	@cargo build --release --locked

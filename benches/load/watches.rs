@@ -26,10 +26,7 @@ pub(crate) async fn memory(server: &Server, world: &World) -> Result<Option<f64>
             let account = &world.accounts[open.len() % world.accounts.len()];
             let request = pb::WatchTasksRequest { parent: account.name.clone(), ..Default::default() };
             let mut client = TaskServiceClient::new(channel.clone());
-            let mut stream = client.watch_tasks(account.call(request)).await?.into_inner();
-            // The first message says where it stands.
-            stream.message().await?;
-            open.push(stream);
+            open.push(client.watch_tasks(account.call(request)).await?.into_inner());
         }
     }
     tokio::time::sleep(REST).await;

@@ -8,7 +8,6 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use diesel::QueryResult;
-use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
@@ -109,9 +108,9 @@ pub(super) enum Piece {
     /// The condition that a row of a table is the one that a row of `v` names: the columns of the table's primary key,
     /// and those of `v`.
     ///
-    /// To PostgreSQL it is a range, from the key to the key. An equality can be turned around: with a small table its
-    /// planner would read all of that and look each of its rows up in `v`, and would keep this plan while the table
-    /// grows. A range can only be followed from `v` to the table, whatever is believed about either.
+    /// To PostgreSQL the first column is to be any of an array of one. An equality can be turned around: with a small
+    /// table its planner would read all of that and look each of its rows up in `v`, and would keep this plan while the
+    /// table grows. This can only be followed from `v` to the table, and costs the same there.
     Key(&'static [&'static str], &'static [&'static str]),
 }
 
@@ -131,7 +130,7 @@ impl<'a, Row> SetStatement<'a, Row> {
     }
 }
 
-fn push_list<DB: Backend>(out: &mut AstPass<'_, '_, DB>, names: &[&'static str]) {
+fn push_list(out: &mut AstPass<'_, '_, Sqlite>, names: &[&'static str]) {
     out.push_sql("(");
     for (at, name) in names.iter().enumerate() {
         out.push_sql(if at > 0 { ", " } else { "" });
@@ -161,11 +160,13 @@ impl Rows<'_> {
                 Piece::OnSqlite(_) => {}
                 Piece::Rows => self.push_arrays(out)?,
                 Piece::Key(columns, of_rows) => {
-                    push_list(out, columns);
-                    out.push_sql(" between ");
-                    push_list(out, of_rows);
-                    out.push_sql(" and ");
-                    push_list(out, of_rows);
+                    for (at, (column, of_rows)) in columns.iter().zip(*of_rows).enumerate() {
+                        out.push_sql(if at > 0 { " and " } else { "" });
+                        out.push_sql(column);
+                        out.push_sql(if at > 0 { " = " } else { " = any (array[" });
+                        out.push_sql(of_rows);
+                        out.push_sql(if at > 0 { "" } else { "])" });
+                    }
                 }
             }
         }

@@ -17,49 +17,54 @@ pub(super) enum Class {
 
 use Class::{Adds, Bounded, InOrder, Job, Keyed};
 
-/// How a statement begins, what it holds, and what it is. The first that fits counts.
+/// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
 const STATEMENTS: [(&str, &str, Class); 25] = [
     // Writes.
-    ("select users.id, users.revision, users.live_tasks from unnest", "for update", Keyed("users_pkey")),
-    ("select requests.", "from unnest", Keyed("requests_pkey")),
-    ("select tasks.", "from unnest", Keyed("tasks_pkey")),
-    ("update users set revision = v.revision", "from unnest", Keyed("users_pkey")),
-    ("update tasks set title = v.title", "from unnest", Keyed("tasks_pkey")),
-    ("delete from tasks using unnest", "", Keyed("tasks_pkey")),
-    ("insert into tasks ", "from unnest", Adds),
-    ("insert into task_changes ", "from unnest", Adds),
-    ("insert into requests ", "from unnest", Adds),
+    ("select users.id, users.revision, users.live_tasks from ", "cross join users", Keyed("users_pkey")),
+    ("select requests.", "cross join requests", Keyed("requests_pkey")),
+    ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
+    ("update users set revision = v.revision", "", Keyed("users_pkey")),
+    ("update tasks set title = v.title", "", Keyed("tasks_pkey")),
+    ("delete from tasks ", "as v", Keyed("tasks_pkey")),
+    ("insert into tasks ", "as v", Adds),
+    ("insert into task_changes ", "as v", Adds),
+    ("insert into requests ", "as v", Adds),
     // Reads.
-    ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = $2)", Keyed("tasks_pkey")),
-    ("(select tasks.", "union all", InOrder("tasks_live_completed_priority_idx")),
-    ("select tasks.", "completed = $2 and priority = $3", InOrder("tasks_live_completed_priority_idx")),
+    ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),
+    ("select tasks.", " union all ", InOrder("tasks_live_completed_priority_idx")),
+    ("select tasks.", " and completed = ", InOrder("tasks_live_completed_priority_idx")),
     ("select tasks.", "is null and (create_time, task_id) ", InOrder("tasks_live_idx")),
     ("select tasks.", "is null order by create_time ", InOrder("tasks_live_idx")),
-    ("select tasks.", "strpos(title_key", Bounded),
+    ("select tasks.", "(title_key, ", Bounded),
     ("select count(*), count(*) filter", "from tasks", Bounded),
     // The log, and who watches it.
     ("SELECT task_changes.revision, task_changes.type", "ORDER BY", InOrder("task_changes_pkey")),
     ("SELECT users.revision, users.compacted_revision", "", Keyed("users_pkey")),
     ("SELECT users.revision, (SELECT database_state.history", "", Keyed("users_pkey")),
-    ("select users.id, users.revision from unnest", "", Keyed("users_pkey")),
-    // Jobs, and what they do to one user.
+    ("select users.id, users.revision from ", "cross join users", Keyed("users_pkey")),
+    // Jobs look for what is old by its time, and change one user at a time.
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time", Bounded),
-    ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < $1", Job),
-    ("DELETE FROM task_changes", "(task_changes.user_id = $1)", Bounded),
-    ("UPDATE users SET compacted_revision", "(users.id = $2)", Bounded),
-    ("DELETE FROM requests", "create_time < $1", Job),
+    ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < ", Job),
+    ("DELETE FROM task_changes", "(task_changes.user_id = ", Bounded),
+    ("UPDATE users SET compacted_revision", "(users.id = ", Bounded),
+    ("DELETE FROM requests", "create_time < ", Job),
 ];
 
 /// Whether a statement belongs to the write and the read path: whether it touches their tables.
 pub(super) fn is_on_the_path(statement: &str) -> bool {
-    let tables = [" tasks", " task_changes", " requests"];
-    let columns = ["users.revision", "users set revision", "users.compacted_revision"];
-    tables.iter().chain(&columns).any(|part| statement.contains(part))
+    let tables = ["tasks", "task_changes", "requests", "users"];
+    tables.iter().any(|table| {
+        statement.contains(&format!(" {table} "))
+            || statement.contains(&format!("{table}."))
+            || statement.ends_with(&format!(" {table}"))
+    })
 }
 
 /// The class of a statement; `None` for one that nobody has thought about.
 pub(super) fn class_of(statement: &str) -> Option<usize> {
-    STATEMENTS.iter().position(|(start, part, _)| statement.starts_with(start) && statement.contains(part))
+    // PostgreSQL has parentheses around what is merged.
+    let text = statement.trim_start_matches('(');
+    STATEMENTS.iter().position(|(start, part, _)| text.starts_with(start) && text.contains(part))
 }
 
 /// All classes.

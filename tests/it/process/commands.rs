@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, SqliteConnection};
 use taskwire::pb::{LoginRequest, Role};
 
 use super::PASSWORD;
@@ -181,4 +183,23 @@ fn a_history_is_shown_and_begun() {
     let nowhere = "postgres://taskwire@127.0.0.1:1/taskwire";
     let ended = sandbox.run(["history", "new", "--database-url", nowhere]);
     assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+}
+
+#[test]
+fn a_check_finds_rows_without_their_user() {
+    let sandbox = Sandbox::new();
+    let check = || sandbox.run(["check", "--database-url", "sqlite:tasks.db"]);
+    let sound = check();
+    assert_eq!((sound.status, sound.stderr.as_str()), (Some(0), ""));
+    assert!(sound.stdout.contains("sound"), "{}", sound.stdout);
+    let mut raw = SqliteConnection::establish(sandbox.path("tasks.db").to_str().unwrap()).unwrap();
+    raw.batch_execute(
+        "insert into task_changes (user_id, revision, type, task_id, fields, create_time) \
+         values (x'0198c5a47d3e7c419b1f2f6d8a5e4c10', 1, 1, zeroblob(16), 0, 0)",
+    )
+    .unwrap();
+    let found = check();
+    assert_eq!((found.status, found.stdout.as_str()), (Some(1), ""));
+    let line = "task_changes holds rows of 0198c5a4-7d3e-7c41-9b1f-2f6d8a5e4c10, who does not exist";
+    assert!(found.stderr.contains(line), "{}", found.stderr);
 }
