@@ -145,7 +145,9 @@ pub async fn serve_with(
     }
     let calls = access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
     let watched = (metrics, gate, calls);
-    serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown).await
+    // Boxed, so that whoever serves does not carry the room for it.
+    Box::pin(serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown))
+        .await
 }
 
 async fn serve_calls(

@@ -1,6 +1,6 @@
 //! One batch of operations in one transaction, on either engine.
 
-use diesel_async::AsyncConnection as _;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
 use super::connections::checkout;
@@ -27,8 +27,9 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
     match &pool.engine {
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
+            let conn: &mut AsyncPgConnection = &mut guard;
             let work = async move |conn: &mut _| ledger::run(conn, operations, origin).await;
-            (&mut *guard).transaction::<_, Error, _>(work).await
+            conn.transaction::<_, Error, _>(work).await
         }
         // On the other thread as a whole: from statement to statement it would be handed over each time.
         Engine::Sqlite { writer, .. } => {

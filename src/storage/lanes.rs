@@ -103,13 +103,12 @@ impl Lanes {
     /// How the pools that are theirs alone stand, all together.
     pub(super) fn pool_state(&self) -> Option<PoolState> {
         let states = self.pools.iter().flat_map(|pool| pool.state("lanes"));
-        let sum = states.reduce(|sum, one| PoolState {
+        states.reduce(|sum, one| PoolState {
             connections: sum.connections + one.connections,
             idle: sum.idle + one.idle,
             connections_max: sum.connections_max + one.connections_max,
             ..sum
-        });
-        sum
+        })
     }
 
     pub(super) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {

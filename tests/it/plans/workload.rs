@@ -64,7 +64,6 @@ async fn single(tasks: &mut Tasks) {
         task: Some(pb::Task { title: "with an id".to_owned(), ..pb::Task::default() }),
         task_id: id.clone(),
         request_id: id,
-        ..Default::default()
     };
     // The same call once more is answered from what is remembered.
     for _ in 0..2 {
