@@ -10,7 +10,8 @@ use crate::domain::{Error, Result};
 
 /// Carries out a batch: commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 ///
-/// Whoever drops this in the middle leaves a transaction that is rolled back.
+/// Whoever drops this in the middle does not learn what became of it: PostgreSQL rolls back what it notices, SQLite brings
+/// it to its end first.
 pub(super) async fn carry(
     pool: &Pool,
     feed: &Feed,

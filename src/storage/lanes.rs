@@ -1,4 +1,4 @@
-//! The lanes of the service: reads of single tasks, and writes of single tasks.
+//! The lanes of the service: reads of single tasks, lists that are ranges of an index, and writes of single tasks.
 //!
 //! A user's operations always take the same lane, so their order stays. Each lane has a connection of its own, so
 //! that its statements are prepared once.

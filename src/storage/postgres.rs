@@ -51,12 +51,15 @@ impl Planner {
 }
 
 /// Also no compiling and no helpers: what is planned costs microseconds, whatever the planner believes.
-const BY_KEY: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
-                      set enable_mergejoin = off; set enable_memoize = off; set jit = off; \
-                      set max_parallel_workers_per_gather = 0";
-const IN_ORDER: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
-                        set enable_mergejoin = off; set enable_memoize = off; set jit = off; \
-                        set max_parallel_workers_per_gather = 0; set enable_sort = off";
+macro_rules! by_key {
+    () => {
+        "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+         set enable_mergejoin = off; set enable_memoize = off; set jit = off; \
+         set max_parallel_workers_per_gather = 0"
+    };
+}
+const BY_KEY: &str = by_key!();
+const IN_ORDER: &str = concat!(by_key!(), "; set enable_sort = off");
 
 /// Why a connection could not be made.
 #[derive(Debug)]
