@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        .codec_path("crate::pb::Codec")
         .client_mod_attribute(".", ALLOW)
         .server_mod_attribute(".", ALLOW)
         .skip_debug(SECRET)

@@ -2,7 +2,11 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 
+mod codec;
+
 use std::fmt;
+
+pub use codec::Codec;
 
 tonic::include_proto!("taskwire.v1");
 

@@ -46,7 +46,7 @@ impl Default for WatchLimits {
     }
 }
 
-/// Messages that wait for the reader.
+/// Messages that wait for the reader. The channel sets room aside for 32 at a time, therefore in boxes.
 const BUFFER_MESSAGES: usize = 64;
 /// Changes, or tasks of the initial state, that are read at once.
 const READ_MAX: usize = 200;
@@ -157,7 +157,7 @@ struct Watch {
     /// The one that the position belongs to. The stream ends with it.
     history: HistoryId,
     news: Subscription,
-    sender: Sender<WatchTasksResponse>,
+    sender: Sender<Box<WatchTasksResponse>>,
     stall_timeout: Duration,
     bookmark_interval: Duration,
     _place: OwnedSemaphorePermit,
@@ -182,11 +182,12 @@ impl Watch {
 
     async fn follow(&mut self, initial_state: bool) -> Result<()> {
         if initial_state {
-            self.send_initial_state().await?;
+            Box::pin(self.send_initial_state()).await?;
         }
         loop {
             let told = self.news.told();
-            self.send_changes().await?;
+            // In a box, so that a stream that waits does not keep the room for reading.
+            Box::pin(self.send_changes()).await?;
             self.news.correct(told, self.position);
             tokio::select! {
                 () = self.news.beyond(self.position, self.history) => {}
@@ -236,7 +237,7 @@ impl Watch {
 
     async fn send(&self, event: Event) -> Result<()> {
         let message = WatchTasksResponse { event: Some(event), history: self.history.to_string() };
-        match self.sender.send_timeout(message, self.stall_timeout).await {
+        match self.sender.send_timeout(Box::new(message), self.stall_timeout).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Error::StreamTooSlow),
             // The reader has gone; `run` ends by itself.
@@ -248,7 +249,7 @@ impl Watch {
 /// One stream, on its reading side.
 #[derive(Debug)]
 pub struct WatchStream {
-    receiver: Receiver<WatchTasksResponse>,
+    receiver: Receiver<Box<WatchTasksResponse>>,
     /// Why the stream ended. A reader who was too slow does not get what still waits.
     ended: Arc<OnceLock<Status>>,
 }
@@ -258,7 +259,7 @@ impl Stream for WatchStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.receiver.poll_recv(context) {
-            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(*message))),
             Poll::Ready(None) => match Arc::get_mut(&mut self.ended).and_then(OnceLock::take) {
                 Some(status) => Poll::Ready(Some(Err(status))),
                 None => Poll::Ready(None),
