@@ -7,13 +7,13 @@ use super::fields::Fields;
 use super::{filter, names, order_by, replay};
 use crate::auth::Principal;
 use crate::domain::{
-    Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskId, TaskPatch,
-    TaskQuery, TaskWrite, Timestamp, Title,
+    Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskField, TaskId,
+    TaskPatch, TaskQuery, TaskWrite, Timestamp, Title,
 };
 use crate::pb;
 
 const WRITABLE: Writable = Writable {
-    fields: &["title", "description", "completed", "priority", "due_time", "labels"],
+    fields: TaskField::NAMES,
     ignored: &[
         "name",
         "create_time",

@@ -42,40 +42,42 @@ impl ChangeType {
     }
 }
 
-/// A field of a task that a caller can change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TaskField {
-    /// `title`
-    Title,
-    /// `description`
-    Description,
-    /// `completed`
-    Completed,
-    /// `priority`
-    Priority,
-    /// `due_time`
-    DueTime,
-    /// `labels`
-    Labels,
+macro_rules! task_fields {
+    ($($field:ident => $name:literal,)+) => {
+        /// A field of a task that a caller can change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum TaskField {
+            $(#[doc = concat!("`", $name, "`")] $field,)+
+        }
+
+        impl TaskField {
+            /// Every field, in the order of the API.
+            pub const ALL: &[Self] = &[$(Self::$field,)+];
+
+            /// The names of all of them.
+            pub const NAMES: &[&'static str] = &[$($name,)+];
+
+            /// The name in the API.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$field => $name,)+
+                }
+            }
+        }
+    };
+}
+
+// The place in the list is how the change log stores a field: new ones come last.
+task_fields! {
+    Title => "title",
+    Description => "description",
+    Completed => "completed",
+    Priority => "priority",
+    DueTime => "due_time",
+    Labels => "labels",
 }
 
 impl TaskField {
-    /// Every field, in the order of the API.
-    pub const ALL: [Self; 6] =
-        [Self::Title, Self::Description, Self::Completed, Self::Priority, Self::DueTime, Self::Labels];
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Title => "title",
-            Self::Description => "description",
-            Self::Completed => "completed",
-            Self::Priority => "priority",
-            Self::DueTime => "due_time",
-            Self::Labels => "labels",
-        }
-    }
-
     const fn bit(self) -> i16 {
         1 << self as i16
     }
@@ -110,7 +112,7 @@ impl TaskFields {
 
     /// The fields in the set, in the order of the API.
     pub fn iter(self) -> impl Iterator<Item = TaskField> {
-        TaskField::ALL.into_iter().filter(move |field| self.0 & field.bit() != 0)
+        TaskField::ALL.iter().copied().filter(move |field| self.0 & field.bit() != 0)
     }
 }
 

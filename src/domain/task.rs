@@ -268,13 +268,15 @@ pub struct TaskPatch {
 impl TaskPatch {
     /// The task after this change and the fields that changed; no fields when nothing did.
     pub(super) fn apply(self, current: &Task, now: Timestamp) -> (Task, TaskFields) {
+        // Taken apart, so that a new field is not forgotten.
+        let Self { title, description, completed, priority, due_time, labels } = self;
         let mut next = current.clone();
-        next.title = self.title.unwrap_or(next.title);
-        next.description = self.description.unwrap_or(next.description);
-        next.completed = self.completed.unwrap_or(next.completed);
-        next.priority = self.priority.unwrap_or(next.priority);
-        next.due_time = self.due_time.unwrap_or(next.due_time);
-        next.labels = self.labels.unwrap_or(next.labels);
+        next.title = title.unwrap_or(next.title);
+        next.description = description.unwrap_or(next.description);
+        next.completed = completed.unwrap_or(next.completed);
+        next.priority = priority.unwrap_or(next.priority);
+        next.due_time = due_time.unwrap_or(next.due_time);
+        next.labels = labels.unwrap_or(next.labels);
 
         let changed = changed_fields(current, &next);
         if next.completed != current.completed {
@@ -286,13 +288,30 @@ impl TaskPatch {
 
 /// The fields in which two states of a task differ.
 pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
+    // Taken apart, so that a new field is not forgotten. What a change always moves is none that it is asked for.
+    let Task {
+        owner: _,
+        id: _,
+        title,
+        description,
+        completed,
+        priority,
+        due_time,
+        labels,
+        create_time: _,
+        update_time: _,
+        complete_time,
+        delete_time: _,
+        purge_time: _,
+        revision: _,
+    } = before;
     let mut changed = TaskFields::default();
-    changed.note(TaskField::Title, after.title != before.title);
-    changed.note(TaskField::Description, after.description != before.description);
-    let completion = |task: &Task| (task.completed, task.complete_time);
-    changed.note(TaskField::Completed, completion(after) != completion(before));
-    changed.note(TaskField::Priority, after.priority != before.priority);
-    changed.note(TaskField::DueTime, after.due_time != before.due_time);
-    changed.note(TaskField::Labels, after.labels != before.labels);
+    changed.note(TaskField::Title, after.title != *title);
+    changed.note(TaskField::Description, after.description != *description);
+    changed
+        .note(TaskField::Completed, (after.completed, after.complete_time) != (*completed, *complete_time));
+    changed.note(TaskField::Priority, after.priority != *priority);
+    changed.note(TaskField::DueTime, after.due_time != *due_time);
+    changed.note(TaskField::Labels, after.labels != *labels);
     changed
 }

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use diesel::QueryResult;
+use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
@@ -105,6 +106,12 @@ pub(super) enum Piece {
     OnSqlite(&'static [Piece]),
     /// The table of rows, called `v`.
     Rows,
+    /// The insertion of all rows, with all their columns, into a table.
+    Insert(&'static str),
+    /// What an update sets: every column of the rows but these.
+    Assignments {
+        but: &'static [&'static str],
+    },
     /// The condition that a row of a table is the one that a row of `v` names: the columns of the table's primary key,
     /// and those of `v`.
     ///
@@ -130,9 +137,10 @@ impl<'a, Row> SetStatement<'a, Row> {
     }
 }
 
-fn push_list(out: &mut AstPass<'_, '_, Sqlite>, names: &[&'static str]) {
+/// Names in parentheses.
+fn push_list<DB: Backend>(out: &mut AstPass<'_, '_, DB>, names: impl Iterator<Item = &'static str>) {
     out.push_sql("(");
-    for (at, name) in names.iter().enumerate() {
+    for (at, name) in names.enumerate() {
         out.push_sql(if at > 0 { ", " } else { "" });
         out.push_sql(name);
     }
@@ -152,6 +160,27 @@ impl<Row> QueryFragment<Sqlite> for SetStatement<'_, Row> {
 }
 
 impl Rows<'_> {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().map(|(name, _)| *name)
+    }
+
+    fn push_insert<DB: Backend>(&self, table: &str, out: &mut AstPass<'_, '_, DB>) {
+        out.push_sql("insert into ");
+        out.push_sql(table);
+        out.push_sql(" ");
+        push_list(out, self.names());
+        out.push_sql(" select v.* from ");
+    }
+
+    fn push_assignments<DB: Backend>(&self, but: &[&str], out: &mut AstPass<'_, '_, DB>) {
+        for (at, name) in self.names().filter(|name| !but.contains(name)).enumerate() {
+            out.push_sql(if at > 0 { ", " } else { "" });
+            out.push_sql(name);
+            out.push_sql(" = v.");
+            out.push_sql(name);
+        }
+    }
+
     fn push_to_postgres<'b>(&'b self, pieces: &[Piece], out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for piece in pieces {
             match piece {
@@ -159,6 +188,11 @@ impl Rows<'_> {
                 Piece::OnPostgres(pieces) => self.push_to_postgres(pieces, out)?,
                 Piece::OnSqlite(_) => {}
                 Piece::Rows => self.push_arrays(out)?,
+                Piece::Insert(table) => {
+                    self.push_insert(table, out);
+                    self.push_arrays(out)?;
+                }
+                Piece::Assignments { but } => self.push_assignments(but, out),
                 Piece::Key(columns, of_rows) => {
                     for (at, (column, of_rows)) in columns.iter().zip(*of_rows).enumerate() {
                         out.push_sql(if at > 0 { " and " } else { "" });
@@ -194,14 +228,8 @@ impl Rows<'_> {
                 Column::Bytes(values) => out.push_bind_param::<Array<Binary>, _>(values)?,
             }
         }
-        out.push_sql(") as v(");
-        for (at, (name, _)) in self.columns.iter().enumerate() {
-            if at > 0 {
-                out.push_sql(", ");
-            }
-            out.push_sql(name);
-        }
-        out.push_sql(")");
+        out.push_sql(") as v");
+        push_list(out, self.names());
         Ok(())
     }
 
@@ -212,10 +240,15 @@ impl Rows<'_> {
                 Piece::OnPostgres(_) => {}
                 Piece::OnSqlite(pieces) => self.push_to_sqlite(pieces, out)?,
                 Piece::Rows => self.push_json(out)?,
+                Piece::Insert(table) => {
+                    self.push_insert(table, out);
+                    self.push_json(out)?;
+                }
+                Piece::Assignments { but } => self.push_assignments(but, out),
                 Piece::Key(columns, of_rows) => {
-                    push_list(out, columns);
+                    push_list(out, columns.iter().copied());
                     out.push_sql(" = ");
-                    push_list(out, of_rows);
+                    push_list(out, of_rows.iter().copied());
                 }
             }
         }

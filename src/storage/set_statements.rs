@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{BigInt, Binary};
 
-use super::set::Piece::{Key, OnPostgres, OnSqlite, Rows, Sql};
+use super::set::Piece::{Assignments, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
 use super::set::{self, Column, Piece, SetStatement};
 use super::task_row::{self, TaskRowTypes};
 use super::types::{DbUuid, Id, Moment};
@@ -78,7 +78,9 @@ pub(super) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_
     ]);
     SetStatement::new(
         &[
-            Sql("update users set revision = v.revision, live_tasks = v.live_tasks from "),
+            Sql("update users set "),
+            Assignments { but: &["user_id"] },
+            Sql(" from "),
             Rows,
             Sql(" where "),
             USER_KEY,
@@ -88,27 +90,15 @@ pub(super) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_
 }
 
 pub(super) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
-    SetStatement::new(
-        &[
-            Sql(
-                "insert into tasks (user_id, task_id, title, title_key, description, description_key, completed, \
-                 priority, due_time, labels, create_time, update_time, complete_time, delete_time, purge_time, \
-                 revision) select v.* from ",
-            ),
-            Rows,
-        ],
-        task_row::rows(tasks),
-    )
+    SetStatement::new(&[Insert("tasks")], task_row::rows(tasks))
 }
 
 pub(super) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
     SetStatement::new(
         &[
-            Sql("update tasks set title = v.title, title_key = v.title_key, description = v.description, \
-                 description_key = v.description_key, completed = v.completed, priority = v.priority, \
-                 due_time = v.due_time, labels = v.labels, update_time = v.update_time, \
-                 complete_time = v.complete_time, delete_time = v.delete_time, purge_time = v.purge_time, \
-                 revision = v.revision from "),
+            Sql("update tasks set "),
+            Assignments { but: &["user_id", "task_id", "create_time"] },
+            Sql(" from "),
             Rows,
             Sql(" where "),
             Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.task_id"]),
@@ -147,16 +137,7 @@ pub(super) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
         ("before", Column::MaybeTexts(column(changes, |change| change.before.as_deref().map(Into::into)))),
         ("create_time", Column::Times(column(changes, |change| change.time.into()))),
     ]);
-    SetStatement::new(
-        &[
-            Sql(
-                "insert into task_changes (user_id, revision, type, task_id, fields, state, before, create_time) \
-                 select v.* from ",
-            ),
-            Rows,
-        ],
-        rows,
-    )
+    SetStatement::new(&[Insert("task_changes")], rows)
 }
 
 pub(super) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
@@ -167,13 +148,5 @@ pub(super) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
         ("answer", Column::Bytes(answers.iter().map(|answer| answer.answer.as_slice()).collect())),
         ("create_time", Column::Times(answers.iter().map(|answer| Moment::from(answer.time)).collect())),
     ]);
-    SetStatement::new(
-        &[
-            Sql(
-                "insert into requests (user_id, request_id, fingerprint, answer, create_time) select v.* from ",
-            ),
-            Rows,
-        ],
-        rows,
-    )
+    SetStatement::new(&[Insert("requests")], rows)
 }

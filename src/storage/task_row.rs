@@ -1,7 +1,5 @@
 //! A task as a row of `tasks`, and as the change log keeps it.
 
-use std::borrow::Cow;
-
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
 use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
@@ -37,23 +35,32 @@ pub(super) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tas
     tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
     tasks.delete_time, tasks.purge_time, tasks.revision";
 
-/// A task as it is read.
-#[derive(Debug, Queryable, Selectable)]
+/// A task as it is read, and as the change log keeps it: JSON, times in microseconds. There owner and id stand beside it.
+#[derive(Debug, Queryable, Selectable, Serialize, Deserialize)]
 #[diesel(table_name = tasks)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
+#[serde(deny_unknown_fields)]
 pub(super) struct TaskRow {
+    #[serde(skip)]
     pub(super) user_id: Id,
+    #[serde(skip)]
     pub(super) task_id: Id,
     title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     completed: bool,
     priority: i16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     due_time: Option<Moment>,
+    #[serde(default, skip_serializing_if = "TextList::is_empty")]
     labels: TextList,
     create_time: Moment,
     update_time: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     complete_time: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     delete_time: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     purge_time: Option<Moment>,
     revision: i64,
 }
@@ -62,25 +69,20 @@ fn times(moment: Option<Moment>) -> Result<Option<Timestamp>> {
     moment.map(TryInto::try_into).transpose()
 }
 
-fn priority(code: i16) -> Result<Priority> {
-    Priority::from_code(code).ok_or_else(|| Error::Internal("a stored priority is unknown".into()))
-}
-
-fn description<'a>(text: Option<impl Into<Cow<'a, str>>>) -> Result<Option<Description>> {
-    text.map(|text| Description::parse(text).map_err(corrupt("description"))).transpose()
-}
-
 impl TryFrom<TaskRow> for Task {
     type Error = Error;
 
     fn try_from(row: TaskRow) -> Result<Self> {
+        let description =
+            row.description.map(|text| Description::parse(text).map_err(corrupt("description")));
+        let priority = Priority::from_code(row.priority);
         Ok(Self {
             owner: row.user_id.into(),
             id: row.task_id.into(),
             title: Title::parse(row.title).map_err(corrupt("title"))?,
-            description: description(row.description)?,
+            description: description.transpose()?,
             completed: row.completed,
-            priority: priority(row.priority)?,
+            priority: priority.ok_or_else(|| Error::Internal("a stored priority is unknown".into()))?,
             due_time: times(row.due_time)?,
             labels: Labels::parse(row.labels.0).map_err(corrupt("set of labels"))?,
             create_time: row.create_time.try_into()?,
@@ -90,6 +92,27 @@ impl TryFrom<TaskRow> for Task {
             purge_time: times(row.purge_time)?,
             revision: row.revision,
         })
+    }
+}
+
+impl From<&Task> for TaskRow {
+    fn from(task: &Task) -> Self {
+        Self {
+            user_id: task.owner.into(),
+            task_id: task.id.into(),
+            title: task.title.as_str().to_owned(),
+            description: task.description.as_ref().map(|text| text.as_str().to_owned()),
+            completed: task.completed,
+            priority: task.priority.code(),
+            due_time: task.due_time.map(Into::into),
+            labels: TextList(task.labels.as_slice().to_vec()),
+            create_time: task.create_time.into(),
+            update_time: task.update_time.into(),
+            complete_time: task.complete_time.map(Into::into),
+            delete_time: task.delete_time.map(Into::into),
+            purge_time: task.purge_time.map(Into::into),
+            revision: task.revision,
+        }
     }
 }
 
@@ -124,68 +147,15 @@ pub(super) fn rows(tasks: &[Task]) -> Rows<'_> {
     ])
 }
 
-/// A task as the change log keeps it: JSON, times in microseconds. Owner and id stand beside it in the row.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State<'a> {
-    title: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    description: Option<Cow<'a, str>>,
-    completed: bool,
-    priority: i16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    due_time: Option<i64>,
-    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
-    labels: Cow<'a, [String]>,
-    create_time: i64,
-    update_time: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    complete_time: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delete_time: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    purge_time: Option<i64>,
-    revision: i64,
-}
-
 /// The task as text for the change log.
 pub(super) fn encode(task: &Task) -> Result<String> {
-    let state = State {
-        title: task.title.as_str().into(),
-        description: task.description.as_ref().map(|text| text.as_str().into()),
-        completed: task.completed,
-        priority: task.priority.code(),
-        due_time: task.due_time.map(Timestamp::as_micros),
-        labels: task.labels.as_slice().into(),
-        create_time: task.create_time.as_micros(),
-        update_time: task.update_time.as_micros(),
-        complete_time: task.complete_time.map(Timestamp::as_micros),
-        delete_time: task.delete_time.map(Timestamp::as_micros),
-        purge_time: task.purge_time.map(Timestamp::as_micros),
-        revision: task.revision,
-    };
-    serde_json::to_string(&state).map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
+    serde_json::to_string(&TaskRow::from(task))
+        .map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
 }
 
 /// The task out of the change log.
 pub(super) fn decode(owner: UserId, id: TaskId, text: &str) -> Result<Task> {
-    let state: State<'_> = serde_json::from_str(text)
+    let row: TaskRow = serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("a noted task cannot be read: {error}")))?;
-    let moment = |micros: Option<i64>| times(micros.map(Moment));
-    Ok(Task {
-        owner,
-        id,
-        title: Title::parse(state.title).map_err(corrupt("title"))?,
-        description: description(state.description)?,
-        completed: state.completed,
-        priority: priority(state.priority)?,
-        due_time: moment(state.due_time)?,
-        labels: Labels::parse(state.labels.into_owned()).map_err(corrupt("set of labels"))?,
-        create_time: Moment(state.create_time).try_into()?,
-        update_time: Moment(state.update_time).try_into()?,
-        complete_time: moment(state.complete_time)?,
-        delete_time: moment(state.delete_time)?,
-        purge_time: moment(state.purge_time)?,
-        revision: state.revision,
-    })
+    TaskRow { user_id: owner.into(), task_id: id.into(), ..row }.try_into()
 }

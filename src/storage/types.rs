@@ -18,6 +18,7 @@ use diesel::query_builder::QueryId;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, SqlType, Text};
 use diesel::sqlite::Sqlite;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, Timestamp, UserId};
@@ -41,7 +42,7 @@ pub struct DbTimestamp;
 pub struct DbJson;
 
 /// Any identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = DbUuid)]
 pub struct Id(pub Uuid);
 
@@ -90,7 +91,7 @@ impl FromSql<DbUuid, Sqlite> for Id {
 }
 
 /// A time, as microseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Serialize, Deserialize)]
 #[diesel(sql_type = DbTimestamp)]
 pub struct Moment(pub i64);
 
@@ -141,9 +142,15 @@ impl FromSql<DbTimestamp, Sqlite> for Moment {
 }
 
 /// A list of texts, stored as a JSON array.
-#[derive(Debug, Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, AsExpression, FromSqlRow, Serialize, Deserialize)]
 #[diesel(sql_type = DbJson)]
 pub struct TextList(pub Vec<String>);
+
+impl TextList {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl ToSql<DbJson, Pg> for TextList {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

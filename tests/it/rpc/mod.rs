@@ -3,6 +3,7 @@
 // Requests grow fields; a test says what it means and leaves the rest.
 #![allow(clippy::needless_update)]
 
+mod every_field;
 mod fields;
 mod filters;
 mod health;

@@ -112,7 +112,7 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
     let fields = [
         bits(&[TaskField::Title]),
         bits(&[TaskField::Completed]),
-        bits(&TaskField::ALL),
+        bits(TaskField::ALL),
         bits(&[TaskField::Description, TaskField::DueTime]),
     ];
     let rows = rows(&database, &ada).await;

@@ -1,0 +1,109 @@
+//! Every field of a task that a caller can write, as the contract names it: written alone it is stored, read, listed
+//! and noted in the change log, and nothing else moves. A new field is in here by itself.
+
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use taskwire::domain::TaskField;
+use taskwire::pb;
+
+use super::{alone, listing, titled};
+use crate::support::both_engines;
+use crate::support::database::TestDatabase;
+use crate::support::server::answer;
+
+both_engines!(each_field_is_written_read_and_noted, each_field_is_kept_from_its_creation);
+
+fn task_message() -> MessageDescriptor {
+    let pool = DescriptorPool::decode(pb::DESCRIPTOR_SET).unwrap();
+    pool.get_message_by_name("taskwire.v1.Task").unwrap()
+}
+
+/// The fields of the message that are neither its name, nor its etag, nor set by the service alone.
+fn writable(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
+    let behavior = message.parent_pool().get_extension_by_name("google.api.field_behavior").unwrap();
+    let output_only_or_identifier = |field: &FieldDescriptor| {
+        let options = field.options();
+        let behaviors = options.get_extension(&behavior);
+        let behaviors = behaviors.as_list().unwrap().iter().filter_map(Value::as_enum_number);
+        // google.api.FieldBehavior: OUTPUT_ONLY, IDENTIFIER.
+        behaviors.into_iter().any(|number| [3, 8].contains(&number))
+    };
+    message.fields().filter(|field| !output_only_or_identifier(field) && field.name() != "etag").collect()
+}
+
+/// Something that the field can hold and that a new task does not.
+fn sample(field: &FieldDescriptor) -> Value {
+    let one = match field.kind() {
+        Kind::String => Value::String("something else".to_owned()),
+        Kind::Bool => Value::Bool(true),
+        Kind::Enum(_) => Value::EnumNumber(3),
+        Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
+            let mut time = DynamicMessage::new(message);
+            time.set_field_by_name("seconds", Value::I64(1_900_000_000));
+            Value::Message(time)
+        }
+        kind => panic!("no sample for {}: {kind:?}", field.name()),
+    };
+    if field.is_list() { Value::List(vec![one]) } else { one }
+}
+
+fn reflected(message: &MessageDescriptor, task: &pb::Task) -> DynamicMessage {
+    DynamicMessage::decode(message.clone(), task.encode_to_vec().as_slice()).unwrap()
+}
+
+fn with(message: &MessageDescriptor, task: &pb::Task, field: &FieldDescriptor) -> pb::Task {
+    let mut reflected = reflected(message, task);
+    reflected.set_field(field, sample(field));
+    pb::Task::decode(reflected.encode_to_vec().as_slice()).unwrap()
+}
+
+async fn each_field_is_written_read_and_noted(database: TestDatabase) {
+    let (_server, ada) = alone(database).await;
+    let message = task_message();
+    let fields = writable(&message);
+    let names: Vec<&str> = fields.iter().map(FieldDescriptor::name).collect();
+    assert_eq!(
+        names,
+        TaskField::NAMES,
+        "what the contract lets callers write, and what the change log knows"
+    );
+    for field in &fields {
+        let before = ada.create(titled("Buy milk")).await.unwrap();
+        let wanted = with(&message, &before, field);
+        let updated = ada.update(wanted.clone(), &[field.name()]).await.unwrap();
+        for task in [&updated, &ada.get(&before.name).await.unwrap()] {
+            let reflected = reflected(&message, task);
+            assert_eq!(*reflected.get_field(field), sample(field), "{}", field.name());
+            for other in fields.iter().filter(|other| *other != field) {
+                let untouched = self::reflected(&message, &before);
+                assert_eq!(reflected.get_field(other), untouched.get_field(other), "{}", other.name());
+            }
+        }
+        let all = ada.all(listing()).await;
+        assert_eq!(all.iter().find(|task| task.name == before.name), Some(&updated), "{}", field.name());
+        let request = pb::ListTaskChangesRequest {
+            parent: "users/me".to_owned(),
+            start_revision: before.revision,
+            ..pb::ListTaskChangesRequest::default()
+        };
+        let page = answer(ada.tasks().list_task_changes(request).await).unwrap();
+        let [change] = page.changes.as_slice() else { panic!("{}: {page:?}", field.name()) };
+        assert_eq!(change.changed_fields, [field.name()]);
+        assert_eq!(change.task.as_ref(), Some(&updated), "{}", field.name());
+        // The same again changes nothing.
+        assert_eq!(ada.update(wanted, &[field.name()]).await.unwrap_err().reason, "ETAG_MISMATCH");
+        let again = with(&message, &updated, field);
+        assert_eq!(ada.update(again, &[field.name()]).await.unwrap(), updated, "{}", field.name());
+    }
+}
+
+async fn each_field_is_kept_from_its_creation(database: TestDatabase) {
+    let (_server, ada) = alone(database).await;
+    let message = task_message();
+    for field in writable(&message) {
+        let created = ada.create(with(&message, &titled("Buy milk"), &field)).await.unwrap();
+        let read = ada.get(&created.name).await.unwrap();
+        assert_eq!(read, created, "{}", field.name());
+        assert_eq!(*reflected(&message, &read).get_field(&field), sample(&field), "{}", field.name());
+    }
+}
