@@ -26,6 +26,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod methods;
 pub mod openapi;
 pub mod pb;
 pub mod server;

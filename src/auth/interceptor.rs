@@ -1,7 +1,7 @@
 //! The auth interceptor: bearer metadata → `Principal` in the request's extensions, before any handler.
 //!
 //! A tower layer rather than a tonic interceptor, because it needs the method's path. It fails closed: a method
-//! without an entry in the policy table is refused, and so is a call without a valid token where one is needed.
+//! without an entry in the list of methods is refused, and so is a call without a valid token where one is needed.
 //! A token of ours is verified on the spot; only what has to be looked up is waited for.
 
 use std::future::{Ready, ready};
@@ -14,8 +14,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Access, Authenticator, Principal, Verdict, access};
+use super::{Authenticator, Principal, Verdict};
 use crate::domain::{Error, Result, Role};
+use crate::methods::{Access, Method};
 
 /// Wraps every service of the process.
 #[derive(Debug, Clone)]
@@ -107,7 +108,7 @@ enum Admission {
 
 /// Who is calling, if the policy lets them.
 fn admit(authenticator: &Arc<Authenticator>, path: &str, headers: &HeaderMap) -> Admission {
-    let access = match access(path).ok_or(Error::MethodUnknown) {
+    let access = match Method::of(path).access().ok_or(Error::MethodUnknown) {
         Ok(access) => access,
         Err(error) => return Admission::Now(Err(error)),
     };

@@ -1,4 +1,4 @@
-//! Who is calling, and what they may do: tokens, passwords, sessions, and the policy table.
+//! Who is calling, and what they may do: tokens, passwords, sessions.
 //!
 //! What belongs here ends with a `Principal` (who) and an `Owner` (whose data). What a request says beyond
 //! that is `api`'s, how things are stored is `storage`'s.
@@ -13,7 +13,6 @@ mod jwks;
 mod key_ring;
 mod keys;
 pub mod password;
-mod policy;
 mod refresh;
 pub mod registration;
 mod revocations;
@@ -29,7 +28,6 @@ pub use jwks::FetchError;
 pub use key_ring::{KeyRing, KeyState};
 pub use keys::{KeyError, SigningKey};
 pub use password::{HashingState, Password, PasswordPolicy, Passwords};
-pub use policy::{Access, POLICY, access};
 pub use revocations::Revocations;
 pub use sessions::{Accounts, AccountsConfig, TokenPair};
 pub use throttle::{Attempt, Throttle, ThrottleRules};

@@ -1,6 +1,6 @@
 //! The OpenAPI document of the REST gateway, made from the contract and its comments.
 //!
-//! A room of its own: it reads the descriptors and the policy table, and nothing else of the program.
+//! A room of its own: it reads the descriptors and the list of methods, and nothing else of the program.
 
 mod comments;
 mod examples;

@@ -9,7 +9,7 @@ use tonic::Code;
 use super::comments::{Comments, errors, split_example, summary};
 use super::schemas::{Behavior, Schemas, has_behavior};
 use super::{DocumentError, PACKAGE, examples, limits};
-use crate::auth::{Access, access};
+use crate::methods::{Access, Method};
 
 const VERBS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
@@ -117,7 +117,7 @@ fn operation(
     });
     let path = format!("/{}/{}", service.full_name(), method.name());
     if let Some(object) = operation.as_object_mut() {
-        if access(&path) == Some(Access::Anyone) {
+        if Method::of(&path).access() == Some(Access::Anyone) {
             object.insert("security".to_owned(), json!([]));
         }
         if !binding.body.is_empty() {

@@ -14,10 +14,10 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
-use super::method::Method;
 use super::metrics::Metrics;
 use super::request_id::RequestId;
 use super::spans;
+use crate::methods::Method;
 
 #[derive(Debug, Clone)]
 pub(super) struct AccessLogLayer {

@@ -11,8 +11,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::gate::Gate;
-use super::method::{self, Class};
 use crate::api::status;
+use crate::methods::{Class, Method};
 use crate::storage::Deadline;
 
 /// How many calls there may be.
@@ -77,7 +77,7 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let class = method::class(request.uri().path());
+        let class = Method::of(request.uri().path()).class();
         if class == Class::Always {
             return self.inner.call(request).boxed();
         }

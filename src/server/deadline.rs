@@ -14,10 +14,11 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::connection::Closing;
+use super::grpc_timeout;
 use super::stream_life::StreamLife;
-use super::{grpc_timeout, method};
 use crate::api::status;
 use crate::domain::Error;
+use crate::methods::Method;
 use crate::storage::Deadline;
 
 /// How long calls may take.
@@ -92,7 +93,8 @@ where
             return Either::Right(ready(Ok(status::response(Error::DeadlineExceeded))));
         }
         let opening = given.unwrap_or(self.limits.default).min(self.limits.max);
-        let life = method::is_stream(request.uri().path())
+        let life = Method::of(request.uri().path())
+            .may_last()
             .then(|| StreamLife::begin(given, self.limits.stream_max, request.extensions().get::<Closing>()));
         let deadline = Deadline::after(opening);
         let answer = deadline.scope(self.inner.call(request));

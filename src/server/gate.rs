@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::admission::AdmissionLimits;
-use super::method::Class;
 use crate::domain::{Error, Result};
+use crate::methods::Class;
 
 /// How much one call moves the estimate of how long calls take.
 const WEIGHT: f64 = 1.0 / 32.0;
@@ -231,7 +231,7 @@ mod tests {
 
     use super::{AdmissionLimits, Gate};
     use crate::domain::Error;
-    use crate::server::method::Class::{Batch, Interactive};
+    use crate::methods::Class::{Batch, Interactive};
 
     fn gate(calls_max: usize, waiting_max: usize) -> Arc<Gate> {
         Gate::new(AdmissionLimits { calls_max, waiting_max })

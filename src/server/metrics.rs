@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::method::Method;
+use crate::methods::Method;
 
 /// The buckets that OpenTelemetry advises, and three below, since most calls take less than the least of those.
 const SECONDS: [f64; 17] =
@@ -296,7 +296,7 @@ mod tests {
     use tonic::Code;
 
     use super::{CODES, Metrics, code_name, text};
-    use crate::server::method::Method;
+    use crate::methods::Method;
 
     #[test]
     fn every_code_has_its_name() {

@@ -18,7 +18,6 @@ pub mod jobs;
 pub mod key_watch;
 mod limits;
 mod listener;
-mod method;
 mod metrics;
 pub mod notify;
 mod panics;

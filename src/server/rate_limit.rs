@@ -15,10 +15,10 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::method::{self, Class};
 use crate::api::status;
 use crate::auth::Principal;
 use crate::domain::{Error, Result, UserId};
+use crate::methods::{Class, Method};
 
 /// How often one user may call.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +105,7 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         if let Some(limits) = &self.limits
             && let Some(principal) = request.extensions().get::<Principal>()
-            && method::class(request.uri().path()) != Class::Always
+            && Method::of(request.uri().path()).class() != Class::Always
             && let Err(error) = limits.check(principal.user)
         {
             return Either::Right(ready(Ok(status::response(error))));

@@ -19,9 +19,7 @@ use tower::{Layer, Service};
 
 use crate::auth::{Authenticator, Principal, Revocations};
 use crate::domain::Error;
-
-/// The methods that answer a stream and ask for a token.
-const STREAMS: [&str; 1] = ["/taskwire.v1.TaskService/WatchTasks"];
+use crate::methods::Method;
 
 #[derive(Debug, Clone)]
 pub(super) struct RevocableLayer {
@@ -66,7 +64,7 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let principal = request.extensions().get::<Principal>().copied();
         match principal {
-            Some(principal) if STREAMS.contains(&request.uri().path()) => {
+            Some(principal) if Method::of(request.uri().path()).ends_when_shut_out() => {
                 let shut_out = self.layer.shut_out(principal);
                 let wrap = move |response: Response<Body>| {
                     response.map(|body| Body::new(RevocableBody { body, shut_out: Some(shut_out) }))

@@ -10,8 +10,8 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::SPANS;
-use super::method::Method;
 use super::metrics::code_name;
+use crate::methods::Method;
 
 struct Headers<'a>(&'a HeaderMap);
 

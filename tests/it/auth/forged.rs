@@ -6,8 +6,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::json;
-use taskwire::auth::{POLICY, SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, Error, Role, SessionId, UserId};
+use taskwire::methods::METHODS;
 
 use super::forge::{Forge, resigned};
 use super::served::{Served, run};
@@ -35,7 +36,7 @@ macro_rules! forged {
                 let distinct: BTreeSet<String> = refused.map(|(_, token, _)| token).collect();
                 assert!(distinct.len() >= 60, "{} kinds", distinct.len());
                 // Against each of these methods, which are all but those that need no token, and `Logout`.
-                assert!(guarded().count() + 4 == POLICY.iter().filter(|(path, _)| path.starts_with("/taskwire.")).count());
+                assert!(guarded().count() + 4 == METHODS.iter().filter(|method| method.path.starts_with("/taskwire.")).count());
             });
         }
     };

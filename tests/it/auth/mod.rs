@@ -11,7 +11,7 @@ mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use taskwire::auth::{Access, POLICY};
+use taskwire::methods::{Access, METHODS};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -33,10 +33,10 @@ const PROBE: &str = "/taskwire.v1.TaskService/GetTask";
 
 /// The methods that need a token. Logging out would end the session that the next call needs.
 fn guarded() -> impl Iterator<Item = &'static str> {
-    POLICY
+    METHODS
         .iter()
-        .filter(|(_, access)| *access != Access::Anyone)
-        .map(|(path, _)| *path)
+        .filter(|method| method.access != Access::Anyone)
+        .map(|method| method.path)
         .filter(|path| !path.ends_with("/Logout"))
 }
 

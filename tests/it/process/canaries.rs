@@ -361,7 +361,7 @@ async fn no_planted_secret_comes_out_anywhere(database: TestDatabase) {
     assert_eq!(ended.status, Some(0));
     assert!(ended.stderr.contains(r#""level":"TRACE""#) || ended.stderr.contains(r#""level":"DEBUG""#));
     let logged = |path: &str| ended.stderr.lines().any(|line| line.contains(&format!("{path:?}")));
-    for path in descriptors::methods().iter().filter(|path| path.starts_with("/taskwire.")) {
+    for path in descriptors::methods().keys().filter(|path| path.starts_with("/taskwire.")) {
         assert!(logged(path), "{path} was not called");
     }
     planted.heard.extend(ended.stderr.lines().map(|line| ("the log".to_owned(), line.to_owned())));

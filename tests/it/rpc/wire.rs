@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use prost::Message as _;
-use taskwire::auth::{Access, POLICY};
+use taskwire::methods::{Access, Entry, METHODS};
 use taskwire::pb;
 
 use super::{Session, alone, listing, titled};
@@ -299,13 +299,13 @@ async fn every_answer_has_a_request_id(database: TestDatabase) {
 async fn without_a_token_nothing_but_the_open_methods_is_served(database: TestDatabase) {
     let (server, ada) = alone(database).await;
     let open = ["CreateUser", "Login", "RefreshSession"];
-    let ours = POLICY.iter().filter(|(path, _)| path.starts_with("/taskwire."));
+    let ours = METHODS.iter().filter(|method| method.path.starts_with("/taskwire."));
     let mut closed = 0;
-    for (path, access) in ours {
+    for &Entry { path, access, .. } in ours {
         let method = path.rsplit('/').next().unwrap();
-        assert_eq!(*access == Access::Anyone, open.contains(&method), "{path}");
+        assert_eq!(access == Access::Anyone, open.contains(&method), "{path}");
         let answered = server.raw(call(path, None, &[0xFF])).await.refusal();
-        if *access == Access::Anyone {
+        if access == Access::Anyone {
             assert_eq!(answered.reason, "MESSAGE_MALFORMED", "{path}");
         } else {
             assert_eq!(answered.reason, "TOKEN_MISSING", "{path}");

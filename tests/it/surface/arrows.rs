@@ -6,13 +6,14 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("domain", &["domain"]),
+    ("methods", &["domain", "methods"]),
     ("storage", &["domain", "storage"]),
-    ("auth", &["auth", "domain", "storage"]),
+    ("auth", &["auth", "domain", "methods", "storage"]),
     ("api", &["api", "auth", "domain", "pb", "storage"]),
-    ("server", &["api", "auth", "domain", "pb", "server", "storage"]),
-    ("openapi", &["auth", "domain", "openapi"]),
+    ("server", &["api", "auth", "domain", "methods", "pb", "server", "storage"]),
+    ("openapi", &["domain", "methods", "openapi"]),
     ("pb", &["pb"]),
     ("client", &["client", "pb"]),
 ];

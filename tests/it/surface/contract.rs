@@ -50,7 +50,7 @@ fn declares(line: &str) -> bool {
 fn every_method_has_a_rest_binding() {
     let bindings = bindings(taskwire::pb::DESCRIPTOR_SET);
     let methods: Vec<String> =
-        descriptors::methods().into_iter().filter(|path| path.starts_with("/taskwire.v1.")).collect();
+        descriptors::methods().into_keys().filter(|path| path.starts_with("/taskwire.v1.")).collect();
     assert!(!methods.is_empty());
     for method in methods {
         let name = method.rsplit('/').next().unwrap();

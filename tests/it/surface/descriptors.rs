@@ -1,7 +1,9 @@
 //! The descriptors of everything that is served.
 
+use std::collections::BTreeMap;
+
 use prost::Message as _;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto};
 
 /// The files of the process: ours, health, reflection.
 pub(crate) fn all() -> Vec<FileDescriptorProto> {
@@ -19,16 +21,16 @@ pub(crate) fn ours() -> Vec<FileDescriptorProto> {
     all().into_iter().filter(|file| file.package() == "taskwire.v1").collect()
 }
 
-/// The path of every method, as in `/taskwire.v1.TaskService/GetTask`.
-pub(crate) fn methods() -> Vec<String> {
-    let mut paths = Vec::new();
+/// Every method by its path, as in `/taskwire.v1.TaskService/GetTask`.
+pub(crate) fn methods() -> BTreeMap<String, MethodDescriptorProto> {
+    let mut methods = BTreeMap::new();
     for file in all() {
         for service in &file.service {
             for method in &service.method {
-                paths.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                methods.insert(path, method.clone());
             }
         }
     }
-    paths.sort();
-    paths
+    methods
 }

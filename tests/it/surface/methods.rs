@@ -1,8 +1,8 @@
-//! The methods that are served and the policy table: each has the other, and nothing else is served.
+//! The methods that are served and the list of methods: each has the other, and nothing else is served.
 
 use std::collections::BTreeSet;
 
-use taskwire::auth::{Access, POLICY, access};
+use taskwire::methods::{Access, Answer, Class, METHODS, Method};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -10,12 +10,12 @@ use super::descriptors;
 use crate::auth::served::{Served, run};
 
 #[test]
-fn every_method_has_one_entry_in_the_policy() {
+fn every_method_has_one_entry() {
     let methods = descriptors::methods();
-    let listed: Vec<String> = POLICY.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let listed: Vec<String> = METHODS.iter().map(|method| method.path.to_owned()).collect();
     let distinct: BTreeSet<&String> = listed.iter().collect();
     assert_eq!(distinct.len(), listed.len(), "a method is listed twice");
-    let served: BTreeSet<&String> = methods.iter().collect();
+    let served: BTreeSet<&String> = methods.keys().collect();
     let missing: Vec<_> = served.difference(&distinct).collect();
     let surplus: Vec<_> = distinct.difference(&served).collect();
     assert!(
@@ -24,10 +24,44 @@ fn every_method_has_one_entry_in_the_policy() {
     );
 }
 
+/// A stream that were listed as a single answer would go on after its caller is shut out.
+#[test]
+fn streams_are_what_the_contract_says() {
+    for (path, method) in descriptors::methods() {
+        let streams = method.server_streaming();
+        assert_eq!(Method::of(&path).may_last(), streams, "{path}");
+        assert_eq!(Method::of(&path).ends_when_shut_out(), streams, "{path}");
+    }
+}
+
+#[test]
+fn what_many_callers_share_goes_before_what_one_asks_much_of() {
+    let classes = METHODS.iter().filter(|method| method.class != Class::Interactive);
+    let classes: Vec<(&str, Class)> =
+        classes.map(|method| (method.path.rsplit_once('.').unwrap().1, method.class)).collect();
+    assert_eq!(
+        classes,
+        [
+            ("TaskService/ListTasks", Class::Batch),
+            ("TaskService/BatchGetTasks", Class::Batch),
+            ("TaskService/BatchCreateTasks", Class::Batch),
+            ("TaskService/BatchUpdateTasks", Class::Batch),
+            ("TaskService/BatchDeleteTasks", Class::Batch),
+            ("TaskService/CountTasks", Class::Batch),
+            ("TaskService/ListTaskChanges", Class::Batch),
+            ("TaskService/UndoChanges", Class::Batch),
+            ("Health/Check", Class::Always),
+            ("Health/Watch", Class::Always),
+            ("ServerReflection/ServerReflectionInfo", Class::Always),
+            ("ServerReflection/ServerReflectionInfo", Class::Always),
+        ]
+    );
+}
+
 #[test]
 fn only_these_methods_need_no_token() {
     let open: Vec<&str> =
-        POLICY.iter().filter(|(_, access)| *access == Access::Anyone).map(|(path, _)| *path).collect();
+        METHODS.iter().filter(|method| method.access == Access::Anyone).map(|method| method.path).collect();
     assert_eq!(
         open,
         [
@@ -71,7 +105,7 @@ fn an_unknown_method_is_refused_with_and_without_a_token() {
         let pair = served.log_in("ada@example.com").await;
         let good = format!("Bearer {}", pair.access_token);
         for path in UNKNOWN {
-            assert_eq!(access(path), None, "{path}");
+            assert_eq!(Method::of(path).access(), None, "{path}");
             for header in [None, Some("Bearer nonsense"), Some(good.as_str())] {
                 let headers = header.map(|value| ("authorization", value.as_bytes()));
                 let status = served.call(path, headers).await.unwrap_err();
@@ -86,14 +120,15 @@ fn an_unknown_method_is_refused_with_and_without_a_token() {
 }
 
 #[test]
-fn every_method_of_the_policy_is_really_there() {
+fn every_method_of_the_list_is_really_there() {
     run(async {
         let served = Served::start().await;
         let pair = served.log_in("ada@example.com").await;
         let good = format!("Bearer {}", pair.access_token);
-        let unary = POLICY.iter().map(|(path, _)| *path).filter(|path| {
-            !path.ends_with("/Watch") && !path.ends_with("Info") && !path.ends_with("/Logout")
-        });
+        let unary = METHODS
+            .iter()
+            .filter(|method| method.answer == Answer::Single && !method.path.ends_with("/Logout"))
+            .map(|method| method.path);
         for path in unary {
             let answer = served.call(path, [("authorization", good.as_bytes())]).await;
             let code = answer.err().map_or(Code::Ok, |status| status.code());

@@ -57,7 +57,7 @@ impl Source {
 }
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 12] = [
+pub(super) const FLOORS: [&str; 13] = [
     "api",
     "auth",
     "cli",
@@ -65,6 +65,7 @@ pub(super) const FLOORS: [&str; 12] = [
     "commands",
     "config",
     "domain",
+    "methods",
     "openapi",
     "pb",
     "server",
