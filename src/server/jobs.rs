@@ -8,7 +8,7 @@ use futures_util::{FutureExt as _, future};
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
-use super::metrics::Metrics;
+use super::operator::metrics::Metrics;
 use crate::domain::{Error, Result, TaskWrite, Timestamp, WriteRules};
 use crate::storage::Operation;
 

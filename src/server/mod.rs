@@ -2,36 +2,14 @@
 //!
 //! No business rules here, and no globals: what is served, from where and until when are arguments.
 
-mod access_log;
-mod address;
-mod admin;
-mod admission;
-mod connection;
-mod deadline;
-mod gate;
-mod gauges;
-mod grpc_timeout;
-mod handshakes;
-mod health;
-mod io;
+mod connections;
 pub mod jobs;
 pub mod key_watch;
+mod layers;
 mod limits;
-mod listener;
-mod metrics;
 pub mod notify;
-mod panics;
-mod peer;
-mod rate_limit;
-mod readiness;
-mod request_id;
-mod revocable;
+mod operator;
 mod routes;
-mod spans;
-mod stream_life;
-mod tls;
-mod unix_socket;
-mod wire_errors;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,14 +22,15 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 pub use crate::storage::SPANS;
-pub use address::Address;
-pub use admin::LogLevel;
-pub use admission::AdmissionLimits;
-pub use deadline::DeadlineLimits;
-pub use limits::{ConnectionLimits, TransportLimits};
-pub use listener::Listener;
-pub use rate_limit::RateLimit;
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use connections::address::Address;
+pub use connections::connection::ConnectionLimits;
+pub use connections::listener::Listener;
+pub use connections::tls::{Tls, TlsError, TlsFiles};
+pub use layers::deadline::DeadlineLimits;
+pub use layers::gate::AdmissionLimits;
+pub use layers::rate_limit::RateLimit;
+pub use limits::TransportLimits;
+pub use operator::admin::LogLevel;
 
 use crate::api::{TaskRules, status};
 use crate::auth::interceptor::AuthLayer;
@@ -120,15 +99,15 @@ pub async fn serve_with(
     operator: Operator,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (health, health_service, readiness) = health::Health::new().await;
-    let metrics = Arc::new(metrics::Metrics::default());
-    let gate = gate::Gate::new(limits.admission);
+    let (health, health_service, readiness) = operator::health::Health::new().await;
+    let metrics = Arc::new(operator::metrics::Metrics::default());
+    let gate = layers::gate::Gate::new(limits.admission);
     // Until the last call is over, so that the end can be watched as well.
     let ended = CancellationToken::new();
     let _ends = ended.clone().drop_guard();
     let log_level = operator.log_level;
     if let Some(admin) = operator.admin {
-        let gauges = gauges::Gauges {
+        let gauges = operator::gauges::Gauges {
             services: services.clone(),
             gate: Arc::clone(&gate),
             readiness: readiness.clone(),
@@ -139,10 +118,10 @@ pub async fn serve_with(
         metrics.register(&mut registry);
         registry.register_collector(Box::new(gauges));
         let tokens = Arc::clone(&services.tokens);
-        let about = admin::Admin { registry: Arc::new(registry), readiness, tokens, log_level };
-        tokio::spawn(admin::serve(admin, about, ended));
+        let about = operator::admin::Admin { registry: Arc::new(registry), readiness, tokens, log_level };
+        tokio::spawn(operator::admin::serve(admin, about, ended));
     }
-    let calls = access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
+    let calls = layers::access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
     let watched = (metrics, gate, calls);
     // Boxed, so that whoever serves does not carry the room for it.
     Box::pin(serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown))
@@ -153,8 +132,12 @@ async fn serve_calls(
     mut listener: Listener,
     services: Services,
     limits: TransportLimits,
-    (health, health_service): (health::Health, health::HealthService),
-    (metrics, gate, calls): (Arc<metrics::Metrics>, Arc<gate::Gate>, access_log::AccessLogLayer),
+    (health, health_service): (operator::health::Health, operator::health::HealthService),
+    (metrics, gate, calls): (
+        Arc<operator::metrics::Metrics>,
+        Arc<layers::gate::Gate>,
+        layers::access_log::AccessLogLayer,
+    ),
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let draining = CancellationToken::new();
@@ -171,9 +154,14 @@ async fn serve_calls(
     let routes = routes::Routes::new(&services, limits, health_service, draining.clone())?;
     let stack = stack(&services, limits, (&metrics, gate, calls), routes);
     let counts = metrics.connections.clone();
-    let connections =
-        connection::Connections::new(stack, limits.connections, limits.message_bytes_max, counts);
-    let mut accepting = tokio::spawn(listener::accept_all(listener, Arc::new(connections), draining.clone()));
+    let connections = connections::connection::Connections::new(
+        stack,
+        limits.connections,
+        limits.message_bytes_max,
+        counts,
+    );
+    let mut accepting =
+        tokio::spawn(connections::listener::accept_all(listener, Arc::new(connections), draining.clone()));
     tokio::select! {
         () = shutdown.cancelled() => {}
         stopped = &mut accepting => {
@@ -203,7 +191,11 @@ async fn serve_calls(
 fn stack(
     services: &Services,
     limits: TransportLimits,
-    (metrics, gate, calls): (&metrics::Metrics, Arc<gate::Gate>, access_log::AccessLogLayer),
+    (metrics, gate, calls): (
+        &operator::metrics::Metrics,
+        Arc<layers::gate::Gate>,
+        layers::access_log::AccessLogLayer,
+    ),
     routes: routes::Routes,
 ) -> impl Service<
     Request<hyper::body::Incoming>,
@@ -219,28 +211,28 @@ fn stack(
     ServiceBuilder::new()
         .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new))
         // First, so that every answer carries an id and every line of the log can name it.
-        .layer(request_id::RequestIdLayer)
+        .layer(layers::request_id::RequestIdLayer)
         // One line per call, whatever becomes of it further in.
         .layer(calls)
         // A bug further in costs that call, not the process; its answer is logged and carries the id like any other.
-        .layer(panics::layer(metrics.panics.clone()))
+        .layer(layers::panics::layer(metrics.panics.clone()))
         // What the framework answers by itself gets the codes and reasons of the contract.
-        .layer(wire_errors::WireErrorsLayer)
+        .layer(layers::wire_errors::WireErrorsLayer)
         // Whose address it is: throttling and sessions need it, and a caller may claim any.
-        .layer(peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
+        .layer(layers::peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
         // Before anything that takes time: waiting counts.
-        .layer(deadline::DeadlineLayer::new(limits.deadlines))
+        .layer(layers::deadline::DeadlineLayer::new(limits.deadlines))
         // Before tokens are verified, which costs more than refusing does.
-        .layer(admission::AdmissionLayer::new(gate))
+        .layer(layers::admission::AdmissionLayer::new(gate))
         // Nothing behind this runs for a caller who may not call it.
         .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<Body>))
         // What a caller was given the right to once, they keep only as long as they have it.
-        .layer(revocable::RevocableLayer::new(
+        .layer(layers::revocable::RevocableLayer::new(
             services.accounts.authenticator(),
             Arc::clone(services.accounts.revocations()),
         ))
         // Knows users, and so comes after they are known.
-        .layer(rate_limit::RateLimitLayer::new(limits.rate))
+        .layer(layers::rate_limit::RateLimitLayer::new(limits.rate))
         .service(routes)
 }
 

@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use super::health::HealthService;
+use super::operator::health::HealthService;
 use super::{BoxError, Services, TransportLimits};
 use crate::api::{TaskApi, UserApi};
 use crate::pb;

@@ -87,7 +87,7 @@ fn the_file_that_is_shown_is_a_good_one() {
 #[test]
 fn the_reasons_of_readiness_are_told() {
     let text = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
-    let source = std::fs::read_to_string(root().join("src/server/readiness.rs")).unwrap();
+    let source = std::fs::read_to_string(root().join("src/server/operator/readiness.rs")).unwrap();
     let reasons: Vec<&str> = source
         .split('"')
         .skip(1)

@@ -44,8 +44,8 @@ impl Source {
         for (at, _) in self.code.match_indices("crate::") {
             heads(&self.code[at + "crate::".len()..], &mut named);
         }
-        // From a `mod.rs` one step leads out of the floor, from any other file two.
-        let steps = if self.path.ends_with("/mod.rs") { 1 } else { 2 };
+        // From the `mod.rs` of a floor one step leads out of it, from its files two, from those of its rooms three.
+        let steps = self.path.split('/').count() - 1 - usize::from(self.path.ends_with("/mod.rs"));
         let climb = "super::".repeat(steps);
         for (at, _) in self.code.match_indices(&climb) {
             let mut climbed = BTreeSet::new();

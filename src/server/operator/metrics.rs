@@ -43,7 +43,7 @@ const CODES: [&str; 17] = [
 ];
 
 /// The name of a code.
-pub(super) fn code_name(code: Code) -> &'static str {
+pub(in crate::server) fn code_name(code: Code) -> &'static str {
     usize::try_from(i32::from(code)).ok().and_then(|number| CODES.get(number)).copied().unwrap_or("UNKNOWN")
 }
 
@@ -78,16 +78,16 @@ struct JobRunLabels {
 
 /// Everything that the server counts as it happens.
 #[derive(Debug, Default)]
-pub(super) struct Metrics {
-    pub(super) calls: Calls,
-    pub(super) connections: ConnectionCounts,
-    pub(super) jobs: JobCounts,
-    pub(super) panics: Counter,
+pub(in crate::server) struct Metrics {
+    pub(in crate::server) calls: Calls,
+    pub(in crate::server) connections: ConnectionCounts,
+    pub(in crate::server) jobs: JobCounts,
+    pub(in crate::server) panics: Counter,
 }
 
 impl Metrics {
     /// Makes them known by their names.
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(in crate::server) fn register(&self, registry: &mut Registry) {
         self.calls.register(registry);
         self.connections.register(registry);
         self.jobs.register(registry);
@@ -97,7 +97,7 @@ impl Metrics {
 
 /// Calls, by method and code.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(in crate::server) struct Calls {
     durations: Family<CallLabels, Histogram, fn() -> Histogram>,
     in_flight: Family<MethodLabels, Gauge>,
     /// By the number of the method: its calls under way, and its histogram for each code once there was one.
@@ -126,11 +126,11 @@ impl Calls {
         registry.register("taskwire_calls_in_flight", "Calls and streams under way", self.in_flight.clone());
     }
 
-    pub(super) fn begin(&self, method: Method) {
+    pub(in crate::server) fn begin(&self, method: Method) {
         self.places[method.number()].0.inc();
     }
 
-    pub(super) fn end(&self, method: Method, code: Code, took: Duration) {
+    pub(in crate::server) fn end(&self, method: Method, code: Code, took: Duration) {
         let (in_flight, by_code) = &self.places[method.number()];
         in_flight.dec();
         let number = usize::try_from(i32::from(code)).unwrap_or_default();
@@ -149,7 +149,7 @@ impl Calls {
 
 /// Why a connection was not taken in, or not kept.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ended {
+pub(in crate::server) enum Ended {
     /// There were as many as there may be.
     TooMany,
     /// The system could not take it in.
@@ -192,7 +192,7 @@ impl Ended {
 
 /// Connections. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ConnectionCounts {
+pub(in crate::server) struct ConnectionCounts {
     open: Gauge,
     accepted: Counter,
     refused: Family<ReasonLabels, Counter>,
@@ -227,24 +227,24 @@ impl ConnectionCounts {
     }
 
     /// A connection is there until what this answers is dropped.
-    pub(super) fn open(&self) -> OpenConnection {
+    pub(in crate::server) fn open(&self) -> OpenConnection {
         self.accepted.inc();
         self.open.inc();
         OpenConnection(self.open.clone())
     }
 
-    pub(super) fn refused(&self, why: Ended) {
+    pub(in crate::server) fn refused(&self, why: Ended) {
         self.refused.get_or_create(&ReasonLabels { reason: why.reason() }).inc();
     }
 
-    pub(super) fn ended(&self, why: Ended) {
+    pub(in crate::server) fn ended(&self, why: Ended) {
         self.ended.get_or_create(&ReasonLabels { reason: why.reason() }).inc();
     }
 }
 
 /// A connection that is counted as open.
 #[derive(Debug)]
-pub(super) struct OpenConnection(Gauge);
+pub(in crate::server) struct OpenConnection(Gauge);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
@@ -254,7 +254,7 @@ impl Drop for OpenConnection {
 
 /// Work in the background.
 #[derive(Debug, Default)]
-pub(super) struct JobCounts {
+pub(in crate::server) struct JobCounts {
     runs: Family<JobRunLabels, Counter>,
     succeeded: Family<JobLabels, Gauge>,
 }
@@ -269,7 +269,7 @@ impl JobCounts {
         );
     }
 
-    pub(super) fn ran(&self, job_name: &'static str, succeeded: bool) {
+    pub(in crate::server) fn ran(&self, job_name: &'static str, succeeded: bool) {
         let outcome = if succeeded { "ok" } else { "failed" };
         self.runs.get_or_create(&JobRunLabels { job_name, outcome }).inc();
         if succeeded {
@@ -281,7 +281,7 @@ impl JobCounts {
 }
 
 /// The text of everything that is registered, as OpenMetrics has it.
-pub(super) fn text(registry: &Registry) -> String {
+pub(in crate::server) fn text(registry: &Registry) -> String {
     let mut text = String::with_capacity(64 * 1024);
     // Writing to a string does not fail, and neither do our labels.
     let _ = prometheus_client::encoding::text::encode(&mut text, registry);

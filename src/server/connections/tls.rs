@@ -80,18 +80,25 @@ impl Tls {
     }
 
     /// Shakes hands on a new connection.
-    pub(super) fn accept(&self, io: Box<dyn Io>) -> impl Future<Output = io::Result<TlsStream<Box<dyn Io>>>> {
+    pub(in crate::server) fn accept(
+        &self,
+        io: Box<dyn Io>,
+    ) -> impl Future<Output = io::Result<TlsStream<Box<dyn Io>>>> {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(config).accept(io)
     }
 
     /// Takes SIGHUP over. Early, as it would end the process otherwise.
-    pub(super) fn hang_ups() -> Option<Signal> {
+    pub(in crate::server) fn hang_ups() -> Option<Signal> {
         signal(SignalKind::hangup()).ok()
     }
 
     /// Reads the files again when they change or the process gets a SIGHUP, until `stopped`.
-    pub(super) async fn watch(self: Arc<Self>, mut hang_ups: Option<Signal>, stopped: CancellationToken) {
+    pub(in crate::server) async fn watch(
+        self: Arc<Self>,
+        mut hang_ups: Option<Signal>,
+        stopped: CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}

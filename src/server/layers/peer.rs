@@ -17,13 +17,13 @@ use crate::api::PeerAddress;
 const FORWARDED: &str = "x-forwarded-for";
 
 #[derive(Debug, Clone)]
-pub(super) struct PeerLayer {
+pub(in crate::server) struct PeerLayer {
     trusted: Arc<[IpNet]>,
 }
 
 impl PeerLayer {
     /// Takes the word of these.
-    pub(super) const fn new(trusted: Arc<[IpNet]>) -> Self {
+    pub(in crate::server) const fn new(trusted: Arc<[IpNet]>) -> Self {
         Self { trusted }
     }
 }
@@ -37,7 +37,7 @@ impl<Inner> Layer<Inner> for PeerLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Peers<Inner> {
+pub(in crate::server) struct Peers<Inner> {
     inner: Inner,
     trusted: Arc<[IpNet]>,
 }

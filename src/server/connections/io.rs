@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::handshakes::Handshake;
 
 /// Anything that bytes come from and go to.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::server) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
@@ -31,7 +31,7 @@ const ALLOWANCE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What goes on on one connection.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(in crate::server) struct Activity {
     begin: Instant,
     spoke: AtomicBool,
     calls_begun: AtomicU64,
@@ -41,7 +41,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn begin() -> Arc<Self> {
+    pub(in crate::server) fn begin() -> Arc<Self> {
         Arc::new(Self {
             begin: Instant::now(),
             spoke: AtomicBool::new(false),
@@ -51,28 +51,28 @@ impl Activity {
         })
     }
 
-    pub(super) const fn since(&self) -> Instant {
+    pub(in crate::server) const fn since(&self) -> Instant {
         self.begin
     }
 
     /// Whether the peer has spoken HTTP/2.
-    pub(super) fn spoke(&self) -> bool {
+    pub(in crate::server) fn spoke(&self) -> bool {
         self.spoke.load(Ordering::Relaxed)
     }
 
     /// When the connection fell quiet; `None` while calls are open.
-    pub(super) fn quiet_since(&self) -> Option<Instant> {
+    pub(in crate::server) fn quiet_since(&self) -> Option<Instant> {
         (self.calls_open.load(Ordering::Acquire) == 0)
             .then(|| self.begin + std::time::Duration::from_millis(self.quiet_since.load(Ordering::Relaxed)))
     }
 
     /// Whether several calls are open, so that what is ready of one may soon have company.
-    pub(super) fn has_several_calls(&self) -> bool {
+    pub(in crate::server) fn has_several_calls(&self) -> bool {
         self.calls_open.load(Ordering::Relaxed) > 1
     }
 
     /// A call begins; it ends when what this answers is dropped.
-    pub(super) fn call(self: &Arc<Self>) -> OpenCall {
+    pub(in crate::server) fn call(self: &Arc<Self>) -> OpenCall {
         self.calls_begun.fetch_add(1, Ordering::Relaxed);
         self.calls_open.fetch_add(1, Ordering::Relaxed);
         OpenCall(Arc::clone(self))
@@ -81,7 +81,7 @@ impl Activity {
 
 /// A call of a connection.
 #[derive(Debug)]
-pub(super) struct OpenCall(Arc<Activity>);
+pub(in crate::server) struct OpenCall(Arc<Activity>);
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
@@ -121,7 +121,7 @@ impl Allowance {
 }
 
 /// A connection's bytes on their way in and out.
-pub(super) struct Watched<Inner> {
+pub(in crate::server) struct Watched<Inner> {
     inner: Inner,
     activity: Arc<Activity>,
     allowance: Allowance,
@@ -132,7 +132,7 @@ pub(super) struct Watched<Inner> {
 }
 
 impl<Inner> Watched<Inner> {
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         inner: Inner,
         activity: Arc<Activity>,
         message_bytes_max: usize,

@@ -14,19 +14,19 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
-use super::metrics::Metrics;
 use super::request_id::RequestId;
 use super::spans;
 use crate::methods::Method;
+use crate::server::operator::metrics::Metrics;
 
 #[derive(Debug, Clone)]
-pub(super) struct AccessLogLayer {
+pub(in crate::server) struct AccessLogLayer {
     metrics: Arc<Metrics>,
     traces: bool,
 }
 
 impl AccessLogLayer {
-    pub(super) const fn new(metrics: Arc<Metrics>, traces: bool) -> Self {
+    pub(in crate::server) const fn new(metrics: Arc<Metrics>, traces: bool) -> Self {
         Self { metrics, traces }
     }
 }
@@ -40,7 +40,7 @@ impl<Inner> Layer<Inner> for AccessLogLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct AccessLog<Inner> {
+pub(in crate::server) struct AccessLog<Inner> {
     inner: Inner,
     layer: AccessLogLayer,
 }
@@ -129,7 +129,7 @@ impl Drop for Line {
 
 /// A body that reads the status off its trailers as they pass.
 #[derive(Debug)]
-pub(super) struct LoggedBody<B> {
+pub(in crate::server) struct LoggedBody<B> {
     body: B,
     line: Line,
 }

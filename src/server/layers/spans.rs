@@ -9,9 +9,9 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::SPANS;
-use super::metrics::code_name;
 use crate::methods::Method;
+use crate::server::SPANS;
+use crate::server::operator::metrics::code_name;
 
 struct Headers<'a>(&'a HeaderMap);
 
@@ -26,7 +26,7 @@ impl Extractor for Headers<'_> {
 }
 
 /// Begins the span of a call.
-pub(super) fn begin(method: Method, headers: &HeaderMap) -> Span {
+pub(in crate::server) fn begin(method: Method, headers: &HeaderMap) -> Span {
     let span = tracing::trace_span!(
         target: SPANS,
         "call",
@@ -44,7 +44,7 @@ pub(super) fn begin(method: Method, headers: &HeaderMap) -> Span {
 }
 
 /// Says how the call ended.
-pub(super) fn end(span: &Span, code: Code) {
+pub(in crate::server) fn end(span: &Span, code: Code) {
     span.record("rpc.response.status_code", code_name(code));
     // What the caller did wrong is no error of the service.
     let failed = matches!(
@@ -62,7 +62,7 @@ pub(super) fn end(span: &Span, code: Code) {
 }
 
 /// The trace that a span belongs to, for the log; `None` when nobody keeps it.
-pub(super) fn trace_id(span: &Span) -> Option<String> {
+pub(in crate::server) fn trace_id(span: &Span) -> Option<String> {
     let context = span.context();
     let context = context.span().span_context().clone();
     context.is_sampled().then(|| context.trace_id().to_string())

@@ -15,35 +15,13 @@ use crate::api::status;
 use crate::methods::{Class, Method};
 use crate::storage::Deadline;
 
-/// How many calls there may be.
-#[derive(Debug, Clone, Copy)]
-pub struct AdmissionLimits {
-    /// Calls under way at the same time. Several batches of a lane, so that the next one is full when one is done.
-    pub calls_max: usize,
-    /// Calls that wait for room.
-    pub waiting_max: usize,
-}
-
-impl Default for AdmissionLimits {
-    fn default() -> Self {
-        Self { calls_max: 512, waiting_max: 2048 }
-    }
-}
-
-impl AdmissionLimits {
-    /// Of the calls under way, those that do many things at once: there is always room for single ones.
-    pub(super) const fn batch_max(&self) -> usize {
-        self.calls_max.div_ceil(2)
-    }
-}
-
 #[derive(Debug, Clone)]
-pub(super) struct AdmissionLayer {
+pub(in crate::server) struct AdmissionLayer {
     gate: Arc<Gate>,
 }
 
 impl AdmissionLayer {
-    pub(super) const fn new(gate: Arc<Gate>) -> Self {
+    pub(in crate::server) const fn new(gate: Arc<Gate>) -> Self {
         Self { gate }
     }
 }
@@ -57,7 +35,7 @@ impl<Inner> Layer<Inner> for AdmissionLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Admission<Inner> {
+pub(in crate::server) struct Admission<Inner> {
     inner: Inner,
     gate: Arc<Gate>,
 }

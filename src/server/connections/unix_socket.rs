@@ -10,19 +10,19 @@ const MODE: u32 = 0o660;
 
 /// A socket's file, which goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(in crate::server) struct SocketFile {
     path: PathBuf,
     inode: u64,
 }
 
 impl SocketFile {
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::server) fn path(&self) -> &Path {
         &self.path
     }
 }
 
 /// Listens at `path`. What a process left there that is no more gives way; a socket in use does not.
-pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+pub(in crate::server) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));

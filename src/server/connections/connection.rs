@@ -26,8 +26,59 @@ use tower::{Service, ServiceExt as _};
 
 use super::handshakes::Handshake;
 use super::io::{Activity, Io, OpenCall, Watched};
-use super::limits::ConnectionLimits;
-use super::metrics::{ConnectionCounts, Ended};
+use crate::server::operator::metrics::{ConnectionCounts, Ended};
+
+/// Limits of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// Connections at the same time; what the process may open decides when absent.
+    pub connections_max: Option<usize>,
+    /// How long a peer may stay silent before it has greeted.
+    pub first_bytes_timeout: Duration,
+    /// How long the TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
+    /// How old a connection may become, give or take a tenth.
+    pub age: Duration,
+    /// How long calls may go on after that.
+    pub grace: Duration,
+    /// How long a connection may be without calls.
+    pub idle: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: None,
+            first_bytes_timeout: Duration::from_secs(10),
+            tls_handshake_timeout: Duration::from_secs(10),
+            age: Duration::from_secs(30 * 60),
+            grace: Duration::from_secs(30),
+            idle: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Files kept free for the database, the log, and whatever libraries open.
+const FILES_RESERVED: u64 = 256;
+/// Beyond it memory is what counts.
+const CONNECTIONS_MAX: u64 = 10_000;
+
+impl ConnectionLimits {
+    /// Connections at the same time.
+    pub(in crate::server) fn connections(&self) -> usize {
+        self.connections_max.unwrap_or_else(|| {
+            let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+            of_files(files.unwrap_or(u64::MAX))
+        })
+    }
+}
+
+/// How many connections there may be when so many files may be open.
+fn of_files(files: u64) -> usize {
+    let connections =
+        files.saturating_sub(FILES_RESERVED).min(CONNECTIONS_MAX).max((files / 2).min(CONNECTIONS_MAX));
+    usize::try_from(connections).unwrap_or(usize::MAX).max(1)
+}
 
 /// Streams one connection may have open. A limit that is not set is none: one connection could open any number.
 const STREAMS_MAX: u32 = 200;
@@ -38,17 +89,17 @@ const PENDING_RESETS_MAX: usize = 20;
 /// All headers of a request together, in bytes.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// After this long a silence the peer is asked whether it is still there, and has so long to answer.
-pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+pub(in crate::server) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that was told to go may stay without calls: those it sent before it heard are on their way.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Says that the connection closes, to streams that would keep it open. In the extensions of each request.
 #[derive(Debug, Clone)]
-pub(super) struct Closing(pub(super) CancellationToken);
+pub(in crate::server) struct Closing(pub(in crate::server) CancellationToken);
 
 /// What all connections share.
-pub(super) struct Connections<Stack> {
+pub(in crate::server) struct Connections<Stack> {
     stack: Stack,
     http2: http2::Builder<TokioExecutor>,
     limits: ConnectionLimits,
@@ -64,7 +115,7 @@ where
     ResponseBody: Body<Data = Bytes> + Unpin + Send + 'static,
     ResponseBody::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         stack: Stack,
         limits: ConnectionLimits,
         message_bytes_max: usize,
@@ -84,16 +135,16 @@ where
         Self { stack, http2, limits, message_bytes_max, counts }
     }
 
-    pub(super) const fn limits(&self) -> &ConnectionLimits {
+    pub(in crate::server) const fn limits(&self) -> &ConnectionLimits {
         &self.limits
     }
 
-    pub(super) const fn counts(&self) -> &ConnectionCounts {
+    pub(in crate::server) const fn counts(&self) -> &ConnectionCounts {
         &self.counts
     }
 
     /// Serves one connection to its end, or until `closing` and then some.
-    pub(super) async fn serve(&self, io: Box<dyn Io>, peer: TcpConnectInfo, handshake: Handshake) {
+    pub(in crate::server) async fn serve(&self, io: Box<dyn Io>, peer: TcpConnectInfo, handshake: Handshake) {
         tracing::debug!(peer = ?peer.remote_addr(), "a connection was taken in");
         let activity = Activity::begin();
         let closing = handshake.closing();
@@ -296,5 +347,20 @@ impl<Inner: Body + Unpin> Body for CountedBody<Inner> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_files;
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        assert_eq!(of_files(64), 32);
+        assert_eq!(of_files(256), 128);
+        assert_eq!(of_files(512), 256);
+        assert_eq!(of_files(1024), 768);
+        assert_eq!(of_files(1_048_576), 10_000);
+        assert_eq!(of_files(u64::MAX), 10_000);
     }
 }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// Why the service is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotReady {
+pub(in crate::server) enum NotReady {
     /// The storage has not been asked yet.
     Starting,
     /// The storage does not answer.
@@ -19,7 +19,7 @@ pub(super) enum NotReady {
 
 impl NotReady {
     /// The name for machines.
-    pub(super) const fn reason(self) -> &'static str {
+    pub(in crate::server) const fn reason(self) -> &'static str {
         match self {
             Self::Starting => "STARTING",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
@@ -30,7 +30,7 @@ impl NotReady {
     }
 
     /// The same for people.
-    pub(super) const fn text(self) -> &'static str {
+    pub(in crate::server) const fn text(self) -> &'static str {
         match self {
             Self::Starting => "the storage has not answered yet",
             Self::StorageUnavailable => "the storage does not answer",
@@ -43,17 +43,17 @@ impl NotReady {
 
 /// What those who ask get to see.
 #[derive(Debug, Clone)]
-pub(super) struct Readiness(watch::Receiver<Option<NotReady>>);
+pub(in crate::server) struct Readiness(watch::Receiver<Option<NotReady>>);
 
 impl Readiness {
     /// Not ready yet; the sender changes that.
-    pub(super) fn begin() -> (watch::Sender<Option<NotReady>>, Self) {
+    pub(in crate::server) fn begin() -> (watch::Sender<Option<NotReady>>, Self) {
         let (sender, receiver) = watch::channel(Some(NotReady::Starting));
         (sender, Self(receiver))
     }
 
     /// Why the service is not ready; `None` when it is.
-    pub(super) fn why_not(&self) -> Option<NotReady> {
+    pub(in crate::server) fn why_not(&self) -> Option<NotReady> {
         *self.0.borrow()
     }
 }

@@ -20,7 +20,7 @@ use crate::api::status::{Reason, refusal};
 const DETAILS: &str = "grpc-status-details-bin";
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WireErrorsLayer;
+pub(in crate::server) struct WireErrorsLayer;
 
 impl<Inner> Layer<Inner> for WireErrorsLayer {
     type Service = WireErrors<Inner>;
@@ -31,7 +31,7 @@ impl<Inner> Layer<Inner> for WireErrorsLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct WireErrors<Inner> {
+pub(in crate::server) struct WireErrors<Inner> {
     inner: Inner,
 }
 

@@ -13,12 +13,12 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::connection::Closing;
 use super::grpc_timeout;
 use super::stream_life::StreamLife;
 use crate::api::status;
 use crate::domain::Error;
 use crate::methods::Method;
+use crate::server::connections::connection::Closing;
 use crate::storage::Deadline;
 
 /// How long calls may take.
@@ -43,12 +43,12 @@ impl Default for DeadlineLimits {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct DeadlineLayer {
+pub(in crate::server) struct DeadlineLayer {
     limits: DeadlineLimits,
 }
 
 impl DeadlineLayer {
-    pub(super) const fn new(limits: DeadlineLimits) -> Self {
+    pub(in crate::server) const fn new(limits: DeadlineLimits) -> Self {
         Self { limits }
     }
 }
@@ -62,7 +62,7 @@ impl<Inner> Layer<Inner> for DeadlineLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Deadlines<Inner> {
+pub(in crate::server) struct Deadlines<Inner> {
     inner: Inner,
     limits: DeadlineLimits,
 }

@@ -66,12 +66,12 @@ impl Limits {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct RateLimitLayer {
+pub(in crate::server) struct RateLimitLayer {
     limits: Option<Arc<Limits>>,
 }
 
 impl RateLimitLayer {
-    pub(super) fn new(rate: Option<RateLimit>) -> Self {
+    pub(in crate::server) fn new(rate: Option<RateLimit>) -> Self {
         Self { limits: rate.map(|rate| Arc::new(Limits::new(rate))) }
     }
 }
@@ -85,7 +85,7 @@ impl<Inner> Layer<Inner> for RateLimitLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct RateLimited<Inner> {
+pub(in crate::server) struct RateLimited<Inner> {
     inner: Inner,
     limits: Option<Arc<Limits>>,
 }

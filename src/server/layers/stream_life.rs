@@ -14,13 +14,13 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::Closing;
 use crate::api::status::{Reason, refusal};
 use crate::domain::Error;
+use crate::server::connections::connection::Closing;
 
 /// How long a stream may last.
 #[derive(Debug)]
-pub(super) struct StreamLife {
+pub(in crate::server) struct StreamLife {
     until: Instant,
     /// Whether `until` is what the caller asked for.
     asked: bool,
@@ -29,7 +29,11 @@ pub(super) struct StreamLife {
 
 impl StreamLife {
     /// From now on.
-    pub(super) fn begin(given: Option<Duration>, max: Duration, closing: Option<&Closing>) -> Self {
+    pub(in crate::server) fn begin(
+        given: Option<Duration>,
+        max: Duration,
+        closing: Option<&Closing>,
+    ) -> Self {
         let asked = given.filter(|given| *given < max);
         Self {
             until: Instant::now() + asked.unwrap_or(max),
@@ -39,7 +43,7 @@ impl StreamLife {
     }
 
     /// Puts an end to the body of a stream.
-    pub(super) fn bound(self, body: Body) -> Body {
+    pub(in crate::server) fn bound(self, body: Body) -> Body {
         if body.is_end_stream() {
             return body;
         }

@@ -13,7 +13,7 @@ const HEADER: &str = "grpc-timeout";
 ///
 /// # Errors
 /// `Invalid`: a value that cannot be read would otherwise mean "for ever" to the caller and something else here.
-pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>> {
+pub(in crate::server) fn read(headers: &HeaderMap) -> Result<Option<Duration>> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else {
         return Ok(None);

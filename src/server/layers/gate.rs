@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::admission::AdmissionLimits;
 use crate::domain::{Error, Result};
 use crate::methods::Class;
 
@@ -17,9 +16,31 @@ const WEIGHT: f64 = 1.0 / 32.0;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// How many calls there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmissionLimits {
+    /// Calls under way at the same time. Several batches of a lane, so that the next one is full when one is done.
+    pub calls_max: usize,
+    /// Calls that wait for room.
+    pub waiting_max: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self { calls_max: 512, waiting_max: 2048 }
+    }
+}
+
+impl AdmissionLimits {
+    /// Of the calls under way, those that do many things at once: there is always room for single ones.
+    pub(in crate::server) const fn batch_max(&self) -> usize {
+        self.calls_max.div_ceil(2)
+    }
+}
+
 /// One gate. There is one for all connections.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(in crate::server) struct Gate {
     limits: AdmissionLimits,
     state: Mutex<State>,
     refused: AtomicU64,
@@ -27,17 +48,17 @@ pub(super) struct Gate {
 
 /// How a gate stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stands {
+pub(in crate::server) struct Stands {
     /// Calls inside.
-    pub(super) inside: usize,
+    pub(in crate::server) inside: usize,
     /// Calls there may be inside.
-    pub(super) calls_max: usize,
+    pub(in crate::server) calls_max: usize,
     /// Single calls in line.
-    pub(super) interactive: usize,
+    pub(in crate::server) interactive: usize,
     /// Batches in line.
-    pub(super) batch: usize,
+    pub(in crate::server) batch: usize,
     /// Calls that were refused.
-    pub(super) refused: u64,
+    pub(in crate::server) refused: u64,
 }
 
 #[derive(Debug)]
@@ -56,14 +77,14 @@ type Waiting = oneshot::Sender<Permit>;
 
 /// The right to be inside. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(in crate::server) struct Permit {
     gate: Arc<Gate>,
     class: Class,
     since: Instant,
 }
 
 impl Gate {
-    pub(super) fn new(limits: AdmissionLimits) -> Arc<Self> {
+    pub(in crate::server) fn new(limits: AdmissionLimits) -> Arc<Self> {
         let state = State {
             inside: 0,
             batch_inside: 0,
@@ -80,7 +101,7 @@ impl Gate {
     }
 
     /// How it stands now.
-    pub(super) fn stands(&self) -> Stands {
+    pub(in crate::server) fn stands(&self) -> Stands {
         let state = self.state();
         Stands {
             inside: state.inside,
@@ -92,7 +113,7 @@ impl Gate {
     }
 
     /// Goes in, if there is room now.
-    pub(super) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Permit> {
+    pub(in crate::server) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Permit> {
         let mut state = self.state();
         // Whoever comes now must not overtake those who wait.
         let first = match class {
@@ -114,7 +135,11 @@ impl Gate {
     ///
     /// # Errors
     /// `Busy`, at once: when the line is full, or when it is so long that the call would not be done in `remaining`.
-    pub(super) async fn enter(self: &Arc<Self>, class: Class, remaining: Duration) -> Result<Permit> {
+    pub(in crate::server) async fn enter(
+        self: &Arc<Self>,
+        class: Class,
+        remaining: Duration,
+    ) -> Result<Permit> {
         let turn = {
             let mut state = self.state();
             if state.waiting() >= self.limits.waiting_max {

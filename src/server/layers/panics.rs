@@ -11,13 +11,13 @@ use crate::api::status;
 use crate::domain::Error;
 
 /// The layer that catches, and counts.
-pub(super) fn layer(counter: Counter) -> CatchPanicLayer<Answer> {
+pub(in crate::server) fn layer(counter: Counter) -> CatchPanicLayer<Answer> {
     CatchPanicLayer::custom(Answer(counter))
 }
 
 /// What becomes of a panic.
 #[derive(Debug, Clone)]
-pub(super) struct Answer(Counter);
+pub(in crate::server) struct Answer(Counter);
 
 impl ResponseForPanic for Answer {
     type ResponseBody = Body;

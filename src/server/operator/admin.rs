@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::handshakes::Handshakes;
 use super::metrics;
 use super::readiness::Readiness;
 use crate::auth::Tokens;
+use crate::server::connections::handshakes::Handshakes;
 
 /// How long a request may take, from the connection to its end.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,15 +52,15 @@ pub trait LogLevel: Send + Sync + std::fmt::Debug {
 
 /// What the port tells of.
 #[derive(Debug, Clone)]
-pub(super) struct Admin {
-    pub(super) registry: Arc<Registry>,
-    pub(super) readiness: Readiness,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) log_level: Option<Arc<dyn LogLevel>>,
+pub(in crate::server) struct Admin {
+    pub(in crate::server) registry: Arc<Registry>,
+    pub(in crate::server) readiness: Readiness,
+    pub(in crate::server) tokens: Arc<Tokens>,
+    pub(in crate::server) log_level: Option<Arc<dyn LogLevel>>,
 }
 
 /// Answers until `ended`.
-pub(super) async fn serve(listener: TcpListener, admin: Admin, ended: CancellationToken) {
+pub(in crate::server) async fn serve(listener: TcpListener, admin: Admin, ended: CancellationToken) {
     let router = router(admin);
     // Here everybody counts as silent: no connection has more than one request to make.
     let places = Handshakes::new(CONNECTIONS_MAX);

@@ -33,7 +33,7 @@ const NAMES: [&str; 3] = [
 ];
 
 /// What answers health checks.
-pub(super) type HealthService = HealthServer<tonic_health::server::HealthService>;
+pub(in crate::server) type HealthService = HealthServer<tonic_health::server::HealthService>;
 
 const fn why(error: &OpenError) -> NotReady {
     match error {
@@ -62,7 +62,7 @@ fn why_away(storage: &Storage) -> NotReady {
 }
 
 /// What the health checks say.
-pub(super) struct Health {
+pub(in crate::server) struct Health {
     reporter: HealthReporter,
     serving: bool,
     readiness: watch::Sender<Option<NotReady>>,
@@ -70,7 +70,7 @@ pub(super) struct Health {
 
 impl Health {
     /// Not serving, until the storage has answered.
-    pub(super) async fn new() -> (Self, HealthService, Readiness) {
+    pub(in crate::server) async fn new() -> (Self, HealthService, Readiness) {
         let reporter = HealthReporter::new();
         let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
         let (sender, readiness) = Readiness::begin();
@@ -93,7 +93,7 @@ impl Health {
     }
 
     /// Asks the storage until the shutdown, and then says that nothing is served.
-    pub(super) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) -> Self {
+    pub(in crate::server) async fn watch(mut self, storage: Storage, shutdown: CancellationToken) -> Self {
         let (mut fits, mut is_off) = (false, false);
         loop {
             let asked = async {
@@ -135,7 +135,7 @@ impl Health {
     }
 
     /// Ends all watches.
-    pub(super) async fn end(mut self) {
+    pub(in crate::server) async fn end(mut self) {
         for name in NAMES {
             self.reporter.clear_service_status(name).await;
         }

@@ -11,21 +11,21 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::Services;
-use super::gate::Gate;
 use super::readiness::Readiness;
+use crate::server::Services;
+use crate::server::layers::gate::Gate;
 
 type Labels = [(&'static str, &'static str)];
 /// How many lines of the log were given up.
-pub(super) type LinesDropped = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub(in crate::server) type LinesDropped = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Where to look.
-pub(super) struct Gauges {
-    pub(super) services: Services,
-    pub(super) gate: Arc<Gate>,
-    pub(super) readiness: Readiness,
-    pub(super) lines_dropped: Option<LinesDropped>,
-    pub(super) connections_max: usize,
+pub(in crate::server) struct Gauges {
+    pub(in crate::server) services: Services,
+    pub(in crate::server) gate: Arc<Gate>,
+    pub(in crate::server) readiness: Readiness,
+    pub(in crate::server) lines_dropped: Option<LinesDropped>,
+    pub(in crate::server) connections_max: usize,
 }
 
 impl fmt::Debug for Gauges {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Handshakes {
+pub(in crate::server) struct Handshakes {
     max: usize,
     waiting: Mutex<Waiting>,
 }
@@ -20,12 +20,12 @@ struct Waiting {
 }
 
 impl Handshakes {
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    pub(in crate::server) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max: max.max(1), waiting: Mutex::default() })
     }
 
     /// Takes note of a new connection, which `closing` closes.
-    pub(super) fn begin(self: &Arc<Self>, closing: CancellationToken) -> Handshake {
+    pub(in crate::server) fn begin(self: &Arc<Self>, closing: CancellationToken) -> Handshake {
         let mut waiting = self.waiting();
         if waiting.silent.len() >= self.max
             && let Some((_, oldest)) = waiting.silent.pop_first()
@@ -46,7 +46,7 @@ impl Handshakes {
 
 /// One of them, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(in crate::server) struct Handshake {
     all: Arc<Handshakes>,
     number: u64,
     closing: CancellationToken,
@@ -54,7 +54,7 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// Ends when the connection has to go.
-    pub(super) fn closing(&self) -> CancellationToken {
+    pub(in crate::server) fn closing(&self) -> CancellationToken {
         self.closing.clone()
     }
 }

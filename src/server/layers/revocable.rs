@@ -22,13 +22,16 @@ use crate::domain::Error;
 use crate::methods::Method;
 
 #[derive(Debug, Clone)]
-pub(super) struct RevocableLayer {
+pub(in crate::server) struct RevocableLayer {
     authenticator: Arc<Authenticator>,
     revocations: Arc<Revocations>,
 }
 
 impl RevocableLayer {
-    pub(super) const fn new(authenticator: Arc<Authenticator>, revocations: Arc<Revocations>) -> Self {
+    pub(in crate::server) const fn new(
+        authenticator: Arc<Authenticator>,
+        revocations: Arc<Revocations>,
+    ) -> Self {
         Self { authenticator, revocations }
     }
 }
@@ -42,7 +45,7 @@ impl<Inner> Layer<Inner> for RevocableLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Revocable<Inner> {
+pub(in crate::server) struct Revocable<Inner> {
     inner: Inner,
     layer: RevocableLayer,
 }

@@ -15,10 +15,10 @@ const HEADER: &str = "x-request-id";
 
 /// The id, as the extensions of a request carry it.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) Arc<str>);
+pub(in crate::server) struct RequestId(pub(in crate::server) Arc<str>);
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RequestIdLayer;
+pub(in crate::server) struct RequestIdLayer;
 
 impl<Inner> Layer<Inner> for RequestIdLayer {
     type Service = RequestIds<Inner>;
@@ -29,7 +29,7 @@ impl<Inner> Layer<Inner> for RequestIdLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct RequestIds<Inner> {
+pub(in crate::server) struct RequestIds<Inner> {
     inner: Inner,
 }
 

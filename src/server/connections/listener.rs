@@ -21,9 +21,9 @@ use super::address::Address;
 use super::connection::{Connections, KEEPALIVE_INTERVAL};
 use super::handshakes::{Handshake, Handshakes};
 use super::io::Io;
-use super::metrics::Ended;
 use super::tls::Tls;
 use super::unix_socket::{self, SocketFile};
+use crate::server::operator::metrics::Ended;
 
 /// Takes connections in.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Listener {
     }
 
     /// Keeps TLS as its files are, until `stopped`.
-    pub(super) fn watch_tls(&mut self, stopped: CancellationToken) {
+    pub(in crate::server) fn watch_tls(&mut self, stopped: CancellationToken) {
         if let Some(tls) = &self.tls {
             tokio::spawn(Arc::clone(tls).watch(self.hang_ups.take(), stopped));
         }
@@ -147,7 +147,7 @@ fn prepare(stream: &TcpStream) {
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Takes connections in until `draining`; answers those that are open then.
-pub(super) async fn accept_all<Stack, ResponseBody>(
+pub(in crate::server) async fn accept_all<Stack, ResponseBody>(
     listener: Listener,
     connections: Arc<Connections<Stack>>,
     draining: CancellationToken,
