@@ -4,9 +4,9 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl as _;
 
 use super::Storage;
-use super::pool::with_conn;
-use super::sql::{Fragment, Value, Whole};
-use super::types::{DbUuid, Id};
+use super::engine::pool::with_conn;
+use super::engine::sql::{Fragment, Value, Whole};
+use super::engine::types::{DbUuid, Id};
 use crate::domain::{Result, UserId};
 
 /// Tables whose rows belong to a user and that have no foreign key.

@@ -3,75 +3,40 @@
 //! The URL's scheme chooses the engine. Nothing here names tonic or the generated code, and no text of a
 //! database leaves here but inside an `Error` meant for the log.
 
-mod api_keys;
-mod audit;
-mod batch;
-mod changes;
+mod accounts;
 mod check;
-mod connections;
-mod deadline;
-mod email_keys;
-mod error;
-mod feed;
-mod filter;
-mod history;
-mod identities;
-mod lane;
-mod lanes;
-mod last_change;
-mod ledger;
-mod meters;
-mod migrations;
-mod pool;
-mod postgres;
-mod ranges;
-mod registrations;
-mod revocations;
+mod engine;
 pub(crate) mod schema;
 mod secrets;
-mod server;
-mod sessions;
-mod set;
-mod set_statements;
-mod sql;
-mod sqlite;
-mod task_row;
 mod tasks;
-mod throttles;
-pub(crate) mod types;
-mod user_lifecycle;
-mod users;
-mod write_conn;
-mod write_postgres;
-mod write_sqlite;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-pub use api_keys::{ApiKeys, KeyHolder};
-pub use audit::AuditEvents;
-pub use changes::Changes;
+pub use accounts::api_keys::{ApiKeys, KeyHolder};
+pub use accounts::audit::AuditEvents;
+pub use accounts::identities::{Identities, Identity};
+pub use accounts::registrations::{Registered, Registration, Remembered};
+pub use accounts::revocations::{Revocation, RevocationMark, Revocations};
+pub use accounts::sessions::{Rotation, Sessions, Verified};
+pub use accounts::throttles::{Counter, Throttles};
+pub use accounts::users::{Account, Users};
 pub use check::{Findings, Orphans};
-pub use deadline::Deadline;
-pub use feed::{Feed, Subscription};
-pub use identities::{Identities, Identity};
-pub use lane::LaneMetrics;
-pub use ledger::{Done, Failed, Operation, Request, Review};
-pub use meters::{PoolState, StorageErrors};
-pub use migrations::{AppliedMigration, SchemaState};
-pub use pool::Limits;
-pub use registrations::{Registered, Registration, Remembered};
-pub use revocations::{Revocation, RevocationMark, Revocations};
+pub use engine::deadline::Deadline;
+pub use engine::meters::{PoolState, StorageErrors};
+pub use engine::migrations::{AppliedMigration, SchemaState};
+pub use engine::pool::Limits;
 pub use secrets::Secrets;
-pub use sessions::{Rotation, Sessions, Verified};
 pub use tasks::Tasks;
-pub use throttles::{Counter, Throttles};
-pub use users::{Account, Users};
+pub use tasks::changes::Changes;
+pub use tasks::feed::{Feed, Subscription};
+pub use tasks::lane::LaneMetrics;
+pub use tasks::ledger::{Done, Failed, Operation, Request, Review};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
-use lanes::Lanes;
-use pool::{Engine, Pool};
-use server::Server;
+use engine::pool::{Engine, Pool};
+use engine::server::Server;
+use tasks::lanes::Lanes;
 
 /// The target of the spans that become traces. Logs leave it out.
 pub const SPANS: &str = "taskwire::spans";
@@ -111,11 +76,11 @@ pub enum OpenError {
 
 #[derive(Debug, Clone)]
 enum Target {
-    Postgres(Box<postgres::Target>),
-    Sqlite(sqlite::Target),
+    Postgres(Box<engine::postgres::Target>),
+    Sqlite(engine::sqlite::Target),
 }
 
-impl std::fmt::Debug for postgres::Target {
+impl std::fmt::Debug for engine::postgres::Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Target").field(&self.shown()).finish()
     }
@@ -151,13 +116,13 @@ impl Storage {
     /// As `open`.
     pub fn open_at(url: &str, limits: Limits, now: Timestamp) -> Result<Self, OpenError> {
         if url.starts_with("sqlite:") {
-            let target = sqlite::Target::parse(url).map_err(OpenError::Url)?;
+            let target = engine::sqlite::Target::parse(url).map_err(OpenError::Url)?;
             // Nobody else tells the time.
             let server = Arc::new(Server::new(Clock::following(now, false)));
             let pool = Pool::sqlite(&target, limits, &server);
             Ok(Self::of(Target::Sqlite(target), pool.clone(), pool))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let target = postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
+            let target = engine::postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let server = Arc::new(Server::new(Clock::following(now, true)));
             let (pool, by_key) = Pool::postgres(&target, limits, &server);
             Ok(Self::of(Target::Postgres(Box::new(target)), pool, by_key))
@@ -179,7 +144,7 @@ impl Storage {
 
     /// A URL without the password that it may hold.
     pub fn mask(url: &str) -> String {
-        if url.starts_with("sqlite:") { url.to_owned() } else { postgres::mask(url) }
+        if url.starts_with("sqlite:") { url.to_owned() } else { engine::postgres::mask(url) }
     }
 
     /// Whether this is the embedded engine, which migrates itself at start.
@@ -211,7 +176,7 @@ impl Storage {
     pub async fn probe(&self) -> Result<()> {
         if let Engine::Postgres(connections) = &self.pool.engine {
             let server = self.pool.server();
-            return self.pool.bounded(connections::probe(connections, server)).await;
+            return self.pool.bounded(engine::connections::probe(connections, server)).await;
         }
         self.clock().hold_to_machine();
         let history = self.history().await?;

@@ -2,7 +2,7 @@
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     users (id) {
         id -> DbUuid,
@@ -22,7 +22,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::DbUuid;
+    use crate::storage::engine::types::DbUuid;
 
     emails (email_key) {
         email_key -> Text,
@@ -32,7 +32,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     sessions (user_id, id) {
         user_id -> DbUuid,
@@ -54,7 +54,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbJson, DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbJson, DbTimestamp, DbUuid};
 
     tasks (user_id, task_id) {
         user_id -> DbUuid,
@@ -78,7 +78,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     task_changes (user_id, revision) {
         user_id -> DbUuid,
@@ -95,7 +95,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     requests (user_id, request_id) {
         user_id -> DbUuid,
@@ -110,7 +110,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::DbTimestamp;
+    use crate::storage::engine::types::DbTimestamp;
 
     service_secrets (name) {
         name -> Text,
@@ -121,7 +121,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     revocations (user_id, subject_id) {
         user_id -> DbUuid,
@@ -134,7 +134,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     api_keys (user_id, id) {
         user_id -> DbUuid,
@@ -149,7 +149,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     identities (identity_key) {
         identity_key -> Binary,
@@ -162,7 +162,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::DbTimestamp;
+    use crate::storage::engine::types::DbTimestamp;
 
     login_throttles (throttle_key) {
         throttle_key -> Binary,
@@ -173,7 +173,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::{DbTimestamp, DbUuid};
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
 
     audit_events (user_id, id) {
         user_id -> DbUuid,
@@ -191,7 +191,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::storage::types::DbUuid;
+    use crate::storage::engine::types::DbUuid;
 
     database_state (id) {
         id -> SmallInt,

@@ -3,9 +3,9 @@
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::pool::{Pool, with_conn, with_write};
+use super::engine::pool::{Pool, with_conn, with_write};
+use super::engine::types::Moment;
 use super::schema::service_secrets;
-use super::types::Moment;
 use crate::domain::{Result, Timestamp};
 
 /// The shared keys.

@@ -7,18 +7,18 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::error::corrupt;
-use super::pool::{Pool, with_conn, with_write};
 use super::revocations::revoke;
-use super::schema::{api_keys, users};
-use super::types::{Id, Moment};
 use crate::domain::{
     ApiKey, ApiKeyId, AuditTarget, DisplayName, Draft, Error, NewApiKey, Resource, Result, Scopes, Timestamp,
     UserId,
 };
+use crate::storage::engine::error::corrupt;
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::{api_keys, users};
 
 /// Keys that one user may have.
-pub(super) const KEYS_PER_USER_MAX: i64 = 100;
+pub(in crate::storage) const KEYS_PER_USER_MAX: i64 = 100;
 
 /// The API keys.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct KeyHolder {
 }
 
 impl<'a> ApiKeys<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool, draft: None }
     }
 

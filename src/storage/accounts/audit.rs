@@ -3,12 +3,12 @@
 use diesel::{ExpressionMethods as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::audit_events;
-use super::types::{Id, Moment};
 use crate::domain::{
     AuditEvent, AuditEventId, AuditEventType, AuditTarget, Error, PageSize, Result, Timestamp, Trace, UserId,
 };
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::audit_events;
 
 /// Events that one step of the sweep removes at most.
 const SWEEP_MAX: i64 = 1000;
@@ -17,7 +17,7 @@ const SWEEP_MAX: i64 = 1000;
 macro_rules! record {
     ($conn:ident, $draft:expr, $user:expr, $target:expr, $now:expr) => {
         if let Some(draft) = &$draft {
-            let row = $crate::storage::audit::row(draft, $user, $target, $now);
+            let row = $crate::storage::accounts::audit::row(draft, $user, $target, $now);
             diesel::insert_into($crate::storage::schema::audit_events::table)
                 .values(row)
                 .execute($conn)
@@ -25,13 +25,13 @@ macro_rules! record {
         }
     };
 }
-pub(super) use record;
+pub(in crate::storage) use record;
 
 /// The values of a new row.
 #[derive(Debug, diesel::Insertable)]
 #[diesel(table_name = audit_events)]
 #[diesel(treat_none_as_default_value = false)]
-pub(super) struct NewRow {
+pub(in crate::storage) struct NewRow {
     user_id: Id,
     id: Id,
     kind: i16,
@@ -43,7 +43,7 @@ pub(super) struct NewRow {
     create_time: Moment,
 }
 
-pub(super) fn row(
+pub(in crate::storage) fn row(
     draft: &crate::domain::Draft,
     user: UserId,
     target: Option<AuditTarget>,
@@ -74,7 +74,7 @@ pub struct AuditEvents<'a> {
 }
 
 impl<'a> AuditEvents<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool }
     }
 

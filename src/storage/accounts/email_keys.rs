@@ -3,14 +3,14 @@
 use diesel::{ExpressionMethods as _, JoinOnDsl as _, QueryDsl as _, TextExpressionMethods as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::{emails, users};
-use super::types::Id;
 use crate::domain::{Email, Result};
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::Id;
+use crate::storage::schema::{emails, users};
 
 /// Gives every domain that is spelled for the Domain Name System the key that its own script has. Where that is taken, two
 /// accounts have one address, and only a person can say which is meant: the log names them.
-pub(super) async fn renew(pool: &Pool) -> Result<()> {
+pub(in crate::storage) async fn renew(pool: &Pool) -> Result<()> {
     let old: Vec<(String, Id, String)> = with_conn!(pool, |conn| {
         emails::table
             .inner_join(users::table.on(users::id.eq(emails::user_id)))

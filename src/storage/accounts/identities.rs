@@ -4,11 +4,11 @@ use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Sele
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::{emails, identities, users};
-use super::types::{Id, Moment};
 use super::users::UserRow;
 use crate::domain::{Draft, NewUser, Resource, Result, Timestamp, User, UserId};
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::{emails, identities, users};
 
 /// A subject at an issuer.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Identities<'a> {
 }
 
 impl<'a> Identities<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool }
     }
 

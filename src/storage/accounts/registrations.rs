@@ -5,12 +5,12 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
-use super::pool::{with_conn, with_write};
-use super::schema::{database_state, emails, requests, users};
-use super::set_statements::lock_users;
-use super::types::{Id, Moment};
 use super::users::Users;
 use crate::domain::{Error, HistoryId, NewUser, Result, Timestamp, User, UserId};
+use crate::storage::engine::pool::{with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::{database_state, emails, requests, users};
+use crate::storage::tasks::set_statements::lock_users;
 
 /// How a registration is recognised when it comes again, and what it is then answered.
 #[derive(Debug, Clone)]

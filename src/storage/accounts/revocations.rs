@@ -5,11 +5,11 @@ use diesel::{ExpressionMethods as _, NullableExpressionMethods as _, QueryDsl as
 use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::{database_state, revocations};
-use super::sql::NextNumber;
-use super::types::{Id, Moment};
 use crate::domain::{HistoryId, Result, Timestamp};
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::sql::NextNumber;
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::{database_state, revocations};
 
 /// Notes that a session, a key or a user is revoked, or no longer is: `revoke!(conn, user, subject, revoked, now)`
 /// inside `with_write!`.
@@ -18,31 +18,31 @@ macro_rules! revoke {
         use $crate::storage::schema::revocations;
         diesel::insert_into(revocations::table)
             .values((
-                revocations::user_id.eq($crate::storage::types::Id::from($user)),
+                revocations::user_id.eq($crate::storage::engine::types::Id::from($user)),
                 revocations::subject_id.eq($subject),
                 revocations::revoked.eq($revoked),
-                revocations::time.eq($crate::storage::types::Moment::from($now)),
-                revocations::number.eq($crate::storage::sql::ThisNumber),
+                revocations::time.eq($crate::storage::engine::types::Moment::from($now)),
+                revocations::number.eq($crate::storage::engine::sql::ThisNumber),
             ))
             .on_conflict((revocations::user_id, revocations::subject_id))
             .do_update()
             .set((
                 revocations::revoked.eq($revoked),
-                revocations::time.eq($crate::storage::types::Moment::from($now)),
-                revocations::number.eq($crate::storage::sql::ThisNumber),
+                revocations::time.eq($crate::storage::engine::types::Moment::from($now)),
+                revocations::number.eq($crate::storage::engine::sql::ThisNumber),
             ))
             .execute($conn)
             .await?;
     }};
 }
-pub(super) use revoke;
+pub(in crate::storage) use revoke;
 
 /// Ends the live sessions of a user, but for one: `end_sessions!(conn, user, except, now)` inside `with_write!`.
 macro_rules! end_sessions {
     ($conn:ident, $user:expr, $except:expr, $now:expr) => {{
         use diesel::IntoSql as _;
+        use $crate::storage::engine::types::{DbTimestamp, Id, Moment};
         use $crate::storage::schema::{revocations, sessions};
-        use $crate::storage::types::{DbTimestamp, Id, Moment};
         let now = Moment::from($now);
         // No session has the nil id.
         let except = $except.map_or(Id(uuid::Uuid::nil()), Id::from);
@@ -56,7 +56,7 @@ macro_rules! end_sessions {
                 sessions::id,
                 true.into_sql::<diesel::sql_types::Bool>(),
                 now.into_sql::<DbTimestamp>(),
-                $crate::storage::sql::ThisNumber,
+                $crate::storage::engine::sql::ThisNumber,
             )))
             .into_columns((
                 revocations::user_id,
@@ -70,7 +70,7 @@ macro_rules! end_sessions {
         diesel::update(live).set(sessions::revoke_time.eq(Some(now))).execute($conn).await?;
     }};
 }
-pub(super) use end_sessions;
+pub(in crate::storage) use end_sessions;
 
 /// One thing that was taken back, or given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct Revocations<'a> {
 }
 
 impl<'a> Revocations<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool }
     }
 

@@ -8,15 +8,15 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
-use super::error::corrupt;
-use super::pool::{Pool, with_conn, with_write};
 use super::revocations::{end_sessions, revoke};
-use super::schema::{login_throttles, sessions, users};
-use super::types::{Id, Moment};
 use crate::domain::{
     AuditTarget, Device, Draft, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp,
     UserId,
 };
+use crate::storage::engine::error::corrupt;
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::schema::{login_throttles, sessions, users};
 
 /// Most sessions that a list shows.
 const LIST_MAX: i64 = 1000;
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Rotation {
 }
 
 impl<'a> Sessions<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool, draft: None }
     }
 

@@ -4,10 +4,10 @@ use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::login_throttles;
-use super::types::Moment;
 use crate::domain::{Draft, Result, Timestamp, UserId};
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::Moment;
+use crate::storage::schema::login_throttles;
 
 /// How often something failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Throttles<'a> {
 }
 
 impl<'a> Throttles<'a> {
-    pub(super) const fn new(pool: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool }
     }
 

@@ -7,15 +7,16 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::pool::{with_conn, with_write};
 use super::revocations::{end_sessions, revoke};
-use super::schema::{emails, guards, identities, requests, task_changes, tasks, users};
-use super::types::{Id, Moment};
 use super::users::{Account, UserRow, Users};
-use super::{found, history};
 use crate::domain::{
     EmailFilter, Error, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
 };
+use crate::storage::engine::history;
+use crate::storage::engine::pool::{with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::found;
+use crate::storage::schema::{emails, guards, identities, requests, task_changes, tasks, users};
 
 /// Rows that one step of a deletion removes, so that no statement runs into its time limit.
 const DELETE_STEP: i64 = 5_000;

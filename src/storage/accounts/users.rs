@@ -7,22 +7,23 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::error::corrupt;
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::{emails, users};
-use super::types::{Id, Moment};
-use super::{found, history};
 use crate::domain::{
     DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
 };
+use crate::storage::engine::error::corrupt;
+use crate::storage::engine::history;
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::found;
+use crate::storage::schema::{emails, users};
 
 /// The accounts.
 #[derive(Debug)]
 pub struct Users<'a> {
-    pub(super) pool: &'a Pool,
+    pub(in crate::storage) pool: &'a Pool,
     /// For what reaches rows by their key alone.
-    pub(super) by_key: &'a Pool,
-    pub(super) draft: Option<Draft>,
+    pub(in crate::storage) by_key: &'a Pool,
+    pub(in crate::storage) draft: Option<Draft>,
 }
 
 /// An account together with the hash of its password.
@@ -41,7 +42,7 @@ impl std::fmt::Debug for Account {
 }
 
 impl<'a> Users<'a> {
-    pub(super) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
         Self { pool, by_key, draft: None }
     }
 
@@ -134,7 +135,7 @@ impl<'a> Users<'a> {
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = users)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
-pub(super) struct UserRow {
+pub(in crate::storage) struct UserRow {
     id: Id,
     email: String,
     display_name: String,

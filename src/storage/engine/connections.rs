@@ -13,7 +13,7 @@ use super::server::{SILENT, Server};
 use crate::domain::{Error, Result};
 
 /// Connections of one kind, and how they are waited for.
-pub(super) struct Connections<C>
+pub(in crate::storage) struct Connections<C>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection,
 {
@@ -22,7 +22,7 @@ where
     current: Arc<RwLock<(u64, Bb8Pool<C>)>>,
     make: Arc<dyn Fn() -> Bb8Pool<C> + Send + Sync>,
     server: Arc<Server>,
-    pub(super) checkouts: Checkouts,
+    pub(in crate::storage) checkouts: Checkouts,
     size: u32,
     wait_max: Duration,
 }
@@ -47,7 +47,7 @@ impl<C> Connections<C>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection,
 {
-    pub(super) fn made_by(
+    pub(in crate::storage) fn made_by(
         make: impl Fn() -> Bb8Pool<C> + Send + Sync + 'static,
         size: u32,
         wait_max: Duration,
@@ -74,7 +74,7 @@ where
         current.1.clone()
     }
 
-    pub(super) fn state(&self, name: &'static str) -> PoolState {
+    pub(in crate::storage) fn state(&self, name: &'static str) -> PoolState {
         let state = self.pool().state();
         PoolState {
             name,
@@ -87,7 +87,10 @@ where
     }
 }
 
-pub(super) fn builder<C>(size: u32, wait_max: Duration) -> bb8::Builder<AsyncDieselConnectionManager<C>>
+pub(in crate::storage) fn builder<C>(
+    size: u32,
+    wait_max: Duration,
+) -> bb8::Builder<AsyncDieselConnectionManager<C>>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
 {
@@ -120,7 +123,9 @@ impl bb8::ErrorSink<PoolError> for LogSink {
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Takes a connection out of a pool, unless the call that wants it has passed its deadline before there is one.
-pub(super) async fn checkout<C>(connections: &Connections<C>) -> Result<PooledConnection<'static, C>>
+pub(in crate::storage) async fn checkout<C>(
+    connections: &Connections<C>,
+) -> Result<PooledConnection<'static, C>>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
@@ -191,7 +196,10 @@ where
 const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Asks the server on one of these connections whether it is still what it was.
-pub(super) async fn probe(connections: &Connections<AsyncPgConnection>, server: &Server) -> Result<()> {
+pub(in crate::storage) async fn probe(
+    connections: &Connections<AsyncPgConnection>,
+    server: &Server,
+) -> Result<()> {
     if server.is_read_only() {
         // The address may lead to another one by now, or the driver choose it.
         server.leave(server.turn(), "the database is still read-only");

@@ -78,7 +78,7 @@ fn by_message(message: &str) -> Error {
 }
 
 /// Whether a cause tells that the server can no longer be written to, or is going away.
-pub(super) fn tells_of_another_server(cause: &str) -> bool {
+pub(in crate::storage) fn tells_of_another_server(cause: &str) -> bool {
     const WORDS: [&str; 5] = [
         "the database is read-only",
         "in a read-only transaction",
@@ -90,6 +90,6 @@ pub(super) fn tells_of_another_server(cause: &str) -> bool {
 }
 
 /// A stored value that breaks the rule of its type.
-pub(super) fn corrupt(what: &str) -> impl FnOnce(Rule) -> Error {
+pub(in crate::storage) fn corrupt(what: &str) -> impl FnOnce(Rule) -> Error {
     move |rule| Error::corrupt(what, &rule)
 }

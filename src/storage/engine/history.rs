@@ -4,29 +4,29 @@
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::Storage;
 use super::pool::{Engine, Pool, with_conn, with_write};
-use super::schema::database_state;
 use super::types::Id;
 use crate::domain::{Error, HistoryId, Result};
+use crate::storage::Storage;
+use crate::storage::schema::database_state;
 
 /// The present history as a column of any query, so that it belongs to what the query reads.
-pub(super) type Present =
+pub(in crate::storage) type Present =
     diesel::dsl::SingleValue<diesel::dsl::Select<database_state::table, database_state::history>>;
 
 /// The present history as a column of any query.
-pub(super) fn present() -> Present {
+pub(in crate::storage) fn present() -> Present {
     database_state::table.select(database_state::history).single_value()
 }
 
 /// What a query answered for the present history.
-pub(super) fn read(history: Option<Id>) -> Result<HistoryId> {
+pub(in crate::storage) fn read(history: Option<Id>) -> Result<HistoryId> {
     history.map(HistoryId::from).ok_or_else(|| Error::Internal("the database has no history".into()))
 }
 
 /// On SQLite, raises the mark, so that the last change may go with its user; answers it for `note_deletion`. On
 /// PostgreSQL nothing depends on it, and deletions would wait for each other.
-pub(super) async fn raise_mark(pool: &Pool) -> Result<Option<i64>> {
+pub(in crate::storage) async fn raise_mark(pool: &Pool) -> Result<Option<i64>> {
     if matches!(pool.engine, Engine::Postgres(_)) {
         return Ok(None);
     }

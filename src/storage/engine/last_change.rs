@@ -20,16 +20,16 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::pool::SqliteConn;
-use super::schema::{database_state, users};
 use super::types::Id;
 use crate::domain::{HistoryId, UserId};
+use crate::storage::schema::{database_state, users};
 
 /// What `seen_on` says once there is a file.
 const FILE: &str = "file";
 
 /// What is known of the file; nothing before the first connection.
 #[derive(Debug)]
-pub(super) struct LastChange {
+pub(in crate::storage) struct LastChange {
     path: PathBuf,
     compared: OnceCell<()>,
     state: Mutex<Option<(File, Record)>>,
@@ -72,7 +72,7 @@ fn nobody() -> UserId {
 
 impl LastChange {
     /// Beside the database in this file.
-    pub(super) fn beside(database: &std::path::Path) -> Self {
+    pub(in crate::storage) fn beside(database: &std::path::Path) -> Self {
         let mut path = database.as_os_str().to_owned();
         path.push("-history");
         Self { path: path.into(), compared: OnceCell::new(), state: Mutex::default() }
@@ -81,7 +81,7 @@ impl LastChange {
     /// Compares the database with the file, once in the life of a process and before anything else is done with it.
     /// A database that lacks the last change begins a new history. Answers the present one when it was compared
     /// just now; as long as there is no schema it cannot be.
-    pub(super) async fn compare<Connecting>(
+    pub(in crate::storage) async fn compare<Connecting>(
         &self,
         connect: impl Fn() -> Connecting + Send,
     ) -> ConnectionResult<Option<HistoryId>>
@@ -125,19 +125,19 @@ impl LastChange {
     }
 
     /// Notes that these users' changes have reached these revisions: after the commit.
-    pub(super) fn note(&self, raised: &[(UserId, i64)]) {
+    pub(in crate::storage) fn note(&self, raised: &[(UserId, i64)]) {
         if let Some((user, revision)) = raised.last() {
             self.change(|record| Record { user: *user, revision: *revision, ..record });
         }
     }
 
     /// Notes that a user is gone, and with it maybe the last change; `mark` was raised before.
-    pub(super) fn note_deletion(&self, mark: i64) {
+    pub(in crate::storage) fn note_deletion(&self, mark: i64) {
         self.change(|record| Record { mark: mark.max(record.mark), user: nobody(), revision: 0, ..record });
     }
 
     /// Notes the present history, which another process may have begun.
-    pub(super) fn saw(&self, history: HistoryId) {
+    pub(in crate::storage) fn saw(&self, history: HistoryId) {
         self.change(|record| Record { history, ..record });
     }
 

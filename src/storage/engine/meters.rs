@@ -13,13 +13,13 @@ const SECONDS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// A histogram of waits, in seconds.
-pub(super) fn waits() -> Histogram {
+pub(in crate::storage) fn waits() -> Histogram {
     Histogram::new(SECONDS)
 }
 
 /// How connections are taken out of one pool. Clones count together.
 #[derive(Debug, Clone)]
-pub(super) struct Checkouts {
+pub(in crate::storage) struct Checkouts {
     waiting: Arc<AtomicUsize>,
     seconds: Histogram,
 }
@@ -32,23 +32,23 @@ impl Default for Checkouts {
 
 impl Checkouts {
     /// Somebody begins to wait; the wait ends when what this answers is dropped.
-    pub(super) fn begin(&self) -> Checkout<'_> {
+    pub(in crate::storage) fn begin(&self) -> Checkout<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Checkout { all: self, begin: Instant::now() }
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::storage) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn seconds(&self) -> Histogram {
+    pub(in crate::storage) fn seconds(&self) -> Histogram {
         self.seconds.clone()
     }
 }
 
 /// One wait for a connection.
 #[derive(Debug)]
-pub(super) struct Checkout<'a> {
+pub(in crate::storage) struct Checkout<'a> {
     all: &'a Checkouts,
     begin: Instant,
 }
@@ -85,7 +85,7 @@ const KINDS: [&str; 6] = ["unavailable", "overloaded", "timeout", "full", "confl
 pub struct StorageErrors([AtomicU64; KINDS.len()]);
 
 impl StorageErrors {
-    pub(super) fn note<T>(&self, result: &Result<T>) {
+    pub(in crate::storage) fn note<T>(&self, result: &Result<T>) {
         let kind = match result {
             Err(Error::StorageUnavailable(_)) => 0,
             Err(Error::Overloaded) => 1,

@@ -10,7 +10,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::pool::SqliteConn;
 use super::postgres::{ConnectFailure, Planner};
-use super::{OpenError, Storage, Target, email_keys, sqlite};
+use super::sqlite;
+use crate::storage::accounts::email_keys;
+use crate::storage::{OpenError, Storage, Target};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");

@@ -2,7 +2,7 @@
 //! code on either engine.
 //!
 //! The macros expand their body once per engine, so a query that one engine cannot express does not compile.
-//! Where the SQL must differ, the query type says so (`storage/sql.rs`), not its caller.
+//! Where the SQL must differ, the query type says so (`storage/engine/sql.rs`), not its caller.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use super::last_change::LastChange;
 use super::meters::{PoolState, StorageErrors};
 use super::postgres::Planner;
 use super::server::{SILENT, Server};
-use super::{SPANS, postgres, sqlite};
+use super::{postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
+use crate::storage::SPANS;
 
 /// A connection to SQLite.
-pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
+pub(in crate::storage) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 
 /// How many connections there are and how long anything may take.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +52,7 @@ const LANE_KINDS: u32 = 3;
 impl Limits {
     /// Time one operation may take as a whole. A database that hangs cannot enforce its own limits, so this one
     /// stands on our side, a second above the limit of a statement.
-    pub(super) fn operation_timeout(&self) -> Duration {
+    pub(in crate::storage) fn operation_timeout(&self) -> Duration {
         self.statement_timeout + Duration::from_secs(1)
     }
 }
@@ -72,16 +73,16 @@ impl Default for Limits {
 
 /// The connections to whichever engine the URL named.
 #[derive(Clone)]
-pub(super) struct Pool {
-    pub(super) engine: Engine,
-    pub(super) limits: Limits,
+pub(in crate::storage) struct Pool {
+    pub(in crate::storage) engine: Engine,
+    pub(in crate::storage) limits: Limits,
     errors: Arc<StorageErrors>,
     server: Arc<Server>,
 }
 
 /// One variant per engine.
 #[derive(Clone)]
-pub(super) enum Engine {
+pub(in crate::storage) enum Engine {
     Postgres(Connections<AsyncPgConnection>),
     Sqlite { writer: Connections<SqliteConn>, readers: Connections<SqliteConn>, last_change: Arc<LastChange> },
 }
@@ -109,7 +110,11 @@ impl std::fmt::Debug for Pool {
 impl Pool {
     /// Connections to PostgreSQL: those for everything, and those for what reaches rows by
     /// their key alone.
-    pub(super) fn postgres(target: &postgres::Target, limits: Limits, server: &Arc<Server>) -> (Self, Self) {
+    pub(in crate::storage) fn postgres(
+        target: &postgres::Target,
+        limits: Limits,
+        server: &Arc<Server>,
+    ) -> (Self, Self) {
         // The lanes' own connections count as well.
         let lanes = LANE_KINDS * u32::try_from(limits.lanes).unwrap_or(0);
         let left = limits.postgres_connections_max.saturating_sub(lanes).max(2);
@@ -139,12 +144,12 @@ impl Pool {
     }
 
     /// What is known of the database server.
-    pub(super) const fn server(&self) -> &Arc<Server> {
+    pub(in crate::storage) const fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
     /// Takes in which history is the present one.
-    pub(super) fn saw_history(&self, history: HistoryId) {
+    pub(in crate::storage) fn saw_history(&self, history: HistoryId) {
         self.server.saw(history);
         if let Engine::Sqlite { last_change, .. } = &self.engine {
             last_change.saw(history);
@@ -152,14 +157,14 @@ impl Pool {
     }
 
     /// Notes what was committed, for whoever compares the database with it when it is opened the next time.
-    pub(super) fn note_committed(&self, raised: &[(UserId, i64)]) {
+    pub(in crate::storage) fn note_committed(&self, raised: &[(UserId, i64)]) {
         if let Engine::Sqlite { last_change, .. } = &self.engine {
             last_change.note(raised);
         }
     }
 
     /// How its connections stand, under this name where it does not have several kinds.
-    pub(super) fn state(&self, name: &'static str) -> Vec<PoolState> {
+    pub(in crate::storage) fn state(&self, name: &'static str) -> Vec<PoolState> {
         match &self.engine {
             Engine::Postgres(connections) => vec![connections.state(name)],
             Engine::Sqlite { writer, readers, .. } => vec![writer.state("writer"), readers.state("readers")],
@@ -167,13 +172,13 @@ impl Pool {
     }
 
     /// What failed.
-    pub(super) fn errors(&self) -> &StorageErrors {
+    pub(in crate::storage) fn errors(&self) -> &StorageErrors {
         &self.errors
     }
 
     /// A pool of one connection, for work that goes one at a time.
     /// It counts its waits with `sibling` and its errors with `shared`.
-    pub(super) fn single(
+    pub(in crate::storage) fn single(
         target: &postgres::Target,
         planner: Planner,
         sibling: Option<&Self>,
@@ -189,7 +194,7 @@ impl Pool {
         pool
     }
 
-    pub(super) fn sqlite(target: &sqlite::Target, limits: Limits, server: &Arc<Server>) -> Self {
+    pub(in crate::storage) fn sqlite(target: &sqlite::Target, limits: Limits, server: &Arc<Server>) -> Self {
         let last_change = Arc::new(LastChange::beside(target.path()));
         let pool = |size, role| {
             let (path, of, last_change) = (target.path_text(), Arc::clone(server), Arc::clone(&last_change));
@@ -207,7 +212,7 @@ impl Pool {
     }
 
     /// Notes that a user was deleted, after `history::raise_mark` answered this mark.
-    pub(super) fn note_deletion(&self, mark: Option<i64>) {
+    pub(in crate::storage) fn note_deletion(&self, mark: Option<i64>) {
         if let (Engine::Sqlite { last_change, .. }, Some(mark)) = (&self.engine, mark) {
             last_change.note_deletion(mark);
         }
@@ -225,7 +230,10 @@ impl Pool {
     }
 
     /// Bounds one operation in time; no longer than the call has left that it is for.
-    pub(super) async fn bounded<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(in crate::storage) async fn bounded<T>(
+        &self,
+        operation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let operation = operation.instrument(self.span("storage read"));
         let turn = self.server.turn();
         let limit = Deadline::cap(self.limits.operation_timeout());
@@ -262,7 +270,10 @@ impl Pool {
 
     /// Bounds one transaction in time. A call's deadline bounds the wait for the connection (`checkout`) and not
     /// what has begun: cutting transactions costs connections, just when there are too few.
-    pub(super) async fn bounded_write<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(in crate::storage) async fn bounded_write<T>(
+        &self,
+        operation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let operation = operation.instrument(self.span("storage write"));
         let turn = self.server.turn();
         let result = self.until_silence(self.limits.operation_timeout(), operation).await;
@@ -273,7 +284,7 @@ impl Pool {
 
 /// What a statement outside a transaction answered. A connection that was lost meanwhile is marked, so that the pool
 /// drops it: the driver itself may notice the closed socket only after the pool has handed it out again.
-pub(super) fn answered<C: AsyncConnection, T>(
+pub(in crate::storage) fn answered<C: AsyncConnection, T>(
     connection: &mut C,
     result: diesel::QueryResult<T>,
 ) -> Result<T> {
@@ -291,9 +302,9 @@ pub(super) fn answered<C: AsyncConnection, T>(
 /// dead the body runs once more on another one.
 macro_rules! with_conn {
     ($pool:expr, |$conn:ident| $body:block) => {{
-        use $crate::storage::connections::checkout;
-        use $crate::storage::pool::{Engine, answered};
-        let pool: &$crate::storage::pool::Pool = $pool;
+        use $crate::storage::engine::connections::checkout;
+        use $crate::storage::engine::pool::{Engine, answered};
+        let pool: &$crate::storage::engine::pool::Pool = $pool;
         pool.bounded(async {
             let mut tried = false;
             loop {
@@ -320,27 +331,27 @@ macro_rules! with_conn {
         .await
     }};
 }
-pub(super) use with_conn;
+pub(in crate::storage) use with_conn;
 
 /// Reads on a connection to PostgreSQL, and once more on another one when it turns out to be dead.
 macro_rules! on_postgres {
     ($connections:expr, |$conn:ident| $body:block) => {{
         let mut tried = false;
         loop {
-            let mut guard = $crate::storage::connections::checkout($connections).await?;
+            let mut guard = $crate::storage::engine::connections::checkout($connections).await?;
             let $conn = &mut *guard;
             let result = async { $body }.await;
-            match $crate::storage::pool::answered(&mut *guard, result) {
+            match $crate::storage::engine::pool::answered(&mut *guard, result) {
                 Err($crate::domain::Error::StorageUnavailable(_)) if !tried => tried = true,
                 result => break result,
             }
         }
     }};
 }
-pub(super) use on_postgres;
+pub(in crate::storage) use on_postgres;
 
 /// Reads on a connection to SQLite, as a whole on the thread that blocks for it: no row is copied from there.
-pub(super) async fn on_sqlite<T: Send + 'static>(
+pub(in crate::storage) async fn on_sqlite<T: Send + 'static>(
     readers: &Connections<SqliteConn>,
     read: impl FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
 ) -> Result<T> {
@@ -353,8 +364,8 @@ pub(super) async fn on_sqlite<T: Send + 'static>(
 /// `load!(pool, Row, statement, convert)`: the statement owns what it binds; `convert` is a function of all rows.
 macro_rules! load {
     ($pool:expr, $row:ty, $statement:expr, $convert:expr) => {{
-        use $crate::storage::pool::{Engine, on_postgres, on_sqlite};
-        let pool: &$crate::storage::pool::Pool = $pool;
+        use $crate::storage::engine::pool::{Engine, on_postgres, on_sqlite};
+        let pool: &$crate::storage::engine::pool::Pool = $pool;
         pool.bounded(async {
             match &pool.engine {
                 Engine::Postgres(connections) => {
@@ -377,7 +388,7 @@ macro_rules! load {
         .await
     }};
 }
-pub(super) use load;
+pub(in crate::storage) use load;
 
 /// Runs a write transaction on whichever engine is there, opened as each wants it.
 ///
@@ -390,9 +401,9 @@ macro_rules! in_transaction {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
         use diesel_async::AsyncConnection as _;
         use $crate::domain::Error;
-        use $crate::storage::connections::checkout;
-        use $crate::storage::pool::Engine;
-        let pool: &$crate::storage::pool::Pool = $pool;
+        use $crate::storage::engine::connections::checkout;
+        use $crate::storage::engine::pool::Engine;
+        let pool: &$crate::storage::engine::pool::Pool = $pool;
         match &pool.engine {
             Engine::Postgres(connections) => {
                 let work = async {
@@ -411,10 +422,10 @@ macro_rules! in_transaction {
         }
     }};
 }
-pub(super) use in_transaction;
+pub(in crate::storage) use in_transaction;
 
 /// A connection whose transaction is about to be committed.
-pub(super) trait BeforeCommit {
+pub(in crate::storage) trait BeforeCommit {
     /// Takes the time limit off the commit. A PostgreSQL that waits for a synchronous standby answers a commit that runs
     /// into its limit as done, though the standby does not have it. What limits it is our side, which believes nothing.
     fn before_commit(&mut self) -> impl Future<Output = diesel::QueryResult<()>> + Send;
@@ -436,22 +447,22 @@ impl BeforeCommit for SqliteConn {
 /// As `in_transaction!`, in a task of its own, so that a caller who goes away cannot cut it in the middle.
 macro_rules! with_write {
     ($pool:expr, async move |$conn:ident| $body:block) => {{
-        let pool: $crate::storage::pool::Pool = $pool.clone();
-        $crate::storage::pool::to_its_end(async move {
-            $crate::storage::pool::in_transaction!(&pool, async move |$conn| {
+        let pool: $crate::storage::engine::pool::Pool = $pool.clone();
+        $crate::storage::engine::pool::to_its_end(async move {
+            $crate::storage::engine::pool::in_transaction!(&pool, async move |$conn| {
                 let done: Result<_, $crate::domain::Error> = async { $body }.await;
                 let done = done?;
-                $crate::storage::pool::BeforeCommit::before_commit($conn).await?;
+                $crate::storage::engine::pool::BeforeCommit::before_commit($conn).await?;
                 Ok(done)
             })
         })
         .await
     }};
 }
-pub(super) use with_write;
+pub(in crate::storage) use with_write;
 
 /// Does some work in a task of its own, under the deadline of the call that it is for.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(in crate::storage) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let deadline = Deadline::current();

@@ -15,21 +15,21 @@ use futures_util::FutureExt as _;
 use hosts::Hosts;
 use tokio_postgres::error::SqlState;
 use url::DatabaseUrl;
-pub(super) use url::mask;
+pub(in crate::storage) use url::mask;
 
-use super::Limits;
 use super::server::Server;
+use crate::storage::Limits;
 
 /// Where the database is and how to talk to it.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(in crate::storage) struct Target {
     hosts: Hosts,
     shown: String,
 }
 
 /// What the server's planner may choose from on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Planner {
+pub(in crate::storage) enum Planner {
     /// Everything.
     Free,
     /// Reaching rows by their key. A plan is made when a statement is first prepared, perhaps while a table is empty,
@@ -63,7 +63,7 @@ const IN_ORDER: &str = concat!(by_key!(), "; set enable_sort = off");
 
 /// Why a connection could not be made.
 #[derive(Debug)]
-pub(super) enum ConnectFailure {
+pub(in crate::storage) enum ConnectFailure {
     /// The database may come back: refused, timed out, starting up.
     Away(String),
     /// Only a person can mend it: wrong password, no such database, no TLS.
@@ -83,7 +83,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with it, without repeating it: it may hold a password.
-    pub(super) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
+    pub(in crate::storage) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
         let mut url = DatabaseUrl::parse(url)?;
         let config = &mut url.config;
         if config.get_application_name().is_none() {
@@ -103,17 +103,20 @@ impl Target {
     }
 
     /// Hosts and database, for people; never the user or the password.
-    pub(super) fn shown(&self) -> &str {
+    pub(in crate::storage) fn shown(&self) -> &str {
         &self.shown
     }
 
     /// Time in which a connection is made, or cannot be made.
-    pub(super) const fn patience(&self) -> Duration {
+    pub(in crate::storage) const fn patience(&self) -> Duration {
         self.hosts.patience()
     }
 
     /// Makes one connection.
-    pub(super) async fn connect(&self, planner: Planner) -> Result<AsyncPgConnection, ConnectFailure> {
+    pub(in crate::storage) async fn connect(
+        &self,
+        planner: Planner,
+    ) -> Result<AsyncPgConnection, ConnectFailure> {
         let (client, connection) = self.hosts.connect().await?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
@@ -145,7 +148,7 @@ fn session_options(given: Option<&str>, limits: Limits) -> String {
 }
 
 /// How the pool makes connections and when it trusts one again.
-pub(super) fn manager_config(
+pub(in crate::storage) fn manager_config(
     target: &Target,
     limits: Limits,
     planner: Planner,
@@ -172,7 +175,7 @@ pub(super) fn manager_config(
 }
 
 /// Makes one connection to a server that the service can work with.
-pub(super) async fn establish(
+pub(in crate::storage) async fn establish(
     target: &Target,
     limits: Limits,
     planner: Planner,

@@ -16,7 +16,7 @@ use crate::domain::{Clock, Error, HistoryId, Result, Timestamp};
 
 /// The server, or whatever database it is: on SQLite only the history is of interest.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(in crate::storage) struct Server {
     /// Counts how often all connections were given up. Whoever holds one of an earlier turn lets it go.
     turn: watch::Sender<u64>,
     /// Counts how often the server gave no answer. Whoever still waits for one need not.
@@ -28,7 +28,7 @@ pub(super) struct Server {
 }
 
 /// Why nothing is waited for any longer.
-pub(super) const SILENT: &str = "the server does not answer";
+pub(in crate::storage) const SILENT: &str = "the server does not answer";
 const READ_ONLY: &str = "the database is read-only";
 
 /// The cluster, its timeline, the database and the table: what is not the same any more when data was put back.
@@ -69,7 +69,7 @@ fn look(identifier: &str) -> String {
 }
 
 impl Server {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(in crate::storage) fn new(clock: Clock) -> Self {
         Self {
             turn: watch::Sender::new(0),
             silence: watch::Sender::new(0),
@@ -81,48 +81,48 @@ impl Server {
     }
 
     /// The clock that is held to the server's.
-    pub(super) const fn clock(&self) -> &Clock {
+    pub(in crate::storage) const fn clock(&self) -> &Clock {
         &self.clock
     }
 
     /// How often all connections were given up.
-    pub(super) fn turn(&self) -> u64 {
+    pub(in crate::storage) fn turn(&self) -> u64 {
         *self.turn.borrow()
     }
 
     /// Tells when all connections are given up.
-    pub(super) fn turns(&self) -> watch::Receiver<u64> {
+    pub(in crate::storage) fn turns(&self) -> watch::Receiver<u64> {
         self.turn.subscribe()
     }
 
     /// Tells when the server gave no answer.
-    pub(super) fn silences(&self) -> watch::Receiver<u64> {
+    pub(in crate::storage) fn silences(&self) -> watch::Receiver<u64> {
         self.silence.subscribe()
     }
 
     /// Gives up all connections to a server that does not answer, and what is under way on them.
-    pub(super) fn leave_silent(&self, turn: u64) {
+    pub(in crate::storage) fn leave_silent(&self, turn: u64) {
         self.leave(turn, SILENT);
         self.silence.send_modify(|count| *count += 1);
     }
 
     /// Tells when another history begins.
-    pub(super) fn histories(&self) -> watch::Receiver<Option<HistoryId>> {
+    pub(in crate::storage) fn histories(&self) -> watch::Receiver<Option<HistoryId>> {
         self.history.subscribe()
     }
 
     /// Whether the last server that answered could only be read.
-    pub(super) fn is_read_only(&self) -> bool {
+    pub(in crate::storage) fn is_read_only(&self) -> bool {
         AtomicBool::load(&self.read_only, Ordering::Relaxed)
     }
 
     /// Notes whether servers answered of which none can be written to.
-    pub(super) fn note_read_only(&self, is_so: bool) {
+    pub(in crate::storage) fn note_read_only(&self, is_so: bool) {
         self.read_only.store(is_so, Ordering::Relaxed);
     }
 
     /// Gives up all connections of this turn and before.
-    pub(super) fn leave(&self, turn: u64, why: &str) {
+    pub(in crate::storage) fn leave(&self, turn: u64, why: &str) {
         let left = self.turn.send_if_modified(|current| {
             let is_news = *current == turn;
             *current += u64::from(is_news);
@@ -136,7 +136,7 @@ impl Server {
     }
 
     /// Takes in which history is the present one; answers whether that is news.
-    pub(super) fn saw(&self, history: HistoryId) -> bool {
+    pub(in crate::storage) fn saw(&self, history: HistoryId) -> bool {
         self.history.send_if_modified(|known| known.replace(history) != Some(history))
     }
 
@@ -145,7 +145,7 @@ impl Server {
     ///
     /// # Errors
     /// Why not.
-    pub(super) async fn admit(&self, connection: &mut AsyncPgConnection) -> Result<(), String> {
+    pub(in crate::storage) async fn admit(&self, connection: &mut AsyncPgConnection) -> Result<(), String> {
         let turn = self.turn();
         let was_read_only = self.is_read_only();
         let seen = self.look(connection).await.map_err(|error| error.to_string())?;
@@ -177,7 +177,11 @@ impl Server {
     ///
     /// # Errors
     /// `StorageUnavailable` when it is not, and then every connection is given up, or those of the storage.
-    pub(super) async fn probe(&self, connection: &mut AsyncPgConnection, turn: u64) -> Result<()> {
+    pub(in crate::storage) async fn probe(
+        &self,
+        connection: &mut AsyncPgConnection,
+        turn: u64,
+    ) -> Result<()> {
         let seen = self.look(connection).await?;
         if seen.read_only {
             self.leave(turn, READ_ONLY);

@@ -19,7 +19,7 @@ use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
 
 /// The values of one column.
 #[derive(Debug, Clone)]
-pub(super) enum Column<'a> {
+pub(in crate::storage) enum Column<'a> {
     Ids(Vec<Id>),
     Texts(Vec<Cow<'a, str>>),
     MaybeTexts(Vec<Option<Cow<'a, str>>>),
@@ -78,13 +78,13 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Rows to be written or looked for: named columns of the same length.
 #[derive(Debug)]
-pub(super) struct Rows<'a> {
+pub(in crate::storage) struct Rows<'a> {
     columns: Vec<(&'static str, Column<'a>)>,
     json: OnceLock<String>,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
+    pub(in crate::storage) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
         debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
         Self { columns, json: OnceLock::new() }
     }
@@ -100,7 +100,7 @@ impl<'a> Rows<'a> {
 
 /// A piece of a statement.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Piece {
+pub(in crate::storage) enum Piece {
     Sql(&'static str),
     OnPostgres(&'static [Piece]),
     OnSqlite(&'static [Piece]),
@@ -125,14 +125,14 @@ pub(super) enum Piece {
 ///
 /// `Row` is the SQL type of a row that it answers; `()` when it answers none.
 #[derive(Debug)]
-pub(super) struct SetStatement<'a, Row = ()> {
+pub(in crate::storage) struct SetStatement<'a, Row = ()> {
     pieces: &'static [Piece],
     rows: Rows<'a>,
     answers: PhantomData<Row>,
 }
 
 impl<'a, Row> SetStatement<'a, Row> {
-    pub(super) const fn new(pieces: &'static [Piece], rows: Rows<'a>) -> Self {
+    pub(in crate::storage) const fn new(pieces: &'static [Piece], rows: Rows<'a>) -> Self {
         Self { pieces, rows, answers: PhantomData }
     }
 }

@@ -18,7 +18,7 @@ use super::types::{DbTimestamp, DbUuid, Id, Moment};
 
 /// What is bound to a place in a statement.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(in crate::storage) enum Value {
     Id(Id),
     Time(Moment),
     Text(String),
@@ -41,54 +41,54 @@ enum Piece {
 
 /// A condition made of pieces.
 #[derive(Debug, Clone)]
-pub(super) struct Fragment {
+pub(in crate::storage) struct Fragment {
     pieces: Vec<Piece>,
     /// Whether there are only a few shapes of it, so that keeping the prepared statement pays.
     few_shapes: bool,
 }
 
 impl Fragment {
-    pub(super) const fn new() -> Self {
+    pub(in crate::storage) const fn new() -> Self {
         Self { pieces: Vec::new(), few_shapes: true }
     }
 
-    pub(super) fn sql(&mut self, sql: &'static str) -> &mut Self {
+    pub(in crate::storage) fn sql(&mut self, sql: &'static str) -> &mut Self {
         self.pieces.push(Piece::Sql(sql));
         self
     }
 
     /// Adds what PostgreSQL and SQLite spell differently.
-    pub(super) fn each(&mut self, postgres: &'static str, sqlite: &'static str) -> &mut Self {
+    pub(in crate::storage) fn each(&mut self, postgres: &'static str, sqlite: &'static str) -> &mut Self {
         self.pieces.push(Piece::Each { postgres, sqlite });
         self
     }
 
-    pub(super) fn bind(&mut self, value: Value) -> &mut Self {
+    pub(in crate::storage) fn bind(&mut self, value: Value) -> &mut Self {
         self.pieces.push(Piece::Bind(value));
         self
     }
 
     /// Binds a value where the SQL for PostgreSQL alone has a place for it.
-    pub(super) fn bind_on_postgres(&mut self, value: Value) -> &mut Self {
+    pub(in crate::storage) fn bind_on_postgres(&mut self, value: Value) -> &mut Self {
         self.pieces.push(Piece::BindOnPostgres(value));
         self
     }
 
     /// Adds all of another fragment.
-    pub(super) fn append(&mut self, other: Self) {
+    pub(in crate::storage) fn append(&mut self, other: Self) {
         self.pieces.extend(other.pieces);
         self.few_shapes &= other.few_shapes;
     }
 
     /// Notes that the shape comes from a caller, so that the statement is not kept.
-    pub(super) const fn shaped_by_caller(&mut self) -> &mut Self {
+    pub(in crate::storage) const fn shaped_by_caller(&mut self) -> &mut Self {
         self.few_shapes = false;
         self
     }
 }
 
 /// An engine whose dialect the pieces know.
-pub(super) trait Dialect: Backend {
+pub(in crate::storage) trait Dialect: Backend {
     const POSTGRES: bool;
 }
 
@@ -156,13 +156,13 @@ impl<Group> ValidGrouping<Group> for Fragment {
 
 /// A whole statement made of pieces, answering rows of these SQL types.
 #[derive(Debug)]
-pub(super) struct Whole<Row> {
+pub(in crate::storage) struct Whole<Row> {
     sql: Fragment,
     answers: PhantomData<Row>,
 }
 
 impl<Row> Whole<Row> {
-    pub(super) const fn new(sql: Fragment) -> Self {
+    pub(in crate::storage) const fn new(sql: Fragment) -> Self {
         Self { sql, answers: PhantomData }
     }
 }
@@ -191,7 +191,7 @@ impl<Conn, Row> diesel::RunQueryDsl<Conn> for Whole<Row> {}
 
 /// Asks the engine how it would run a statement.
 #[derive(Debug, Clone, Copy, QueryId)]
-pub(super) struct Explain<Q>(pub(super) Q);
+pub(in crate::storage) struct Explain<Q>(pub(in crate::storage) Q);
 
 impl<Q, DB> QueryFragment<DB> for Explain<Q>
 where
@@ -214,7 +214,7 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $postgres:literal, $sqlite:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, QueryId)]
-        pub(super) struct $name;
+        pub(in crate::storage) struct $name;
 
         impl Expression for $name {
             type SqlType = BigInt;

@@ -13,23 +13,23 @@ use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
-use super::Limits;
 use super::last_change::LastChange;
 use super::pool::SqliteConn;
 use super::server::Server;
+use crate::storage::Limits;
 
 /// What SQLite says while another process holds the file.
-pub(super) const LOCKED: &str = "database is locked";
+pub(in crate::storage) const LOCKED: &str = "database is locked";
 
 /// The file.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(in crate::storage) struct Target {
     path: PathBuf,
 }
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::storage) enum Role {
     /// The one that writes.
     Writer,
     /// One of those that cannot.
@@ -41,7 +41,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(in crate::storage) fn parse(url: &str) -> Result<Self, String> {
         let path = url.strip_prefix("sqlite:").unwrap_or(url);
         let path = path.strip_prefix("//").unwrap_or(path);
         match path {
@@ -53,17 +53,17 @@ impl Target {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::storage) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn path_text(&self) -> String {
+    pub(in crate::storage) fn path_text(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }
 
     /// Makes the directory (0700) and the file (0600) where they are missing. SQLite gives the files beside it
     /// the same mode.
-    pub(super) fn prepare(&self) -> io::Result<()> {
+    pub(in crate::storage) fn prepare(&self) -> io::Result<()> {
         if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
@@ -72,12 +72,16 @@ impl Target {
     }
 
     /// Makes one connection.
-    pub(super) async fn connect(&self, role: Role, limits: Limits) -> ConnectionResult<SqliteConn> {
+    pub(in crate::storage) async fn connect(
+        &self,
+        role: Role,
+        limits: Limits,
+    ) -> ConnectionResult<SqliteConn> {
         establish(&self.path_text(), role, limits).await
     }
 }
 
-pub(super) fn manager_config(
+pub(in crate::storage) fn manager_config(
     role: Role,
     limits: Limits,
     server: &Arc<Server>,

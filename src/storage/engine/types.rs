@@ -147,7 +147,7 @@ impl FromSql<DbTimestamp, Sqlite> for Moment {
 pub struct TextList(pub Vec<String>);
 
 impl TextList {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(in crate::storage) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

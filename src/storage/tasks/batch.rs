@@ -3,16 +3,17 @@
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
-use super::connections::checkout;
-use super::pool::{Engine, Pool};
-use super::{Done, Failed, Feed, Operation, ledger};
+use super::ledger;
 use crate::domain::{Error, Result};
+use crate::storage::engine::connections::checkout;
+use crate::storage::engine::pool::{Engine, Pool};
+use crate::storage::{Done, Failed, Feed, Operation};
 
 /// Carries out a batch: commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 ///
 /// Whoever drops this in the middle does not learn what became of it: PostgreSQL rolls back what it notices, SQLite brings
 /// it to its end first.
-pub(super) async fn carry(
+pub(in crate::storage) async fn carry(
     pool: &Pool,
     feed: &Feed,
     operations: Vec<Operation>,

@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::pool::{Pool, with_conn, with_write};
-use super::schema::{requests, task_changes, tasks, users};
 use super::set_statements::{find_revisions, lock_users};
-use super::types::{Id, Moment};
-use super::{found, history, task_row};
+use super::task_row;
 use crate::domain::{
     ChangePage, ChangeType, Error, HistoryId, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp,
     UserId,
 };
+use crate::storage::engine::history;
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::types::{Id, Moment};
+use crate::storage::found;
+use crate::storage::schema::{requests, task_changes, tasks, users};
 
 /// The change log.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub struct Changes<'a> {
 type Row = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
 
 impl<'a> Changes<'a> {
-    pub(super) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
+    pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
         Self { pool, by_key }
     }
 

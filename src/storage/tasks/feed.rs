@@ -14,12 +14,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::postgres::Planner;
-use super::{Storage, Target, postgres};
 use crate::domain::{HistoryId, Owner, UserId};
+use crate::storage::engine::postgres;
+use crate::storage::engine::postgres::Planner;
+use crate::storage::{Storage, Target};
 
 /// The channel that processes on one PostgreSQL database tell each other on.
-pub(super) const CHANNEL: &str = "taskwire_changes";
+pub(in crate::storage) const CHANNEL: &str = "taskwire_changes";
 
 /// How often the watched users' revisions are looked at. Half of what is promised for changes made elsewhere.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -94,12 +95,12 @@ impl Drop for Subscription {
 
 impl Feed {
     /// Nobody waits yet; `histories` tells which history is the present one.
-    pub(super) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
+    pub(in crate::storage) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
         Self { origin: Uuid::now_v7(), watched: Arc::default(), histories }
     }
 
     /// Names this process to others.
-    pub(super) const fn origin(&self) -> Uuid {
+    pub(in crate::storage) const fn origin(&self) -> Uuid {
         self.origin
     }
 
@@ -127,7 +128,7 @@ impl Feed {
     }
 
     /// Says that these users' changes reach these revisions now.
-    pub(super) fn announce(&self, raised: Vec<(UserId, i64)>) {
+    pub(in crate::storage) fn announce(&self, raised: Vec<(UserId, i64)>) {
         let watched = self.lock();
         for (user, revision) in raised {
             if let Some(sender) = watched.get(&user) {
@@ -225,7 +226,7 @@ impl Storage {
 }
 
 /// What is told to others: who tells, and of whom. Of too many to name, of all.
-pub(super) fn payload(origin: Uuid, users: impl ExactSizeIterator<Item = UserId>) -> String {
+pub(in crate::storage) fn payload(origin: Uuid, users: impl ExactSizeIterator<Item = UserId>) -> String {
     let mut payload = origin.as_simple().to_string();
     if users.len() > USERS_NAMED_MAX {
         payload.push_str(" *");

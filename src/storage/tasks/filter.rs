@@ -2,14 +2,14 @@
 //!
 //! Each condition answers true or false, never null, so that `not` means the same on a task without the field.
 
-use super::sql::{Fragment, Value};
 use crate::domain::{
     Comparison, Condition, Cursor, Filter, OrderField, OrderKey, PresentField, SortValue, TaskQuery,
     TimeField,
 };
+use crate::storage::engine::sql::{Fragment, Value};
 
 /// What a task must fulfil to be on this page, besides being the owner's.
-pub(super) fn condition(query: &TaskQuery) -> Fragment {
+pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
     out.sql(if query.show_deleted { "true" } else { "delete_time is null" });
     // The lists that are sent all day are made elsewhere (`ranges.rs`); the default one in another order is a plain shape.
@@ -124,7 +124,7 @@ const fn order_column(field: OrderField) -> &'static str {
 }
 
 /// The `order by` list: the keys, then the id.
-pub(super) fn order(query: &TaskQuery) -> Fragment {
+pub(in crate::storage) fn order(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
     if query.order.keys().len() > 1 {
         out.shaped_by_caller();
@@ -192,7 +192,9 @@ const fn beyond(descending: bool) -> &'static str {
 
 fn bound(value: &SortValue) -> Value {
     match value {
-        SortValue::Time(time) => Value::Time(super::types::Moment(time.map_or(0, |time| time.as_micros()))),
+        SortValue::Time(time) => {
+            Value::Time(crate::storage::engine::types::Moment(time.map_or(0, |time| time.as_micros())))
+        }
         SortValue::Priority(priority) => Value::Small(priority.code()),
         SortValue::Text(text) => Value::Text(text.clone()),
     }

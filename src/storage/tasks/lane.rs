@@ -21,7 +21,7 @@ use crate::domain::{Error, Result, UserId};
 /// Operations that may wait in one lane. Beyond it the database is too slow for what comes in.
 const QUEUE_MAX: usize = 4096;
 /// Operations of one batch.
-pub(super) const BATCH_MAX: usize = 128;
+pub(in crate::storage) const BATCH_MAX: usize = 128;
 
 /// How a lane is doing. Counters only ever rise.
 #[derive(Debug)]
@@ -51,14 +51,14 @@ impl Default for LaneMetrics {
             waited_micros: AtomicU64::default(),
             refused: AtomicU64::default(),
             batch_sizes: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, BATCH_MAX as f64]),
-            waits: super::meters::waits(),
+            waits: crate::storage::engine::meters::waits(),
         }
     }
 }
 
 /// One lane. Clones lead to the same queue.
 #[derive(Debug)]
-pub(super) struct Lane<Operation, Answer> {
+pub(in crate::storage) struct Lane<Operation, Answer> {
     queue: mpsc::Sender<Waiting<Operation, Answer>>,
     metrics: Arc<LaneMetrics>,
 }
@@ -74,7 +74,7 @@ struct Waiting<Operation, Answer> {
 impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> {
     /// Opens a lane; `carry` takes a batch of at most so many and answers each of its operations, in order. The lane
     /// closes when it is dropped, after what waits has been carried.
-    pub(super) fn open<Carry, Carried>(batch_max: usize, carry: Carry) -> Self
+    pub(in crate::storage) fn open<Carry, Carried>(batch_max: usize, carry: Carry) -> Self
     where
         Carry: Fn(Vec<Operation>) -> Carried + Send + Sync + 'static,
         Carried: Future<Output = Vec<Answer>> + Send + 'static,
@@ -92,7 +92,7 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
     ///
     /// # Errors
     /// `Overloaded` when the queue is full, `Internal` when the batch ended without an answer.
-    pub(super) async fn send(&self, user: UserId, operation: Operation) -> Result<Answer> {
+    pub(in crate::storage) async fn send(&self, user: UserId, operation: Operation) -> Result<Answer> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { user, operation, answer, since: Instant::now() };
         if self.queue.try_send(waiting).is_err() {
@@ -104,7 +104,7 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
     }
 
     /// How the lane is doing.
-    pub(super) fn metrics(&self) -> &LaneMetrics {
+    pub(in crate::storage) fn metrics(&self) -> &LaneMetrics {
         &self.metrics
     }
 }

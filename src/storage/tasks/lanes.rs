@@ -9,18 +9,19 @@ use diesel::{QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 use tracing::Instrument as _;
 
+use super::batch;
 use super::lane::{BATCH_MAX, Lane, LaneMetrics};
-use super::meters::PoolState;
-use super::pool::{Engine, Pool, load, on_postgres, on_sqlite};
-use super::postgres::Planner;
 use super::ranges::Ranges;
-use super::schema::tasks;
 use super::set_statements::find_tasks;
 use super::task_row::TaskRow;
-use super::tasks::as_tasks;
-use super::types::Id;
-use super::{Done, Failed, Feed, Operation, SPANS, Storage, Target, batch};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
+use crate::storage::engine::meters::PoolState;
+use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
+use crate::storage::engine::postgres::Planner;
+use crate::storage::engine::types::Id;
+use crate::storage::schema::tasks;
+use crate::storage::tasks::as_tasks;
+use crate::storage::{Done, Failed, Feed, Operation, SPANS, Storage, Target};
 
 type Key = (UserId, TaskId);
 
@@ -29,18 +30,18 @@ const LISTS_MAX: usize = 16;
 
 /// All lanes.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(in crate::storage) struct Lanes {
     reads: Vec<Lane<Key, Result<Task>>>,
     lists: Vec<Lane<Ranges, Result<Vec<Task>>>>,
     writes: Vec<Lane<Operation, Result<Done, Failed>>>,
     /// The pools that are theirs alone.
     pools: Vec<Pool>,
     /// That of the first lane for lists.
-    pub(super) of_lists: Pool,
+    pub(in crate::storage) of_lists: Pool,
 }
 
 impl Lanes {
-    pub(super) fn open(storage: &Storage) -> Self {
+    pub(in crate::storage) fn open(storage: &Storage) -> Self {
         let count = storage.pool.limits.lanes;
         let mut pools: Vec<Pool> = Vec::new();
         let mut pool = |planner| match &storage.target {
@@ -81,27 +82,27 @@ impl Lanes {
     }
 
     /// Reads one task, together with others.
-    pub(super) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
+    pub(in crate::storage) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
         let sent = self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id));
         sent.instrument(span("read lane")).await?
     }
 
     /// Reads one page of a list and one task more, together with others.
-    pub(super) async fn list(&self, list: Ranges) -> Result<Vec<Task>> {
+    pub(in crate::storage) async fn list(&self, list: Ranges) -> Result<Vec<Task>> {
         let owner = list.owner;
         let sent = self.lists[place(owner, self.lists.len())].send(owner.user(), list);
         sent.instrument(span("list lane")).await?
     }
 
     /// Carries out one operation, together with others.
-    pub(super) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
+    pub(in crate::storage) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
         let owner = operation.owner;
         let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
         sent.instrument(span("write lane")).await?
     }
 
     /// How the pools that are theirs alone stand, all together.
-    pub(super) fn pool_state(&self) -> Option<PoolState> {
+    pub(in crate::storage) fn pool_state(&self) -> Option<PoolState> {
         let states = self.pools.iter().flat_map(|pool| pool.state("lanes"));
         states.reduce(|sum, one| PoolState {
             connections: sum.connections + one.connections,
@@ -111,7 +112,7 @@ impl Lanes {
         })
     }
 
-    pub(super) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
+    pub(in crate::storage) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
         let reads = self.reads.iter().map(|lane| ("read", lane.metrics()));
         let lists = self.lists.iter().map(|lane| ("list", lane.metrics()));
         let writes = self.writes.iter().map(|lane| ("write", lane.metrics()));

@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::task_row;
-use super::types::Id;
 use super::write_conn::{Answered, Known, Noted, Outcome, WriteConn};
 use crate::domain::{
     Decision, Effect, Error, HistoryId, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId,
     WriteRules, Written,
 };
+use crate::storage::engine::types::Id;
 
 /// How a call is recognised when it comes again, and what it is then answered.
 #[derive(Clone)]
@@ -94,11 +94,11 @@ impl From<Error> for Failed {
 }
 
 /// What became of each operation, and the new revisions of the users whose tasks changed.
-pub(super) type Report = (Vec<Result<Done, Failed>>, Vec<(UserId, i64)>);
+pub(in crate::storage) type Report = (Vec<Result<Done, Failed>>, Vec<(UserId, i64)>);
 
 /// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch. `origin`
 /// names this process to others that listen.
-pub(super) async fn run<C: WriteConn>(
+pub(in crate::storage) async fn run<C: WriteConn>(
     conn: &mut C,
     operations: Vec<Operation>,
     origin: uuid::Uuid,

@@ -1,5 +1,19 @@
 //! The tasks of one owner. Every method takes an `Owner`, and every statement names the owner's id.
 
+pub(super) mod batch;
+pub(super) mod changes;
+pub(super) mod feed;
+pub(super) mod filter;
+pub(super) mod lane;
+pub(super) mod lanes;
+pub(super) mod ledger;
+pub(super) mod ranges;
+pub(super) mod set_statements;
+pub(super) mod task_row;
+pub(super) mod write_conn;
+pub(super) mod write_postgres;
+pub(super) mod write_sqlite;
+
 use std::collections::HashMap;
 
 use diesel::sql_types::BigInt;
@@ -8,18 +22,18 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 
-use super::lanes::Lanes;
-use super::pool::{Pool, load, to_its_end, with_conn};
-use super::ranges::Ranges;
-use super::schema::tasks;
-use super::set_statements::find_tasks;
-use super::sql::{Explain, Fragment, Value, Whole};
-use super::task_row::{COLUMNS, TaskRow, TaskRowTypes};
-use super::types::Id;
-use super::{Done, Failed, Feed, Operation, batch, filter, found};
+use self::lanes::Lanes;
+use self::ranges::Ranges;
+use self::set_statements::find_tasks;
+use self::task_row::{COLUMNS, TaskRow, TaskRowTypes};
 use crate::domain::{
     Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Timestamp,
 };
+use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
+use crate::storage::engine::sql::{Explain, Fragment, Value, Whole};
+use crate::storage::engine::types::Id;
+use crate::storage::schema::tasks;
+use crate::storage::{Done, Failed, Feed, Operation, found};
 
 /// The tasks.
 #[derive(Debug)]
@@ -32,7 +46,7 @@ pub struct Tasks<'a> {
 }
 
 impl<'a> Tasks<'a> {
-    pub(super) const fn new(
+    pub(in crate::storage) const fn new(
         pool: &'a Pool,
         by_key: &'a Pool,
         feed: &'a Feed,
@@ -93,7 +107,7 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn explain_list(&self, owner: Owner, query: &TaskQuery) -> Result<String> {
-        use super::pool::Engine;
+        use crate::storage::engine::pool::Engine;
         use diesel::sql_types::{Integer, Text};
         let ranges = Ranges::of(owner, query);
         let statement = || ranges.map_or_else(|| any_list(owner, query), |ranges| ranges.statement());
@@ -113,12 +127,12 @@ impl<'a> Tasks<'a> {
         // The engines answer in different columns.
         let steps: Vec<String> = match &pool.engine {
             Engine::Postgres(connections) => {
-                let mut conn = super::connections::checkout(connections).await?;
+                let mut conn = crate::storage::engine::connections::checkout(connections).await?;
                 let steps: Vec<PostgresStep> = Explain(statement()).load(&mut *conn).await?;
                 steps.into_iter().map(|step| step.text).collect()
             }
             Engine::Sqlite { readers, .. } => {
-                let mut conn = super::connections::checkout(readers).await?;
+                let mut conn = crate::storage::engine::connections::checkout(readers).await?;
                 let steps: Vec<SqliteStep> = Explain(statement()).load(&mut *conn).await?;
                 steps
                     .into_iter()
@@ -225,7 +239,7 @@ fn any_list(owner: Owner, query: &TaskQuery) -> Whole<TaskRowTypes> {
 }
 
 /// All or nothing: a list that left out what cannot be read would lie.
-pub(super) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
+pub(in crate::storage) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 

@@ -4,27 +4,27 @@
 //! Two indexes serve them. The list by both values is one range of `(user_id, completed, priority, create_time, task_id)`;
 //! one that leaves a value open is merged out of the ranges of all its values, which both engines do as they read.
 
-use super::sql::{Fragment, Value, Whole};
 use super::task_row::{COLUMNS, TaskRowTypes};
-use super::types::{Id, Moment};
 use crate::domain::{
     Comparison, Condition, Cursor, Filter, OrderField, Owner, Priority, SortValue, TaskQuery,
 };
+use crate::storage::engine::sql::{Fragment, Value, Whole};
+use crate::storage::engine::types::{Id, Moment};
 
 /// One such list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ranges {
-    pub(super) owner: Owner,
+pub(in crate::storage) struct Ranges {
+    pub(in crate::storage) owner: Owner,
     completed: Option<bool>,
     priority: Option<Priority>,
     descending: bool,
     after: Option<(Moment, Id)>,
-    pub(super) page_size: usize,
+    pub(in crate::storage) page_size: usize,
 }
 
 impl Ranges {
     /// The list, if it is one of these.
-    pub(super) fn of(owner: Owner, query: &TaskQuery) -> Option<Self> {
+    pub(in crate::storage) fn of(owner: Owner, query: &TaskQuery) -> Option<Self> {
         let [key] = query.order.keys() else { return None };
         if query.show_deleted || key.field != OrderField::CreateTime {
             return None;
@@ -42,7 +42,7 @@ impl Ranges {
     }
 
     /// The statement that reads it, and one row more than the page has, to know whether there is another.
-    pub(super) fn statement(&self) -> Whole<TaskRowTypes> {
+    pub(in crate::storage) fn statement(&self) -> Whole<TaskRowTypes> {
         let mut out = Fragment::new();
         if self.completed.is_none() && self.priority.is_none() {
             self.range(&mut out, None);

@@ -2,12 +2,12 @@
 
 use diesel::sql_types::{BigInt, Binary};
 
-use super::set::Piece::{Assignments, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
-use super::set::{self, Column, Piece, SetStatement};
 use super::task_row::{self, TaskRowTypes};
-use super::types::{DbUuid, Id, Moment};
 use super::write_conn::{Answered, Noted};
 use crate::domain::{Task, TaskId, UserId};
+use crate::storage::engine::set::Piece::{Assignments, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
+use crate::storage::engine::set::{self, Column, Piece, SetStatement};
+use crate::storage::engine::types::{DbUuid, Id, Moment};
 
 fn ids<T>(pairs: &[(T, T)]) -> set::Rows<'static>
 where
@@ -22,7 +22,7 @@ where
 const TASK_KEY: Piece = Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.other_id"]);
 const USER_KEY: Piece = Key(&["users.id"], &["v.user_id"]);
 
-pub(super) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigInt, BigInt)> {
+pub(in crate::storage) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigInt, BigInt)> {
     SetStatement::new(
         &[
             Sql("select users.id, users.revision, users.live_tasks from "),
@@ -36,7 +36,7 @@ pub(super) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigIn
     )
 }
 
-pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
+pub(in crate::storage) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
     SetStatement::new(
         &[
             Sql("select "),
@@ -50,7 +50,9 @@ pub(super) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowType
     )
 }
 
-pub(super) fn find_requests(keys: &[(Id, Id)]) -> SetStatement<'static, (DbUuid, DbUuid, Binary, Binary)> {
+pub(in crate::storage) fn find_requests(
+    keys: &[(Id, Id)],
+) -> SetStatement<'static, (DbUuid, DbUuid, Binary, Binary)> {
     SetStatement::new(
         &[
             Sql("select requests.user_id, requests.request_id, requests.fingerprint, requests.answer from "),
@@ -63,14 +65,14 @@ pub(super) fn find_requests(keys: &[(Id, Id)]) -> SetStatement<'static, (DbUuid,
 }
 
 /// The revisions of those of these users that exist.
-pub(super) fn find_revisions(users: &[UserId]) -> SetStatement<'static, (DbUuid, BigInt)> {
+pub(in crate::storage) fn find_revisions(users: &[UserId]) -> SetStatement<'static, (DbUuid, BigInt)> {
     SetStatement::new(
         &[Sql("select users.id, users.revision from "), Rows, Sql(" cross join users where "), USER_KEY],
         set::Rows::new(vec![("user_id", Column::Ids(users.iter().map(|user| (*user).into()).collect()))]),
     )
 }
 
-pub(super) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_> {
+pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_> {
     let rows = set::Rows::new(vec![
         ("user_id", Column::Ids(counters.iter().map(|(user, _, _)| (*user).into()).collect())),
         ("revision", Column::Bigs(counters.iter().map(|(_, revision, _)| *revision).collect())),
@@ -89,11 +91,11 @@ pub(super) fn raise_counters(counters: &[(UserId, i64, i64)]) -> SetStatement<'_
     )
 }
 
-pub(super) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
+pub(in crate::storage) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
     SetStatement::new(&[Insert("tasks")], task_row::rows(tasks))
 }
 
-pub(super) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
+pub(in crate::storage) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
     SetStatement::new(
         &[
             Sql("update tasks set "),
@@ -107,7 +109,7 @@ pub(super) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
     )
 }
 
-pub(super) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
+pub(in crate::storage) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
     let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
     SetStatement::new(
         &[
@@ -123,7 +125,7 @@ pub(super) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
     )
 }
 
-pub(super) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
+pub(in crate::storage) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
     fn column<'a, T>(changes: &'a [Noted], value: impl Fn(&'a Noted) -> T) -> Vec<T> {
         changes.iter().map(value).collect()
     }
@@ -140,7 +142,7 @@ pub(super) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
     SetStatement::new(&[Insert("task_changes")], rows)
 }
 
-pub(super) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
+pub(in crate::storage) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
     let rows = set::Rows::new(vec![
         ("user_id", Column::Ids(answers.iter().map(|answer| answer.user.into()).collect())),
         ("request_id", Column::Ids(answers.iter().map(|answer| answer.request).collect())),

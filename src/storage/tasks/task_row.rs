@@ -4,16 +4,16 @@ use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
 use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 
-use super::error::corrupt;
-use super::schema::tasks;
-use super::set::{Column, Rows};
-use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
 use crate::domain::{
     Description, Error, Labels, Priority, Result, Task, TaskId, Timestamp, Title, UserId, text,
 };
+use crate::storage::engine::error::corrupt;
+use crate::storage::engine::set::{Column, Rows};
+use crate::storage::engine::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
+use crate::storage::schema::tasks;
 
 /// The SQL types of a `TaskRow`, in order.
-pub(super) type TaskRowTypes = (
+pub(in crate::storage) type TaskRowTypes = (
     DbUuid,
     DbUuid,
     Text,
@@ -31,7 +31,7 @@ pub(super) type TaskRowTypes = (
 );
 
 /// The columns of a `TaskRow`, in order, for statements written by hand.
-pub(super) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
+pub(in crate::storage) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
     tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
     tasks.delete_time, tasks.purge_time, tasks.revision";
 
@@ -40,11 +40,11 @@ pub(super) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tas
 #[diesel(table_name = tasks)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
 #[serde(deny_unknown_fields)]
-pub(super) struct TaskRow {
+pub(in crate::storage) struct TaskRow {
     #[serde(skip)]
-    pub(super) user_id: Id,
+    pub(in crate::storage) user_id: Id,
     #[serde(skip)]
-    pub(super) task_id: Id,
+    pub(in crate::storage) task_id: Id,
     title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -117,7 +117,7 @@ impl From<&Task> for TaskRow {
 }
 
 /// Tasks as rows to be written, with the keys that they are searched and ordered by.
-pub(super) fn rows(tasks: &[Task]) -> Rows<'_> {
+pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
     fn column<'a, T>(tasks: &'a [Task], value: impl Fn(&'a Task) -> T) -> Vec<T> {
         tasks.iter().map(value).collect()
     }
@@ -148,13 +148,13 @@ pub(super) fn rows(tasks: &[Task]) -> Rows<'_> {
 }
 
 /// The task as text for the change log.
-pub(super) fn encode(task: &Task) -> Result<String> {
+pub(in crate::storage) fn encode(task: &Task) -> Result<String> {
     serde_json::to_string(&TaskRow::from(task))
         .map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
 }
 
 /// The task out of the change log.
-pub(super) fn decode(owner: UserId, id: TaskId, text: &str) -> Result<Task> {
+pub(in crate::storage) fn decode(owner: UserId, id: TaskId, text: &str) -> Result<Task> {
     let row: TaskRow = serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("a noted task cannot be read: {error}")))?;
     TaskRow { user_id: owner.into(), task_id: id.into(), ..row }.try_into()

@@ -3,62 +3,62 @@
 use std::future::Future;
 
 use super::task_row::TaskRow;
-use super::types::Id;
 use crate::domain::{ChangeType, HistoryId, Result, Task, TaskFields, TaskId, Timestamp, UserId};
+use crate::storage::engine::types::Id;
 
 /// What a batch needs to know before it decides.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(in crate::storage) struct Known {
     /// User, revision, live tasks; of users that exist. Their rows are held until the transaction ends.
-    pub(super) counters: Vec<(Id, i64, i64)>,
-    pub(super) tasks: Vec<TaskRow>,
+    pub(in crate::storage) counters: Vec<(Id, i64, i64)>,
+    pub(in crate::storage) tasks: Vec<TaskRow>,
     /// User, request id, fingerprint, answer.
-    pub(super) requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)>,
+    pub(in crate::storage) requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)>,
 }
 
 /// A change to be noted.
 #[derive(Debug)]
-pub(super) struct Noted {
-    pub(super) owner: UserId,
-    pub(super) revision: i64,
-    pub(super) kind: ChangeType,
-    pub(super) task: TaskId,
-    pub(super) fields: TaskFields,
-    pub(super) state: Option<String>,
-    pub(super) before: Option<String>,
-    pub(super) time: Timestamp,
+pub(in crate::storage) struct Noted {
+    pub(in crate::storage) owner: UserId,
+    pub(in crate::storage) revision: i64,
+    pub(in crate::storage) kind: ChangeType,
+    pub(in crate::storage) task: TaskId,
+    pub(in crate::storage) fields: TaskFields,
+    pub(in crate::storage) state: Option<String>,
+    pub(in crate::storage) before: Option<String>,
+    pub(in crate::storage) time: Timestamp,
 }
 
 /// An answer to be remembered.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) user: UserId,
-    pub(super) request: Id,
-    pub(super) fingerprint: Vec<u8>,
-    pub(super) answer: Vec<u8>,
-    pub(super) time: Timestamp,
+pub(in crate::storage) struct Answered {
+    pub(in crate::storage) user: UserId,
+    pub(in crate::storage) request: Id,
+    pub(in crate::storage) fingerprint: Vec<u8>,
+    pub(in crate::storage) answer: Vec<u8>,
+    pub(in crate::storage) time: Timestamp,
 }
 
 /// Everything that a batch stores.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(in crate::storage) struct Outcome {
     /// User, new revision, new number of live tasks.
-    pub(super) counters: Vec<(UserId, i64, i64)>,
-    pub(super) created: Vec<Task>,
-    pub(super) updated: Vec<Task>,
-    pub(super) removed: Vec<(UserId, TaskId)>,
-    pub(super) changes: Vec<Noted>,
-    pub(super) answers: Vec<Answered>,
+    pub(in crate::storage) counters: Vec<(UserId, i64, i64)>,
+    pub(in crate::storage) created: Vec<Task>,
+    pub(in crate::storage) updated: Vec<Task>,
+    pub(in crate::storage) removed: Vec<(UserId, TaskId)>,
+    pub(in crate::storage) changes: Vec<Noted>,
+    pub(in crate::storage) answers: Vec<Answered>,
 }
 
 impl Outcome {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(in crate::storage) const fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.answers.is_empty()
     }
 }
 
 /// A connection inside a write transaction.
-pub(super) trait WriteConn: Send {
+pub(in crate::storage) trait WriteConn: Send {
     /// Locks the users' rows in the order of their ids and reads the rest as it stands under those locks.
     fn know(
         &mut self,

@@ -4,15 +4,15 @@ use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use super::feed;
-use super::schema::database_state;
 use super::set_statements::{
     find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
     remove_tasks, update_tasks,
 };
 use super::task_row::TaskRow;
-use super::types::Id;
 use super::write_conn::{Known, Outcome, WriteConn};
 use crate::domain::{HistoryId, Result, UserId};
+use crate::storage::engine::types::Id;
+use crate::storage::schema::database_state;
 
 diesel::define_sql_function! {
     /// PostgreSQL's `set_config`.

@@ -3,15 +3,15 @@
 
 use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
 
-use super::schema::database_state;
 use super::set_statements::{
     find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
     remove_tasks, update_tasks,
 };
 use super::task_row::TaskRow;
-use super::types::Id;
 use super::write_conn::{Known, Outcome, WriteConn};
 use crate::domain::{HistoryId, Result};
+use crate::storage::engine::types::Id;
+use crate::storage::schema::database_state;
 
 impl WriteConn for SqliteConnection {
     async fn know(&mut self, users: Vec<Id>, tasks: Vec<(Id, Id)>, requests: Vec<(Id, Id)>) -> Result<Known> {

@@ -1,0 +1,12 @@
+//! Users, sessions, keys, identities, revocations, throttles, audit events: their rows and the statements on them.
+
+pub(super) mod api_keys;
+pub(super) mod audit;
+pub(super) mod email_keys;
+pub(super) mod identities;
+pub(super) mod registrations;
+pub(super) mod revocations;
+pub(super) mod sessions;
+pub(super) mod throttles;
+pub(super) mod user_lifecycle;
+pub(super) mod users;
