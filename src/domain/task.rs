@@ -205,21 +205,37 @@ pub struct Task {
 impl Task {
     /// Changes with every change of the task.
     pub fn etag(&self) -> Etag {
-        let time = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
-        let content = Content::new().text(self.title.as_str()).numbers([
-            self.description.as_ref().map(|_| 0),
-            Some(self.completed.into()),
-            Some(self.priority.code().into()),
-            time(self.due_time),
-            time(Some(self.create_time)),
-            time(Some(self.update_time)),
-            time(self.complete_time),
-            time(self.delete_time),
-            time(self.purge_time),
+        // Taken apart, so that a new field is not forgotten. Whose it is and which one, the name says.
+        let Self {
+            owner: _,
+            id: _,
+            title,
+            description,
+            completed,
+            priority,
+            due_time,
+            labels,
+            create_time,
+            update_time,
+            complete_time,
+            delete_time,
+            purge_time,
+            revision,
+        } = self;
+        let time = |time: &Option<Timestamp>| time.map(Timestamp::as_micros);
+        let content = Content::new().text(title.as_str()).numbers([
+            description.as_ref().map(|_| 0),
+            Some((*completed).into()),
+            Some(priority.code().into()),
+            time(due_time),
+            Some(create_time.as_micros()),
+            Some(update_time.as_micros()),
+            time(complete_time),
+            time(delete_time),
+            time(purge_time),
         ]);
-        let content = content.text(self.description.as_ref().map_or("", Description::as_str));
-        let labels = self.labels.as_slice().iter();
-        labels.fold(content, |content, label| content.text(label)).etag(self.revision)
+        let content = content.text(description.as_ref().map_or("", Description::as_str));
+        labels.as_slice().iter().fold(content, |content, label| content.text(label)).etag(*revision)
     }
 
     /// Whether it is deleted.

@@ -6,6 +6,7 @@ mod arrows;
 mod contract;
 pub(crate) mod descriptors;
 mod errors;
+mod guides;
 mod http2;
 mod methods;
 mod secrets;
