@@ -7,7 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
+use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
+use taskwire::auth::{SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, Device, DisplayName, Email, Role, Trace};
 use taskwire::storage::{Limits, Storage};
 

@@ -17,7 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::client::LoggingIn;
-use crate::auth::{Accounts, KeyError, KeyRing, Passwords, SigningKey, Tokens};
+use crate::accounts::{Accounts, Passwords};
+use crate::auth::{KeyError, KeyRing, SigningKey, Tokens};
 use crate::cli::{
     Cli, Command, ConfigCommand, HistoryCommand, KeysCommand, MigrateCommand, Misunderstood, UserCommand,
 };

@@ -15,8 +15,9 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::accounts::{AccountsConfig, PasswordPolicy};
 use crate::api::{TaskRules, WatchLimits};
-use crate::auth::{AccountsConfig, Issuers, PasswordPolicy, TokenConfig};
+use crate::auth::{Issuers, TokenConfig};
 use crate::domain::Clock;
 use crate::server::{Address, TransportLimits};
 use crate::storage::{Limits, OpenError, Storage};

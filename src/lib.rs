@@ -1,24 +1,25 @@
 //! Taskwire: tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 //!
-//! A house with four floors and one rule: arrows point inward.
+//! A house with few floors and one rule: arrows point inward.
 //!
 //! ```text
-//!         server ── api ──┐
-//!            │       │    ▼
-//!            └─ auth ┴─► domain ◄── storage
+//! server ─► api ─► accounts ─► auth ─► storage ─► domain
 //! ```
 //!
 //! | floor | what it does | what it must not do |
 //! |---|---|---|
 //! | [`domain`] | the rules: values that cannot be wrong, what a change does | I/O; name tonic, prost or diesel |
 //! | [`storage`] | repositories over two engines | name tonic or the generated code |
-//! | [`auth`] | tokens, passwords, sessions, who may call what | decide what a change does |
+//! | [`auth`] | who is calling: tokens, keys, issuers | decide what a change does |
+//! | [`accounts`] | what one can do with an account: register, log in, refresh, manage | name a message |
 //! | [`api`] | messages to values and back, errors to statuses | SQL |
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
+//! [`methods`] lists every method once.
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
 //! [`client`] is for the other side of the wire; it knows the generated code and no floor.
 
+pub mod accounts;
 pub mod api;
 pub mod auth;
 pub mod cli;

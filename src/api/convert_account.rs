@@ -3,7 +3,8 @@
 use super::convert::time_to_pb;
 use super::fields::Fields;
 use super::names;
-use crate::auth::{NewKey, Password, PasswordPolicy, Principal};
+use crate::accounts::{Password, PasswordPolicy};
+use crate::auth::{NewKey, Principal};
 use crate::domain::{
     ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, Email, EmailFilter,
     InvalidReason, PageSize, Result, Rule, Scope, Scopes, SessionId, Timestamp, User, UserId, Violations,

@@ -6,8 +6,9 @@ use super::convert::time_to_pb;
 use super::field_mask::{Mask, Writable};
 use super::fields::Fields;
 use super::{names, replay};
-use crate::auth::registration::NewAccount;
-use crate::auth::{PasswordPolicy, Principal, TokenPair};
+use crate::accounts::registration::NewAccount;
+use crate::accounts::{PasswordPolicy, TokenPair};
+use crate::auth::Principal;
 use crate::domain::{
     Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId, UserPatch,
     Violations,

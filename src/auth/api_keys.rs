@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quick_cache::sync::Cache;
 
-use super::refresh::{random, same};
+use super::secret::{random, same};
 use super::{Credential, Principal};
 use crate::domain::{
     ApiKey, ApiKeyId, Clock, DisplayName, Error, NewApiKey, Result, Role, Scopes, Timestamp, Trace, UserId,
@@ -21,7 +21,7 @@ use crate::domain::{AuditEventType, Rule};
 use crate::storage::Storage;
 
 /// What every key begins with, so that scanners recognise one that leaked.
-pub(super) const PREFIX: &str = "twk_";
+pub(crate) const PREFIX: &str = "twk_";
 const SECRET_BYTES: usize = 32;
 const KEY_BYTES: usize = 16 + 16 + SECRET_BYTES;
 /// How long what was looked up is believed.
@@ -94,7 +94,7 @@ impl ApiKeys {
     }
 
     /// Who presents this key, if that is remembered.
-    pub(super) fn recall(&self, hash: &[u8; 32]) -> Option<Principal> {
+    pub(crate) fn recall(&self, hash: &[u8; 32]) -> Option<Principal> {
         let principal = self.remembered.get(hash)?;
         let now = self.clock.now();
         let fresh = now.since(principal.issue_time) < REMEMBERED_FOR && now < principal.expire_time;
@@ -105,7 +105,7 @@ impl ApiKeys {
     ///
     /// # Errors
     /// `ApiKeyInvalid`, or those of the storage.
-    pub(super) async fn verify(&self, hash: [u8; 32], text: &str) -> Result<Principal> {
+    pub(crate) async fn verify(&self, hash: [u8; 32], text: &str) -> Result<Principal> {
         let (user, id, secret) = decode(text).ok_or(Error::ApiKeyInvalid)?;
         // Before the read: what is revoked while it is under way must not be believed to be newer.
         let now = self.clock.now();

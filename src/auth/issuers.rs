@@ -165,12 +165,12 @@ impl Issuers {
     }
 
     /// Whether this looks like a token of one of them. Nothing is verified yet.
-    pub(super) fn may_know(&self, token: &str) -> bool {
+    pub(crate) fn may_know(&self, token: &str) -> bool {
         self.issuer_of(token).is_some()
     }
 
     /// Who presents this token, if that is remembered.
-    pub(super) fn recall(&self, hash: &[u8; 32]) -> Option<Principal> {
+    pub(crate) fn recall(&self, hash: &[u8; 32]) -> Option<Principal> {
         let principal = self.remembered.get(hash)?;
         let now = self.clock.now();
         let fresh = now.since(principal.issue_time) < REMEMBERED_FOR
@@ -184,7 +184,7 @@ impl Issuers {
     ///
     /// # Errors
     /// `TokenInvalid`, `TokenExpired`, `UserDisabled`, or those of the storage.
-    pub(super) async fn verify(&self, hash: [u8; 32], token: &str) -> Result<Principal> {
+    pub(crate) async fn verify(&self, hash: [u8; 32], token: &str) -> Result<Principal> {
         let issuer = self.issuer_of(token).ok_or(Error::TokenInvalid)?;
         // Before anything is read: what is revoked meanwhile must not be believed to be older.
         let now = self.clock.now();

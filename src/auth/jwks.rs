@@ -22,7 +22,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where an issuer's keys are.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In a file.
     File(PathBuf),
     /// At a URL.
@@ -48,7 +48,7 @@ impl Place {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if !text.contains("://") {
             return if text.is_empty() { Err("must not be empty") } else { Ok(Self::File(text.into())) };
         }
@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// Gets the keys.
-    pub(super) async fn fetch(&self, client: &JwksClient) -> Result<JwkSet, FetchError> {
+    pub(crate) async fn fetch(&self, client: &JwksClient) -> Result<JwkSet, FetchError> {
         let bytes = match self {
             Self::File(path) => {
                 let path = path.clone();
@@ -84,11 +84,11 @@ impl Place {
 
 /// A client for one purpose: a GET without redirects, cookies or proxies.
 #[derive(Debug, Clone)]
-pub(super) struct JwksClient(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
+pub(crate) struct JwksClient(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
 
 impl JwksClient {
     /// Trusts what the machine trusts.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut roots = RootCertStore::empty();
         // Where there are none, or some cannot be read, the handshake fails and says so.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -44,8 +44,8 @@ pub enum KeyError {
 
 /// A key pair that signs access tokens.
 pub struct SigningKey {
-    pub(super) encoding: EncodingKey,
-    pub(super) decoding: DecodingKey,
+    pub(crate) encoding: EncodingKey,
+    pub(crate) decoding: DecodingKey,
     id: String,
     public: String,
 }

@@ -3,34 +3,24 @@
 //! What belongs here ends with a `Principal` (who) and an `Owner` (whose data). What a request says beyond
 //! that is `api`'s, how things are stored is `storage`'s.
 
-mod account_admin;
-mod api_keys;
+pub(crate) mod api_keys;
 mod authenticator;
-mod common_passwords;
 pub mod interceptor;
 mod issuers;
 mod jwks;
 mod key_ring;
 mod keys;
-pub mod password;
-mod refresh;
-pub mod registration;
 mod revocations;
-pub mod sessions;
-mod throttle;
+pub(crate) mod secret;
 mod token;
 
 pub use api_keys::{ApiKeys, NewKey};
 pub use authenticator::{Authenticator, Verdict};
-pub use common_passwords::is_common;
 pub use issuers::{IssuerConfig, Issuers};
 pub use jwks::FetchError;
 pub use key_ring::{KeyRing, KeyState};
 pub use keys::{KeyError, SigningKey};
-pub use password::{HashingState, Password, PasswordPolicy, Passwords};
 pub use revocations::Revocations;
-pub use sessions::{Accounts, AccountsConfig, TokenPair};
-pub use throttle::{Attempt, Throttle, ThrottleRules};
 pub use token::{Claims, TokenConfig, Tokens};
 
 use crate::domain::{ApiKeyId, Error, Owner, Result, Role, Scope, Scopes, SessionId, Timestamp, UserId};

@@ -16,10 +16,10 @@ use crate::domain::{Clock, Error, Result, Role, SessionId, Timestamp, UserId};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// How far the clocks of issuer and verifier may differ.
-pub(super) const LEEWAY: Duration = Duration::from_secs(5);
+pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 
 /// The `typ` of an access token (RFC 9068), which tells it from every other JWT.
-pub(super) const TOKEN_TYPE: &str = "at+jwt";
+pub(crate) const TOKEN_TYPE: &str = "at+jwt";
 
 /// Verified tokens remembered, so that a busy caller pays for the signature once. About 150 bytes each.
 const REMEMBERED_MAX: usize = 10_000;
@@ -165,7 +165,7 @@ impl Tokens {
     }
 
     /// As `verify`, for who has the SHA-256 of the token already.
-    pub(super) fn verify_hashed(&self, hash: &[u8; 32], token: &str) -> Result<Principal> {
+    pub(crate) fn verify_hashed(&self, hash: &[u8; 32], token: &str) -> Result<Principal> {
         if let Some(principal) = self.remembered.get(hash) {
             return self.timely(principal);
         }
@@ -233,7 +233,7 @@ fn check_header(header: &Header) -> Result<()> {
 }
 
 /// Whether a header names a key by itself, or something that we do not do.
-pub(super) fn leads_elsewhere(header: &Header) -> bool {
+pub(crate) fn leads_elsewhere(header: &Header) -> bool {
     header.jku.is_some()
         || header.jwk.is_some()
         || header.x5u.is_some()
@@ -245,7 +245,7 @@ pub(super) fn leads_elsewhere(header: &Header) -> bool {
 }
 
 /// A NumericDate of RFC 7519, within the calendar of the service.
-pub(super) fn timestamp(seconds: f64) -> Result<Timestamp> {
+pub(crate) fn timestamp(seconds: f64) -> Result<Timestamp> {
     let micros = seconds * 1_000_000.0;
     // Beyond 2^53 µs a float is no longer exact to the microsecond, but the calendar ends long before i64 does.
     if !micros.is_finite() || micros.abs() > 9.0e17 {

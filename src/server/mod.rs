@@ -32,9 +32,10 @@ pub use layers::rate_limit::RateLimit;
 pub use limits::TransportLimits;
 pub use operator::admin::LogLevel;
 
+use crate::accounts::{Accounts, PasswordPolicy};
 use crate::api::{TaskRules, status};
+use crate::auth::Tokens;
 use crate::auth::interceptor::AuthLayer;
-use crate::auth::{Accounts, PasswordPolicy, Tokens};
 use crate::domain::Clock;
 use crate::storage::Storage;
 

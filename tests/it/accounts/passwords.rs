@@ -1,7 +1,7 @@
 //! Passwords: what is accepted, what is stored, what a planted hash can cost; and secrets that are never shown.
 
 use argon2::Params;
-use taskwire::auth::{PasswordPolicy, Passwords};
+use taskwire::accounts::{PasswordPolicy, Passwords};
 use taskwire::pb;
 
 use super::world::{PASSWORD, Setup, World, cheap};

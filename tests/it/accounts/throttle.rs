@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskwire::auth::Passwords;
+use taskwire::accounts::Passwords;
 use taskwire::pb;
 use tokio::task::JoinSet;
 

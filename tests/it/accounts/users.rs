@@ -1,6 +1,6 @@
 //! Administration: the last admin stays, lists have pages, registration can be closed.
 
-use taskwire::auth::AccountsConfig;
+use taskwire::accounts::AccountsConfig;
 use taskwire::pb;
 use tokio::task::JoinSet;
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use argon2::Params;
 use ipnet::IpNet;
+use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{
-    Accounts, AccountsConfig, Issuers, KeyRing, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens,
-};
+use taskwire::auth::{Issuers, KeyRing, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;

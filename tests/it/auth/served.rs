@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser as _;
-use taskwire::auth::{Accounts, Passwords, SigningKey, Tokens};
+use taskwire::accounts::{Accounts, Passwords};
+use taskwire::auth::{SigningKey, Tokens};
 use taskwire::cli::{Cli, Command, ConfigCommand};
 use taskwire::config::Settings;
 use taskwire::domain::{Clock, ManualClock, Timestamp};

@@ -1,6 +1,6 @@
 //! Passwords: which are accepted, and that a login takes exactly the one that was given.
 
-use taskwire::auth::PasswordPolicy;
+use taskwire::accounts::PasswordPolicy;
 use taskwire::pb;
 
 use super::fields::controls;

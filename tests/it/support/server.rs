@@ -11,10 +11,9 @@ use argon2::Params;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::{Body as _, Frame};
+use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords, ThrottleRules};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{
-    Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, ThrottleRules, TokenConfig, Tokens,
-};
+use taskwire::auth::{SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;

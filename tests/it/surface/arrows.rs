@@ -6,23 +6,25 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("domain", &["domain"]),
     ("methods", &["domain", "methods"]),
     ("storage", &["domain", "storage"]),
     ("auth", &["auth", "domain", "methods", "storage"]),
-    ("api", &["api", "auth", "domain", "pb", "storage"]),
-    ("server", &["api", "auth", "domain", "methods", "pb", "server", "storage"]),
+    ("accounts", &["accounts", "auth", "domain", "storage"]),
+    ("api", &["accounts", "api", "auth", "domain", "pb", "storage"]),
+    ("server", &["accounts", "api", "auth", "domain", "methods", "pb", "server", "storage"]),
     ("openapi", &["domain", "methods", "openapi"]),
     ("pb", &["pb"]),
     ("client", &["client", "pb"]),
 ];
 
 /// Crates that a floor does not name, by the first letters of their names.
-const FOREIGN: [(&str, &[&str]); 5] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
     ("domain", &["tonic", "prost", "diesel", "http", "tokio"]),
     ("storage", &["tonic", "prost"]),
     ("auth", &["tonic", "prost", "diesel"]),
+    ("accounts", &["tonic", "prost", "diesel"]),
     ("api", &["diesel", "tokio_postgres"]),
     ("client", &["diesel", "tokio_postgres"]),
 ];

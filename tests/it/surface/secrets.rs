@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use clap::Parser as _;
-use taskwire::auth::registration::NewAccount;
-use taskwire::auth::{KeyRing, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
+use taskwire::accounts::registration::NewAccount;
+use taskwire::accounts::{PasswordPolicy, Passwords};
+use taskwire::auth::{KeyRing, SigningKey, TokenConfig, Tokens};
 use taskwire::cli::{Cli, Command, ConfigCommand};
 use taskwire::config::Settings;
 use taskwire::domain::{Clock, DisplayName, Email, RefreshSecrets, Role, SessionId, Timestamp, User, UserId};

@@ -57,7 +57,8 @@ impl Source {
 }
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 13] = [
+pub(super) const FLOORS: [&str; 14] = [
+    "accounts",
     "api",
     "auth",
     "cli",

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use argon2::Params;
+use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{Accounts, AccountsConfig, PasswordPolicy, Passwords, SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, ManualClock, Timestamp, machine_time};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;

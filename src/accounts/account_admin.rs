@@ -3,7 +3,8 @@
 //! Everything that takes access away records it for the other replicas in its own transaction, and has this replica
 //! read it right after.
 
-use super::{Accounts, Password, Principal};
+use super::{Accounts, Password};
+use crate::auth::Principal;
 use crate::domain::{
     ApiKeyId, AuditEventType, Error, Resource, Result, Role, SessionId, Trace, User, UserId, UserPatch,
 };

@@ -1,7 +1,8 @@
 //! Registering: who may, and how a registration that is sent again is told from another one.
 
 use super::password::Place;
-use super::{Accounts, Password, Principal};
+use super::{Accounts, Password};
+use crate::auth::Principal;
 use crate::domain::{AuditEventType, DisplayName, Email, Error, NewUser, Result, Role, Trace, User, UserId};
 use crate::storage::{Registered, Registration, Remembered};
 

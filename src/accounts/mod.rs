@@ -1,4 +1,15 @@
-//! Logging in and refreshing.
+//! What one can do with an account: register, log in, refresh, change it, have it managed. Who is calling is `auth`'s.
+
+mod account_admin;
+mod common_passwords;
+pub mod password;
+mod refresh;
+pub mod registration;
+mod throttle;
+
+pub use common_passwords::is_common;
+pub use password::{HashingState, Password, PasswordPolicy, Passwords};
+pub use throttle::{Attempt, Throttle, ThrottleRules};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +17,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::ThrottleRules;
-use super::api_keys::ApiKeys;
-use super::refresh::{RefreshToken, random, same};
-use super::{Authenticator, HashingState, Issuers, Password, Passwords, Revocations, Throttle, Tokens};
+use crate::auth::api_keys::ApiKeys;
+use crate::auth::secret::{random, same};
+use crate::auth::{Authenticator, Issuers, Revocations, Tokens};
 use crate::domain::{
     AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
 use crate::storage::{Rotation, Storage, Verified};
+use refresh::RefreshToken;
 
 /// How long sessions and the audit trail last, and who may register.
 #[derive(Debug, Clone, Copy)]
@@ -67,13 +78,13 @@ pub struct TokenPair {
 /// The accounts and their sessions.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    pub(super) storage: Storage,
+    storage: Storage,
     tokens: Arc<Tokens>,
-    pub(super) passwords: Passwords,
-    pub(super) clock: Clock,
-    pub(super) config: AccountsConfig,
-    pub(super) throttle: Throttle,
-    pub(super) revocations: Arc<Revocations>,
+    passwords: Passwords,
+    clock: Clock,
+    config: AccountsConfig,
+    throttle: Throttle,
+    revocations: Arc<Revocations>,
     api_keys: ApiKeys,
     authenticator: Arc<Authenticator>,
     trusted_proxies: Arc<[IpNet]>,

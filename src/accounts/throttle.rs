@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
 
-use super::refresh::random;
+use crate::auth::secret::random;
 use crate::domain::{AuditEventType, Clock, Error, Result, Timestamp, Trace, UserId};
 use crate::storage::{Counter, Storage};
 

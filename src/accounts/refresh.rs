@@ -5,12 +5,12 @@
 //! The next one is derived from it and a random number that is stored at that moment, so that whoever lost the
 //! answer and asks again gets the same token again, though only hashes are stored.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::auth::secret::random;
 use crate::domain::{Error, Result, SessionId, UserId};
 
 const PREFIX: &str = "twr_";
@@ -25,14 +25,6 @@ pub(super) struct RefreshToken {
     pub(super) session: SessionId,
     family: [u8; FAMILY_BYTES],
     secret: [u8; SECRET_BYTES],
-}
-
-/// Random bytes.
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| Error::Internal("no random numbers could be had".into()))?;
-    Ok(bytes)
 }
 
 impl RefreshToken {
@@ -92,9 +84,4 @@ impl RefreshToken {
             tag.as_ref().try_into().map_err(|_| Error::Internal("an HMAC has the wrong length".into()))?;
         Ok(Self { secret, ..self.clone() })
     }
-}
-
-/// Compares hashes in a time that says nothing about where they differ.
-pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
-    verify_slices_are_equal(left, right).is_ok()
 }
