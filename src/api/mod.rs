@@ -3,30 +3,20 @@
 //! A handler is four moves: parse, authorise, one operation, answer. Nothing here names diesel; nothing here
 //! decides what a change does.
 
+mod accounts;
 pub mod answer;
-mod batch;
-mod changes;
-mod convert;
-mod convert_account;
-mod convert_user;
 mod field_mask;
 mod fields;
-mod filter;
-mod list_token;
 mod names;
-mod order_by;
-mod page_token;
 mod replay;
 pub mod request_id;
 pub mod status;
-mod task_service;
-mod user_service;
-mod watch;
+mod tasks;
 
-pub use page_token::PageTokens;
-pub use task_service::{TaskApi, TaskRules};
-pub use user_service::UserApi;
-pub use watch::WatchLimits;
+pub use accounts::user_service::UserApi;
+pub use tasks::page_token::PageTokens;
+pub use tasks::task_service::{TaskApi, TaskRules};
+pub use tasks::watch::WatchLimits;
 
 use std::net::IpAddr;
 

@@ -7,7 +7,8 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt as _};
 
-use super::{convert, request_id};
+use super::request_id;
+use super::tasks::convert;
 use crate::domain::{Error, InvalidReason, Resource, Task, Violation};
 
 /// The `domain` of every `ErrorInfo`.

@@ -1,4 +1,4 @@
-//! What a list is filtered by: the tree, not its spelling (`api/filter.rs`) nor its SQL (`storage/tasks/filter.rs`).
+//! What a list is filtered by: the tree, not its spelling (`api/tasks/filter.rs`) nor its SQL (`storage/tasks/filter.rs`).
 //!
 //! The logic has two values only. A comparison with an absent time is false, so its negation is true.
 

@@ -4,9 +4,10 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::list_token::{List, ListTokens};
-use super::replay::Key;
-use super::{caller, convert_account, convert_user, replay, trace, traced};
+use super::{convert_account, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
+use crate::api::replay::Key;
+use crate::api::{caller, replay, trace, traced};
 use crate::auth::Principal;
 use crate::domain::{Clock, Email, Role, Violations};
 use crate::pb;

@@ -5,7 +5,7 @@ use crate::domain::{InvalidReason, OrderField, OrderKey, Rule, TaskOrder};
 const MAX_BYTES: usize = 1000;
 
 /// Reads an order; the empty one is newest first.
-pub(super) fn parse(text: &str) -> Result<TaskOrder, Rule> {
+pub(in crate::api) fn parse(text: &str) -> Result<TaskOrder, Rule> {
     if text.len() > MAX_BYTES {
         return Err(refusal(format!("must have at most {MAX_BYTES} bytes")));
     }

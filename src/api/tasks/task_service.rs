@@ -7,9 +7,10 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::replay::Key;
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{PageTokens, answer, batch, caller, changes, convert, replay};
+use super::{batch, changes, convert};
+use crate::api::replay::Key;
+use crate::api::{PageTokens, answer, caller, replay};
 use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;

@@ -21,7 +21,7 @@ const TOKEN_BYTES: usize = 1 + 16 + 16 + TAG_BYTES;
 
 /// Makes and reads these tokens.
 #[derive(Debug)]
-pub(super) struct ListTokens {
+pub(in crate::api) struct ListTokens {
     storage: Storage,
     clock: Clock,
     key: OnceCell<hmac::Key>,
@@ -29,19 +29,24 @@ pub(super) struct ListTokens {
 
 /// A list: its method and everything that must be the same on each of its pages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct List<'a> {
-    pub(super) method: &'a str,
-    pub(super) of: &'a str,
+pub(in crate::api) struct List<'a> {
+    pub(in crate::api) method: &'a str,
+    pub(in crate::api) of: &'a str,
 }
 
 impl ListTokens {
     /// Tokens whose key lies in this storage; it is fetched when it is first needed.
-    pub(super) const fn new(storage: Storage, clock: Clock) -> Self {
+    pub(in crate::api) const fn new(storage: Storage, clock: Clock) -> Self {
         Self { storage, clock, key: OnceCell::const_new() }
     }
 
     /// The token that leads to what comes after this id.
-    pub(super) async fn make(&self, caller: &Principal, list: List<'_>, last: Uuid) -> Result<String> {
+    pub(in crate::api) async fn make(
+        &self,
+        caller: &Principal,
+        list: List<'_>,
+        last: Uuid,
+    ) -> Result<String> {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
         bytes.push(VERSION);
         bytes.extend_from_slice(&binding(caller, list));
@@ -52,7 +57,12 @@ impl ListTokens {
     }
 
     /// The id that a token leads on from; `None` without a token.
-    pub(super) async fn read(&self, caller: &Principal, list: List<'_>, token: &str) -> Result<Option<Uuid>> {
+    pub(in crate::api) async fn read(
+        &self,
+        caller: &Principal,
+        list: List<'_>,
+        token: &str,
+    ) -> Result<Option<Uuid>> {
         if token.is_empty() {
             return Ok(None);
         }

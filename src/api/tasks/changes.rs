@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::convert::{task_to_pb, time_to_pb};
-use super::fields::Fields;
-use super::{names, replay};
+use crate::api::fields::Fields;
+use crate::api::{names, replay};
 use crate::auth::Principal;
 use crate::domain::{
     ChangeType, Effect, Owner, PageSize, Result, Rule, TaskChange, TaskField, TaskId, TaskWrite, Written,
@@ -14,10 +14,10 @@ use pb::task_change::Type;
 use pb::undo_conflict::Reason;
 
 /// Most changes that one call undoes.
-pub(super) const UNDONE_MAX: i64 = 1000;
+pub(in crate::api) const UNDONE_MAX: i64 = 1000;
 
 /// A stretch of the log to be read.
-pub(super) fn list(
+pub(in crate::api) fn list(
     caller: &Principal,
     request: &pb::ListTaskChangesRequest,
 ) -> Result<(Owner, (i64, PageSize))> {
@@ -29,12 +29,15 @@ pub(super) fn list(
 }
 
 /// Reads a revision.
-pub(super) fn revision(number: i64) -> Result<i64, Rule> {
+pub(in crate::api) fn revision(number: i64) -> Result<i64, Rule> {
     if number < 0 { Err(Rule::field("must not be negative")) } else { Ok(number) }
 }
 
 /// A stretch of the log to be undone: after the first number, up to the second.
-pub(super) fn undo(caller: &Principal, request: &pb::UndoChangesRequest) -> Result<(Owner, (i64, i64))> {
+pub(in crate::api) fn undo(
+    caller: &Principal,
+    request: &pb::UndoChangesRequest,
+) -> Result<(Owner, (i64, i64))> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     fields.check("request_id", replay::parse(&request.request_id));
@@ -54,7 +57,7 @@ pub(super) fn undo(caller: &Principal, request: &pb::UndoChangesRequest) -> Resu
 }
 
 /// What takes each task back to where it was before the first of these changes, in the order of their first changes.
-pub(super) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool) -> Vec<TaskWrite> {
+pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool) -> Vec<TaskWrite> {
     let mut seen: HashMap<TaskId, ()> = HashMap::new();
     let mut writes = Vec::new();
     for change in changes {
@@ -67,7 +70,7 @@ pub(super) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool)
 }
 
 /// What an undo answers. `ids` are those of the writes, in order.
-pub(super) fn undone(
+pub(in crate::api) fn undone(
     owner: Owner,
     ids: &[TaskId],
     written: &[Written],
@@ -98,7 +101,7 @@ pub(super) fn undone(
 }
 
 /// A change as it is answered.
-pub(super) fn change_to_pb(owner: Owner, change: TaskChange) -> pb::TaskChange {
+pub(in crate::api) fn change_to_pb(owner: Owner, change: TaskChange) -> pb::TaskChange {
     let kind = match change.kind {
         ChangeType::Created => Type::Created,
         ChangeType::Updated => Type::Updated,

@@ -1,14 +1,14 @@
 //! Batches of tasks: many items, one owner, all or nothing (AIP-231, 233, 234, 235).
 
 use super::convert::{create, required, update};
-use super::fields::Fields;
-use super::{names, replay};
+use crate::api::fields::Fields;
+use crate::api::{names, replay};
 use crate::auth::Principal;
 use crate::domain::{Etag, InvalidReason, Owner, Result, Rule, TaskId, TaskWrite};
 use crate::pb;
 
 /// Most items of a batch that writes.
-pub(super) const WRITES_MAX: usize = 200;
+pub(in crate::api) const WRITES_MAX: usize = 200;
 /// Most names of a batch that reads.
 const NAMES_MAX: usize = 500;
 
@@ -23,7 +23,10 @@ fn size(count: usize, max: usize) -> Result<(), Rule> {
 }
 
 /// The tasks that are asked for, in order.
-pub(super) fn get(caller: &Principal, request: pb::BatchGetTasksRequest) -> Result<(Owner, Vec<TaskId>)> {
+pub(in crate::api) fn get(
+    caller: &Principal,
+    request: pb::BatchGetTasksRequest,
+) -> Result<(Owner, Vec<TaskId>)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     if fields.check("names", size(request.names.len(), NAMES_MAX)).is_none() {
@@ -85,7 +88,7 @@ fn no_request_id(fields: &mut Fields<'_>, request_id: &str) {
 }
 
 /// Tasks to be made.
-pub(super) fn creates(
+pub(in crate::api) fn creates(
     caller: &Principal,
     request: pb::BatchCreateTasksRequest,
 ) -> Result<(Owner, Vec<TaskWrite>)> {
@@ -105,7 +108,7 @@ pub(super) fn creates(
 }
 
 /// Changes of tasks.
-pub(super) fn updates(
+pub(in crate::api) fn updates(
     caller: &Principal,
     request: pb::BatchUpdateTasksRequest,
 ) -> Result<(Owner, Vec<TaskWrite>)> {
@@ -119,7 +122,7 @@ pub(super) fn updates(
 }
 
 /// Tasks to be put away.
-pub(super) fn deletes(
+pub(in crate::api) fn deletes(
     caller: &Principal,
     request: pb::BatchDeleteTasksRequest,
 ) -> Result<(Owner, Vec<TaskWrite>)> {

@@ -53,7 +53,7 @@ impl PageTokens {
     }
 
     /// The token that leads from this place of the list to the next page.
-    pub(super) async fn make(
+    pub(in crate::api) async fn make(
         &self,
         caller: &Principal,
         owner: Owner,
@@ -72,7 +72,7 @@ impl PageTokens {
     }
 
     /// The place that the token of this request leads to; `None` without a token.
-    pub(super) async fn read(
+    pub(in crate::api) async fn read(
         &self,
         caller: &Principal,
         owner: Owner,

@@ -1,9 +1,9 @@
 //! Sessions, API keys, audit events and the filter on users: from messages to domain values and back.
 
-use super::convert::time_to_pb;
-use super::fields::Fields;
-use super::names;
 use crate::accounts::{Password, PasswordPolicy};
+use crate::api::fields::Fields;
+use crate::api::names;
+use crate::api::tasks::convert::time_to_pb;
 use crate::auth::{NewKey, Principal};
 use crate::domain::{
     ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, Email, EmailFilter,
@@ -16,35 +16,35 @@ use crate::pb;
 const FILTER_BYTES_MAX: usize = 1000;
 
 /// The account that a name or a parent leads to, which the caller may manage.
-pub(super) fn account(caller: &Principal, field: &'static str, name: &str) -> Result<UserId> {
+pub(in crate::api) fn account(caller: &Principal, field: &'static str, name: &str) -> Result<UserId> {
     let mut fields = Fields::new(caller);
     let user = fields.account(field, names::parse_user(name))?;
     fields.finish(user)
 }
 
 /// The caller's own account.
-pub(super) fn own_account(caller: &Principal, field: &'static str, name: &str) -> Result<UserId> {
+pub(in crate::api) fn own_account(caller: &Principal, field: &'static str, name: &str) -> Result<UserId> {
     let mut fields = Fields::new(caller);
     let user = fields.own_account(field, names::parse_user(name))?;
     fields.finish(user)
 }
 
 /// A session that the caller may end.
-pub(super) fn session_name(caller: &Principal, name: &str) -> Result<(UserId, SessionId)> {
+pub(in crate::api) fn session_name(caller: &Principal, name: &str) -> Result<(UserId, SessionId)> {
     let mut fields = Fields::new(caller);
     let session = fields.below_account("name", names::parse_session(name))?;
     fields.finish(session)
 }
 
 /// An API key of the caller's.
-pub(super) fn api_key_name(caller: &Principal, name: &str) -> Result<(UserId, ApiKeyId)> {
+pub(in crate::api) fn api_key_name(caller: &Principal, name: &str) -> Result<(UserId, ApiKeyId)> {
     let mut fields = Fields::new(caller);
     let key = fields.below_own_account("name", names::parse_api_key(name))?;
     fields.finish(key)
 }
 
 /// The new password of the caller's own account.
-pub(super) fn new_password(
+pub(in crate::api) fn new_password(
     caller: &Principal,
     request: &pb::ChangePasswordRequest,
     user: Option<&User>,
@@ -58,7 +58,7 @@ pub(super) fn new_password(
 }
 
 /// An API key to be made.
-pub(super) fn new_api_key(caller: &Principal, request: pb::CreateApiKeyRequest) -> Result<NewKey> {
+pub(in crate::api) fn new_api_key(caller: &Principal, request: pb::CreateApiKeyRequest) -> Result<NewKey> {
     let mut fields = Fields::new(caller);
     let user = fields.own_account("parent", names::parse_user(&request.parent))?;
     let given = fields.check("api_key", request.api_key.ok_or_else(|| Rule::field("is required")));
@@ -80,7 +80,7 @@ pub(super) fn new_api_key(caller: &Principal, request: pb::CreateApiKeyRequest) 
 }
 
 /// Which accounts to list, and how many.
-pub(super) fn user_list(request: &pb::ListUsersRequest) -> Result<(EmailFilter, PageSize)> {
+pub(in crate::api) fn user_list(request: &pb::ListUsersRequest) -> Result<(EmailFilter, PageSize)> {
     let mut violations = Violations::default();
     let filter = violations.check("filter", email_filter(&request.filter));
     let page_size = violations.check("page_size", PageSize::parse(request.page_size));
@@ -88,7 +88,7 @@ pub(super) fn user_list(request: &pb::ListUsersRequest) -> Result<(EmailFilter, 
 }
 
 /// Whose events to list, and how many.
-pub(super) fn event_list(
+pub(in crate::api) fn event_list(
     caller: &Principal,
     request: &pb::ListAuditEventsRequest,
 ) -> Result<(UserId, PageSize)> {
@@ -137,7 +137,7 @@ fn quoted(raw: &str) -> Option<String> {
 }
 
 /// An API key as it is answered.
-pub(super) fn api_key_to_pb(key: &ApiKey) -> pb::ApiKey {
+pub(in crate::api) fn api_key_to_pb(key: &ApiKey) -> pb::ApiKey {
     pb::ApiKey {
         name: names::api_key(key.user, key.id),
         display_name: key.display_name.as_str().to_owned(),
@@ -148,7 +148,7 @@ pub(super) fn api_key_to_pb(key: &ApiKey) -> pb::ApiKey {
 }
 
 /// An audit event as it is answered.
-pub(super) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
+pub(in crate::api) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
     use pb::audit_event::Type;
     let kind = match event.kind {
         AuditEventType::UserCreated => Type::UserCreated,

@@ -2,9 +2,10 @@
 
 use prost_types::{FieldMask, Timestamp as PbTimestamp};
 
-use super::field_mask::{Mask, Writable};
-use super::fields::Fields;
-use super::{filter, names, order_by, replay};
+use super::{filter, order_by};
+use crate::api::field_mask::{Mask, Writable};
+use crate::api::fields::Fields;
+use crate::api::{names, replay};
 use crate::auth::Principal;
 use crate::domain::{
     Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskField, TaskId,
@@ -26,7 +27,7 @@ const WRITABLE: Writable = Writable {
     ],
 };
 
-pub(super) fn required<T>(value: Option<T>) -> Result<T, Rule> {
+pub(in crate::api) fn required<T>(value: Option<T>) -> Result<T, Rule> {
     value.ok_or_else(|| Rule::field("is required"))
 }
 
@@ -49,7 +50,10 @@ fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
 }
 
 /// A task to be made, and below whom.
-pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Result<(Owner, TaskWrite)> {
+pub(in crate::api) fn new_task(
+    caller: &Principal,
+    request: pb::CreateTaskRequest,
+) -> Result<(Owner, TaskWrite)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     fields.check("request_id", replay::parse(&request.request_id));
@@ -58,7 +62,11 @@ pub(super) fn new_task(caller: &Principal, request: pb::CreateTaskRequest) -> Re
 }
 
 /// The creation itself, alone or as an item of a batch.
-pub(super) fn create(fields: &mut Fields<'_>, task_id: String, task: Option<pb::Task>) -> Option<TaskWrite> {
+pub(in crate::api) fn create(
+    fields: &mut Fields<'_>,
+    task_id: String,
+    task: Option<pb::Task>,
+) -> Option<TaskWrite> {
     let id_is_new = task_id.is_empty();
     let id = match task_id.as_str() {
         "" => Some(TaskId::generate()),
@@ -83,7 +91,10 @@ pub(super) fn create(fields: &mut Fields<'_>, task_id: String, task: Option<pb::
 }
 
 /// A change of a task.
-pub(super) fn task_update(caller: &Principal, request: pb::UpdateTaskRequest) -> Result<(Owner, TaskWrite)> {
+pub(in crate::api) fn task_update(
+    caller: &Principal,
+    request: pb::UpdateTaskRequest,
+) -> Result<(Owner, TaskWrite)> {
     let mut fields = Fields::new(caller);
     let Some(task) = fields.check("task", required(request.task)) else {
         return fields.finish(None);
@@ -95,7 +106,7 @@ pub(super) fn task_update(caller: &Principal, request: pb::UpdateTaskRequest) ->
 }
 
 /// The change itself, alone or as an item of a batch.
-pub(super) fn update(
+pub(in crate::api) fn update(
     fields: &mut Fields<'_>,
     id: Option<TaskId>,
     task: pb::Task,
@@ -126,7 +137,7 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
 }
 
 /// A task by its name, and the request id of what is done to it.
-pub(super) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
+pub(in crate::api) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
     let mut fields = Fields::new(caller);
     let target = fields.task("name", names::parse_task(name))?;
     fields.check("request_id", replay::parse(request_id));
@@ -134,7 +145,10 @@ pub(super) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Res
 }
 
 /// A list to be read; where it goes on from a page token is for the caller of this to fill in.
-pub(super) fn task_query(caller: &Principal, request: &pb::ListTasksRequest) -> Result<(Owner, TaskQuery)> {
+pub(in crate::api) fn task_query(
+    caller: &Principal,
+    request: &pb::ListTasksRequest,
+) -> Result<(Owner, TaskQuery)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     let page_size = fields.check("page_size", PageSize::parse(request.page_size));
@@ -151,7 +165,10 @@ pub(super) fn task_query(caller: &Principal, request: &pb::ListTasksRequest) -> 
 }
 
 /// What is to be counted, as a list without order or pages.
-pub(super) fn task_count(caller: &Principal, request: &pb::CountTasksRequest) -> Result<(Owner, TaskQuery)> {
+pub(in crate::api) fn task_count(
+    caller: &Principal,
+    request: &pb::CountTasksRequest,
+) -> Result<(Owner, TaskQuery)> {
     let list = pb::ListTasksRequest {
         parent: request.parent.clone(),
         filter: request.filter.clone(),
@@ -162,13 +179,13 @@ pub(super) fn task_count(caller: &Principal, request: &pb::CountTasksRequest) ->
 }
 
 /// A time as it is answered.
-pub(super) fn time_to_pb(time: Timestamp) -> PbTimestamp {
+pub(in crate::api) fn time_to_pb(time: Timestamp) -> PbTimestamp {
     let (seconds, nanos) = time.to_parts();
     PbTimestamp { seconds, nanos }
 }
 
 /// A task as it is answered.
-pub(super) fn task_to_pb(task: Task) -> pb::Task {
+pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
     let priority = match task.priority {
         Priority::Low => pb::Priority::Low,
         Priority::Medium => pb::Priority::Medium,

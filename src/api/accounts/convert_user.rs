@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::convert::time_to_pb;
-use super::field_mask::{Mask, Writable};
-use super::fields::Fields;
-use super::{names, replay};
 use crate::accounts::registration::NewAccount;
 use crate::accounts::{PasswordPolicy, TokenPair};
+use crate::api::field_mask::{Mask, Writable};
+use crate::api::fields::Fields;
+use crate::api::tasks::convert::time_to_pb;
+use crate::api::{names, replay};
 use crate::auth::Principal;
 use crate::domain::{
     Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId, UserPatch,
@@ -21,7 +21,10 @@ const WRITABLE: Writable = Writable {
 };
 
 /// Reads an account to be made.
-pub(super) fn registration(request: &pb::CreateUserRequest, policy: PasswordPolicy) -> Result<NewAccount> {
+pub(in crate::api) fn registration(
+    request: &pb::CreateUserRequest,
+    policy: PasswordPolicy,
+) -> Result<NewAccount> {
     let mut violations = Violations::default();
     let user = violations.check("user", request.user.as_ref().ok_or_else(|| Rule::field("is required")));
     let email = user.and_then(|user| violations.check("user.email", Email::parse(&user.email)));
@@ -35,14 +38,17 @@ pub(super) fn registration(request: &pb::CreateUserRequest, policy: PasswordPoli
 }
 
 /// A user by their name.
-pub(super) fn user_name(caller: &Principal, name: &str) -> Result<UserId> {
+pub(in crate::api) fn user_name(caller: &Principal, name: &str) -> Result<UserId> {
     let mut fields = Fields::new(caller);
     let user = fields.account("name", names::parse_user(name))?;
     fields.finish(user)
 }
 
 /// A change of an account.
-pub(super) fn user_update(caller: &Principal, request: pb::UpdateUserRequest) -> Result<(UserId, UserPatch)> {
+pub(in crate::api) fn user_update(
+    caller: &Principal,
+    request: pb::UpdateUserRequest,
+) -> Result<(UserId, UserPatch)> {
     let mut fields = Fields::new(caller);
     let given = fields.check("user", request.user.ok_or_else(|| Rule::field("is required")));
     let Some(user) = given else {
@@ -65,14 +71,14 @@ pub(super) fn user_update(caller: &Principal, request: pb::UpdateUserRequest) ->
 }
 
 /// A device name.
-pub(super) fn device(raw: &str) -> Result<Device> {
+pub(in crate::api) fn device(raw: &str) -> Result<Device> {
     let mut violations = Violations::default();
     let device = violations.check("device", Device::parse(raw));
     violations.finish_with(device)
 }
 
 /// An account as it is answered.
-pub(super) fn user_to_pb(user: &User) -> pb::User {
+pub(in crate::api) fn user_to_pb(user: &User) -> pb::User {
     let role = match user.role {
         Role::User => pb::Role::User,
         Role::Admin => pb::Role::Admin,
@@ -91,7 +97,7 @@ pub(super) fn user_to_pb(user: &User) -> pb::User {
     }
 }
 
-pub(super) fn session_to_pb(session: &Session, current: Option<SessionId>) -> pb::Session {
+pub(in crate::api) fn session_to_pb(session: &Session, current: Option<SessionId>) -> pb::Session {
     pb::Session {
         name: names::session(session.user, session.id),
         device: session.device.as_str().to_owned(),
@@ -104,7 +110,7 @@ pub(super) fn session_to_pb(session: &Session, current: Option<SessionId>) -> pb
 }
 
 /// What a login answers.
-pub(super) fn token_pair_to_pb(pair: TokenPair) -> pb::TokenPair {
+pub(in crate::api) fn token_pair_to_pb(pair: TokenPair) -> pb::TokenPair {
     pb::TokenPair {
         access_token: pair.access_token,
         refresh_token: pair.refresh_token,

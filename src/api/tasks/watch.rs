@@ -14,8 +14,8 @@ use tonic::Status;
 
 use super::changes::{change_to_pb, revision};
 use super::convert::task_to_pb;
-use super::fields::Fields;
-use super::names;
+use crate::api::fields::Fields;
+use crate::api::names;
 use crate::auth::Principal;
 use crate::domain::{Clock, Error, HistoryId, Owner, Result, Rule};
 use crate::pb::watch_tasks_response::{Bookmark, Event, InitialStateEnd};
@@ -61,7 +61,7 @@ enum Start {
 
 /// Opens and bounds streams.
 #[derive(Debug)]
-pub(super) struct Watches {
+pub(in crate::api) struct Watches {
     storage: Storage,
     clock: Clock,
     limits: WatchLimits,
@@ -70,7 +70,7 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    pub(super) fn new(
+    pub(in crate::api) fn new(
         storage: Storage,
         clock: Clock,
         limits: WatchLimits,
@@ -81,7 +81,11 @@ impl Watches {
     }
 
     /// Opens a stream.
-    pub(super) async fn open(&self, caller: &Principal, request: &WatchTasksRequest) -> Result<WatchStream> {
+    pub(in crate::api) async fn open(
+        &self,
+        caller: &Principal,
+        request: &WatchTasksRequest,
+    ) -> Result<WatchStream> {
         let (owner, start) = parse(caller, request)?;
         let known = HistoryId::given(&request.history);
         let place = Arc::clone(&self.places)

@@ -79,7 +79,7 @@ fn expected<'text, T>(
 }
 
 /// Reads a filter; the empty one lets every task pass.
-pub(super) fn parse(text: &str) -> Result<Filter, Rule> {
+pub(in crate::api) fn parse(text: &str) -> Result<Filter, Rule> {
     let rule = |text: String| Rule::of(InvalidReason::Filter, text);
     if text.len() > MAX_BYTES {
         return Err(rule(format!("must have at most {MAX_BYTES} bytes")));

@@ -1,0 +1,10 @@
+//! `TaskService`: its handlers, and messages about tasks to values and back.
+
+pub(super) mod batch;
+pub(super) mod changes;
+pub(super) mod convert;
+pub(super) mod filter;
+pub(super) mod order_by;
+pub(super) mod page_token;
+pub(super) mod task_service;
+pub(super) mod watch;
