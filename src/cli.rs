@@ -75,7 +75,7 @@ impl Cli {
         let Some(settings) = innermost(&matches) else {
             return Ok(Self::from_arg_matches(&matches)?);
         };
-        let mut problems = file::unknown_variables();
+        let mut problems = file::unknown_variables(&client::VARIABLES);
         let matches = match settings.get_one::<String>("config").filter(|path| !path.is_empty()) {
             None => matches,
             Some(path) => match file::read(path) {

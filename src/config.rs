@@ -11,7 +11,7 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -21,20 +21,10 @@ use crate::auth::{Issuers, TokenConfig};
 use crate::domain::Clock;
 use crate::server::{Address, TransportLimits};
 use crate::storage::{Limits, OpenError, Storage};
+use crate::telemetry::{self, LogFormat};
 
 pub use edge::EdgeSettings;
 pub use operator::{AdminListen, OperatorSettings};
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
 
 /// How many lanes there are of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,6 +258,16 @@ impl Settings {
         }
     }
 
+    /// What is logged and traced.
+    pub fn telemetry(&self) -> telemetry::Wanted<'_> {
+        telemetry::Wanted {
+            log: &self.log,
+            format: self.log_format,
+            trace_endpoint: &self.operator.trace_endpoint,
+            trace_ratio: self.operator.trace_ratio,
+        }
+    }
+
     /// The limits of the transport.
     pub fn transport_limits(&self) -> TransportLimits {
         let drain_timeout = Duration::from_millis(self.drain_timeout_ms);
@@ -384,7 +384,7 @@ impl Settings {
         if self.lock_timeout_ms > self.statement_timeout_ms {
             problem("TASKWIRE_LOCK_TIMEOUT_MS", "must not be longer than TASKWIRE_STATEMENT_TIMEOUT_MS");
         }
-        if let Err(error) = crate::telemetry::filter(&self.log) {
+        if let Err(error) = telemetry::filter(&self.log) {
             problem("TASKWIRE_LOG", &format!("is not a log filter: {error}"));
         }
 

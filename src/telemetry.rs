@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
@@ -20,7 +21,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::config::{LogFormat, Settings};
 use crate::server::{LogLevel, SPANS};
 
 /// Targets that write out statements, parameters or frames below `info`. They stay there whatever is asked for.
@@ -37,6 +37,30 @@ const LINES_TOGETHER_WITHIN: Duration = Duration::from_millis(5);
 
 /// How long the last traces may take on their way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is logged and traced, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The filter of the log.
+    pub log: &'a str,
+    /// How log lines look.
+    pub format: LogFormat,
+    /// Where traces go, over OTLP; empty for nowhere.
+    pub trace_endpoint: &'a str,
+    /// The share of calls that is traced, of those that come without a decision.
+    pub trace_ratio: f64,
+}
 
 /// Reads a filter.
 ///
@@ -83,16 +107,16 @@ impl Telemetry {
     ///
     /// # Errors
     /// When traces cannot be sent where they should go.
-    pub fn start(settings: &Settings) -> Result<Self, String> {
-        let filter = filter(&settings.log).map_err(|error| error.to_string())?;
+    pub fn start(wanted: Wanted<'_>) -> Result<Self, String> {
+        let filter = filter(wanted.log).map_err(|error| error.to_string())?;
         let (filter, handle) = reload::Layer::new(filter);
-        let level = Arc::new(Level { handle, text: Mutex::new(settings.log.clone()) });
+        let level = Arc::new(Level { handle, text: Mutex::new(wanted.log.to_owned()) });
         let (lines, writer) = NonBlockingBuilder::default()
             .buffered_lines_limit(LINES_WAITING_MAX)
             .lossy(true)
             .thread_name("log")
             .finish(Paced(BufWriter::with_capacity(LINES_TOGETHER_BYTES, stderr())));
-        let traces = traces(settings)?;
+        let traces = traces(wanted)?;
         let spans = traces.as_ref().map(|traces| {
             tracing_opentelemetry::layer()
                 .with_tracer(traces.tracer("taskwire"))
@@ -100,7 +124,7 @@ impl Telemetry {
                 .with_threads(false)
                 .with_filter(tracing_subscriber::filter::filter_fn(|metadata| metadata.target() == SPANS))
         });
-        let log = log_layer(settings.log_format, lines.clone()).with_filter(filter);
+        let log = log_layer(wanted.format, lines.clone()).with_filter(filter);
         let started = tracing_subscriber::registry().with(log).with(spans).try_init();
         // Only a second start fails, and then there are logs already.
         drop(started);
@@ -148,8 +172,8 @@ fn log_layer(format: LogFormat, lines: NonBlocking) -> BoxedLayer {
     }
 }
 
-fn traces(settings: &Settings) -> Result<Option<SdkTracerProvider>, String> {
-    let endpoint = &settings.operator.trace_endpoint;
+fn traces(wanted: Wanted<'_>) -> Result<Option<SdkTracerProvider>, String> {
+    let endpoint = wanted.trace_endpoint;
     if endpoint.is_empty() {
         return Ok(None);
     }
@@ -162,7 +186,7 @@ fn traces(settings: &Settings) -> Result<Option<SdkTracerProvider>, String> {
         .with_service_name("taskwire")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.operator.trace_ratio)));
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(wanted.trace_ratio)));
     let traces = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(sampler)

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::Result;
 use crate::blocks::Blocks;
+use crate::course::{Course, Tally};
 use crate::frames::{self, FRAME_HEAD, Head, Kind, MESSAGE_HEAD};
-use crate::load::{Course, Tally};
 use crate::plan::Work;
 
 /// Octets that are read at once.

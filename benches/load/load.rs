@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::blocks::Blocks;
 use crate::caller;
+use crate::course::{Course, Tally};
 use crate::cpu::Meter;
 use crate::plan::Work;
 use crate::world::World;
@@ -59,43 +58,6 @@ pub(crate) struct Callers {
 /// Threads of the generator, as many as pgbench has; each has its own connections and callers.
 pub(crate) const THREADS: usize = 2;
 
-const WARMING_UP: u8 = 0;
-const MEASURING: u8 = 1;
-const OVER: u8 = 2;
-
-/// What the callers share.
-#[derive(Debug)]
-pub(crate) struct Course {
-    pub(crate) work: Work,
-    pub(crate) world: Arc<World>,
-    phase: AtomicU8,
-    exhausted: AtomicBool,
-    exhaustion: Notify,
-}
-
-impl Course {
-    pub(crate) fn is_measuring(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == MEASURING
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.exhausted.load(Ordering::Relaxed) || self.phase.load(Ordering::Relaxed) == OVER
-    }
-
-    /// There is nothing left to do it with.
-    pub(crate) fn exhaust(&self) {
-        self.exhausted.store(true, Ordering::Relaxed);
-        self.exhaustion.notify_one();
-    }
-}
-
-/// What one connection's callers found.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) nanos: Vec<u64>,
-    pub(crate) failed: u32,
-}
-
 /// Measures one kind of work.
 pub(crate) async fn measure(
     options: &Options,
@@ -104,13 +66,7 @@ pub(crate) async fn measure(
     callers: Callers,
     meters: Meters,
 ) -> Result<Sample> {
-    let course = Arc::new(Course {
-        work,
-        world: Arc::clone(world),
-        phase: AtomicU8::new(WARMING_UP),
-        exhausted: AtomicBool::new(false),
-        exhaustion: Notify::new(),
-    });
+    let course = Arc::new(Course::new(work, Arc::clone(world)));
     let method = work.method().trim_end_matches("(50)");
     let blocks = Blocks::make(method, &callers.server.to_string(), &world.accounts).await?;
     let blocks = Arc::new(blocks);
@@ -122,14 +78,14 @@ pub(crate) async fn measure(
     let mut tallies = Vec::with_capacity(callers.connections);
     tokio::time::sleep(options.window() / 4).await;
     let (begin, before) = (Instant::now(), meters.read());
-    course.phase.store(MEASURING, Ordering::Relaxed);
+    course.begin_measuring();
     tokio::select! {
         () = tokio::time::sleep(options.window()) => {}
-        () = course.exhaustion.notified() => {}
+        () = course.exhausted() => {}
         // A thread that ends now has failed, or has nothing left to do.
         Some(ended) = threads.join_next() => tallies.extend(ended??),
     }
-    course.phase.store(OVER, Ordering::Relaxed);
+    course.end();
     let (seconds, after) = (begin.elapsed().as_secs_f64(), meters.read());
     while let Some(ended) = threads.join_next().await {
         tallies.extend(ended??);

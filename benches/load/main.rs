@@ -7,6 +7,7 @@
 mod blocks;
 mod caller;
 mod chart;
+mod course;
 mod cpu;
 mod echo;
 mod frames;

@@ -7,22 +7,13 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::load::Sample;
-use crate::plan::Work;
+use crate::plan::{PGBENCH_CLIENTS, Work};
 use crate::postgres::Postgres;
+use crate::world::{FIRST, TASK_PREFIX, USER_PREFIX};
 use crate::{Options, Result, process};
 
-/// Clients, as many as usual; more do not make it faster on few cores.
-pub(crate) const CLIENTS: u32 = 32;
-
-// pgbench's variables are numbers, so ids are a constant and twelve decimal digits, which are hexadecimal as well.
-/// The first twenty digits of a user's id.
-pub(crate) const USER_PREFIX: &str = "00000000000070008000";
-/// The first twenty digits of the id of a task that was there before.
-pub(crate) const TASK_PREFIX: &str = "00000000000070009000";
 /// The first twenty digits of the id of a task that it inserts.
 const NEW_PREFIX: &str = "0000000000007000a000";
-/// What the first user and each user's first task have as the last twelve digits.
-pub(crate) const FIRST: u64 = 100_000_000_000;
 
 const COLUMNS: &str = "user_id, task_id, title, description, completed, priority, due_time, labels, create_time, \
                        update_time, complete_time, delete_time, purge_time, revision";
@@ -78,7 +69,7 @@ pub(crate) async fn measure(
     std::fs::write(&file, script(work))?;
     let mut command = Command::new(postgres.programs.join("pgbench"));
     command
-        .args(["-M", "prepared", "-n", "-j", "2", "-c", &CLIENTS.to_string()])
+        .args(["-M", "prepared", "-n", "-j", "2", "-c", &PGBENCH_CLIENTS.to_string()])
         .args(["-T", &options.seconds.to_string()])
         .args(["-D", &format!("users={}", options.users), "-D", &format!("tasks={}", options.tasks)])
         .args(["-D", &format!("run={}", 100 + run % 900), "-D", "n=0"])

@@ -5,7 +5,10 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{Options, pgbench};
+use crate::Options;
+
+/// Clients of pgbench, as many as usual; more do not make it faster on few cores.
+pub(crate) const PGBENCH_CLIENTS: u32 = 32;
 
 /// Measurements that belong together: they are compared with each other and follow on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -263,7 +266,7 @@ impl Case {
     pub(crate) fn callers(&self, options: &Options) -> usize {
         match (self.crowd, self.side) {
             (Crowd::One, _) => 1,
-            (Crowd::Many, Side::Pgbench) => pgbench::CLIENTS as usize,
+            (Crowd::Many, Side::Pgbench) => PGBENCH_CLIENTS as usize,
             (Crowd::Many, _) => options.callers,
         }
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls};
 
+use crate::Result;
 use crate::cpu::{self, Meter};
-use crate::{Result, pgbench};
+use crate::world::{FIRST, TASK_PREFIX, USER_PREFIX};
 
 const STATEMENT_MAX: Duration = Duration::from_secs(600);
 const SEED_MAX: Duration = Duration::from_secs(3600);
@@ -53,7 +54,7 @@ impl Postgres {
 
     /// Gives the users ids that `pgbench` can count up. They have no tasks and no sessions yet.
     pub(crate) async fn renumber_users(&self) -> Result<()> {
-        let id = format!("('{}' || ({} + n)::text)::uuid", pgbench::USER_PREFIX, pgbench::FIRST);
+        let id = format!("('{}' || ({} + n)::text)::uuid", USER_PREFIX, FIRST);
         self.execute(&format!(
             "with numbered as (select id, row_number() over (order by email) - 1 as n from users),
              moved as (update emails set user_id = {id} from numbered where emails.user_id = numbered.id)
@@ -64,7 +65,7 @@ impl Postgres {
 
     /// Makes users with ids that `pgbench` can count up, without passwords.
     pub(crate) async fn seed_users(&self, count: u32) -> Result<()> {
-        let id = format!("('{}' || ({} + n)::text)::uuid", pgbench::USER_PREFIX, pgbench::FIRST);
+        let id = format!("('{}' || ({} + n)::text)::uuid", USER_PREFIX, FIRST);
         self.execute(&format!(
             "insert into users (id, email, display_name, role, create_time, update_time, version, revision, live_tasks,
                  compacted_revision)
@@ -84,7 +85,7 @@ impl Postgres {
 
     /// Gives each user the tasks with these numbers, as the service would have made them.
     pub(crate) async fn seed(&self, numbers: std::ops::Range<u32>) -> Result<()> {
-        let task = format!("('{}' || ({} + n)::text)::uuid", pgbench::TASK_PREFIX, pgbench::FIRST);
+        let task = format!("('{}' || ({} + n)::text)::uuid", TASK_PREFIX, FIRST);
         let new = crate::world::new_task();
         let sql = format!(
             "set synchronous_commit = off;

@@ -11,7 +11,7 @@ use crate::load::{self, Callers, Meters, Sample};
 use crate::plan::Work;
 use crate::postgres::Postgres;
 use crate::stand::Stand;
-use crate::world::{Account, World};
+use crate::world::{Account, FIRST, USER_PREFIX, World};
 use crate::{Options, Result, pgbench};
 
 const USERS: [u32; 3] = [8, 200, 10_000];
@@ -96,7 +96,7 @@ fn accounts(users: u32, key: &Path) -> Result<Vec<Account>> {
     };
     let tokens = Tokens::new(key, config, Clock::system());
     let account = |number: u32| {
-        let digits = format!("{}{}", pgbench::USER_PREFIX, pgbench::FIRST + u64::from(number));
+        let digits = format!("{}{}", USER_PREFIX, FIRST + u64::from(number));
         let user = UserId::from(uuid::Uuid::try_parse(&digits)?);
         let token = tokens.issue(user, SessionId::generate(), Role::User)?;
         Account::with(format!("users/{user}"), &token)

@@ -10,7 +10,15 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{IntoRequest, Request};
 
-use crate::{Options, Result, pgbench};
+use crate::{Options, Result};
+
+// The variables of pgbench are numbers, so ids are a constant and twelve decimal digits, which are hexadecimal as well.
+/// The first twenty digits of a user's id.
+pub(crate) const USER_PREFIX: &str = "00000000000070008000";
+/// The first twenty digits of the id of a task that was there before.
+pub(crate) const TASK_PREFIX: &str = "00000000000070009000";
+/// What the first user and each user's first task have as the last twelve digits.
+pub(crate) const FIRST: u64 = 100_000_000_000;
 
 const PASSWORD: &str = "a long enough passphrase";
 /// Tasks of one batch: as many as the contract allows.
@@ -179,7 +187,7 @@ impl World {
 
 /// The id of a user's task, such that `pgbench` can count it up.
 fn task_id(number: u32) -> String {
-    let digits = format!("{}{}", pgbench::TASK_PREFIX, pgbench::FIRST + u64::from(number));
+    let digits = format!("{}{}", TASK_PREFIX, FIRST + u64::from(number));
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 

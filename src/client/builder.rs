@@ -12,9 +12,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use super::Client;
 use super::call::Core;
 use super::error::{Error, Result};
-use super::refresh::Exchange;
 use super::retry::Budget;
-use super::session::{Held, Holder, LoadSession, OnSession, Session, bearer};
+use super::session::{Exchange, Held, Holder, LoadSession, OnSession, Session, bearer};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 4;

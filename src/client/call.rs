@@ -11,9 +11,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{Error, Result};
-use super::refresh::Exchange;
 use super::retry::{Budget, may_repeat, pause};
-use super::session::{Held, Holder, Session, is_over};
+use super::session::{Exchange, Held, Holder, Session, is_over};
 use crate::pb;
 
 /// How often a call is made with other tokens: what another process left may have expired as well.

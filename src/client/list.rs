@@ -4,23 +4,24 @@ use std::vec;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio_stream::Stream;
 
 use super::error::Result;
-use super::tasks::Tasks;
-use super::watch::{Checkpoint, Event, are_gone};
+use super::tasks::{Checkpoint, ListOptions, Tasks};
+use super::watch::{Event, are_gone};
 use crate::pb;
 
-/// What is listed, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListOptions {
-    /// Which tasks, in the grammar of AIP-160, as in `completed = false AND priority = HIGH`.
-    pub filter: String,
-    /// In which order, as in `due_time, title desc`. Newest first when empty.
-    pub order_by: String,
-    /// Whether deleted ones too.
-    pub show_deleted: bool,
-    /// How many are read at once; the service's default when 0.
-    pub page_size: i32,
+impl Tasks {
+    /// Every task, or those that the filter lets through. Pages are read as they are needed.
+    pub fn list(&self, options: ListOptions) -> impl Stream<Item = Result<pb::Task>> + Send + Unpin + use<> {
+        tasks(self.clone(), options)
+    }
+
+    /// Every change after this place that is there now. Where the changes since are gone, everything begins again as with
+    /// a watch: `StateBegin`, the tasks, `StateEnd`.
+    pub fn changes(&self, after: Checkpoint) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
+        changes(self.clone(), after)
+    }
 }
 
 /// Where a list goes on.
@@ -29,7 +30,7 @@ enum Rest<Place> {
     Over,
 }
 
-pub(super) fn tasks(tasks: Tasks, options: ListOptions) -> BoxStream<'static, Result<pb::Task>> {
+fn tasks(tasks: Tasks, options: ListOptions) -> BoxStream<'static, Result<pb::Task>> {
     paged(String::new(), move |page_token: String| {
         let (tasks, options) = (tasks.clone(), options.clone());
         async move {
@@ -51,7 +52,7 @@ enum Place {
     State(String, Checkpoint),
 }
 
-pub(super) fn changes(tasks: Tasks, after: Checkpoint) -> BoxStream<'static, Result<Event>> {
+fn changes(tasks: Tasks, after: Checkpoint) -> BoxStream<'static, Result<Event>> {
     paged(Place::Changes(after), move |place| {
         let tasks = tasks.clone();
         async move {

@@ -31,19 +31,17 @@ mod watch;
 use std::fmt;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use self::call::{Core, Kind};
+use self::retry::request_id;
 use self::session::is_over;
 use crate::pb;
 use crate::pb::user_service_client::UserServiceClient;
 
 pub use self::builder::Builder;
 pub use self::error::{Error, Result};
-pub use self::list::ListOptions;
 pub use self::session::Session;
-pub use self::tasks::{Tasks, UndoOptions};
-pub use self::watch::{Checkpoint, Event, WatchFrom};
+pub use self::tasks::{Checkpoint, ListOptions, Tasks, UndoOptions};
+pub use self::watch::{Event, WatchFrom};
 
 /// A connection to a service and, once somebody has logged in, their session. Clones share both.
 #[derive(Clone)]
@@ -144,9 +142,4 @@ impl Client {
     pub fn tasks_of(&self, user: impl Into<String>) -> Tasks {
         Tasks::new(Arc::clone(&self.core), user.into())
     }
-}
-
-/// What a call is known by when it is repeated.
-fn request_id() -> String {
-    Uuid::now_v7().to_string()
 }

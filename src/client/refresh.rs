@@ -7,19 +7,8 @@ use tokio::time::Instant;
 
 use super::call::{Bounds, Core, Kind};
 use super::error::{Error, Result};
-use super::request_id;
-use super::session::{Held, is_over};
-use crate::pb;
+use super::session::{Exchange, Held, is_over};
 use crate::pb::user_service_client::UserServiceClient;
-
-/// What is known of the exchange that was tried last.
-#[derive(Default)]
-pub(super) struct Exchange {
-    /// One that was begun and not answered. It is repeated with its own id: the service may have carried it out.
-    pending: Option<pb::RefreshSessionRequest>,
-    /// When the last one failed, and by what.
-    failed: Option<(Instant, Error)>,
-}
 
 impl Core {
     /// The session with other tokens than these. Whoever asks meanwhile waits and gets the same.
@@ -63,23 +52,5 @@ impl Core {
         exchange.pending = None;
         self.holder.put(Some(Arc::clone(&held)));
         Ok(held)
-    }
-}
-
-impl Exchange {
-    /// The request for this token: as it was, if it was begun before.
-    fn request(&mut self, refresh_token: &str) -> pb::RefreshSessionRequest {
-        let pending = self.pending.take().filter(|begun| begun.refresh_token == refresh_token);
-        let request = pending.unwrap_or_else(|| pb::RefreshSessionRequest {
-            refresh_token: refresh_token.to_owned(),
-            request_id: request_id(),
-        });
-        self.pending = Some(request.clone());
-        request
-    }
-
-    /// Why the exchange failed that was under way at this time or later.
-    fn failure_since(&self, time: Instant) -> Option<Error> {
-        self.failed.as_ref().filter(|(failed, _)| *failed >= time).map(|(_, error)| error.clone())
     }
 }

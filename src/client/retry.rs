@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tonic::Code;
+use uuid::Uuid;
 
 use super::error::{Error, Origin};
 
@@ -25,6 +26,11 @@ pub(super) fn may_repeat(is_safe: bool, error: &Error) -> bool {
             _ => false,
         },
     }
+}
+
+/// What a call is known by when it is repeated.
+pub(super) fn request_id() -> String {
+    Uuid::now_v7().to_string()
 }
 
 /// How long to wait after so many failures: ever longer, differently for each, never less than was asked for.

@@ -5,9 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::error::{Error, Result};
+use super::retry::request_id;
 use crate::pb;
 
 /// A login, to be kept between two runs of a program. Whoever has it is logged in: keep it where only its owner reads.
@@ -34,6 +36,33 @@ impl fmt::Debug for Session {
             .field("access_expires_at", &self.access_expires_at)
             .field("refresh_expires_at", &self.refresh_expires_at)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is known of the exchange that was tried last.
+#[derive(Default)]
+pub(super) struct Exchange {
+    /// One that was begun and not answered. It is repeated with its own id: the service may have carried it out.
+    pub(super) pending: Option<pb::RefreshSessionRequest>,
+    /// When the last one failed, and by what.
+    pub(super) failed: Option<(Instant, Error)>,
+}
+
+impl Exchange {
+    /// The request for this token: as it was, if it was begun before.
+    pub(super) fn request(&mut self, refresh_token: &str) -> pb::RefreshSessionRequest {
+        let pending = self.pending.take().filter(|begun| begun.refresh_token == refresh_token);
+        let request = pending.unwrap_or_else(|| pb::RefreshSessionRequest {
+            refresh_token: refresh_token.to_owned(),
+            request_id: request_id(),
+        });
+        self.pending = Some(request.clone());
+        request
+    }
+
+    /// Why the exchange failed that was under way at this time or later.
+    pub(super) fn failure_since(&self, time: Instant) -> Option<Error> {
+        self.failed.as_ref().filter(|(failed, _)| *failed >= time).map(|(_, error)| error.clone())
     }
 }
 

@@ -4,15 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost_types::FieldMask;
-use tokio_stream::Stream;
 use tonic::Request;
 use tonic::transport::Channel;
 
 use super::call::{Core, Kind};
 use super::error::Result;
-use super::list::{self, ListOptions};
-use super::request_id;
-use super::watch::{self, Checkpoint, Event, WatchFrom};
+use super::retry::request_id;
 use crate::pb;
 use crate::pb::task_service_client::TaskServiceClient;
 
@@ -26,6 +23,36 @@ pub struct Tasks {
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tasks").field("parent", &self.parent).finish_non_exhaustive()
+    }
+}
+
+/// What is listed, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Which tasks, in the grammar of AIP-160, as in `completed = false AND priority = HIGH`.
+    pub filter: String,
+    /// In which order, as in `due_time, title desc`. Newest first when empty.
+    pub order_by: String,
+    /// Whether deleted ones too.
+    pub show_deleted: bool,
+    /// How many are read at once; the service's default when 0.
+    pub page_size: i32,
+}
+
+/// A place in a user's changes. Whoever goes on from there later keeps both of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last change that is known.
+    pub revision: i64,
+    /// The history that the revision belongs to, as the service told it; empty where that is not known. Revisions of
+    /// another history mean other changes, since the database was put back to an earlier state.
+    pub history: String,
+}
+
+impl From<i64> for Checkpoint {
+    /// A revision of a history that is not known.
+    fn from(revision: i64) -> Self {
+        Self { revision, history: String::new() }
     }
 }
 
@@ -115,17 +142,6 @@ impl Tasks {
         self.core.authorized(Kind::Keyed, request, undo).await
     }
 
-    /// Every task, or those that the filter lets through. Pages are read as they are needed.
-    pub fn list(&self, options: ListOptions) -> impl Stream<Item = Result<pb::Task>> + Send + Unpin + use<> {
-        list::tasks(self.clone(), options)
-    }
-
-    /// Every change after this place that is there now. Where the changes since are gone, everything begins again as with
-    /// a watch: `StateBegin`, the tasks, `StateEnd`.
-    pub fn changes(&self, after: Checkpoint) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
-        list::changes(self.clone(), after)
-    }
-
     /// The place of the last change.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let mut after = Checkpoint::default();
@@ -144,11 +160,6 @@ impl Tasks {
                 }
             }
         }
-    }
-
-    /// Follows the changes, for as long as the session lives. It resumes by itself where a connection breaks.
-    pub fn watch(&self, from: WatchFrom) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
-        watch::events(self.clone(), from)
     }
 
     pub(super) async fn page(

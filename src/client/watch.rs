@@ -2,30 +2,14 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio_stream::Stream;
 use tonic::{Code, Streaming};
 
 use super::error::{Error, Origin, Result};
 use super::retry::pause;
-use super::tasks::Tasks;
+use super::tasks::{Checkpoint, Tasks};
 use crate::pb::watch_tasks_response::Event as Sent;
 use crate::pb::{Task, TaskChange, WatchTasksResponse};
-
-/// A place in a user's changes. Whoever goes on from there later keeps both of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The last change that is known.
-    pub revision: i64,
-    /// The history that the revision belongs to, as the service told it; empty where that is not known. Revisions of
-    /// another history mean other changes, since the database was put back to an earlier state.
-    pub history: String,
-}
-
-impl From<i64> for Checkpoint {
-    /// A revision of a history that is not known.
-    fn from(revision: i64) -> Self {
-        Self { revision, history: String::new() }
-    }
-}
 
 /// Where a watch begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +59,14 @@ struct Watch {
     gaps: u32,
 }
 
-pub(super) fn events(tasks: Tasks, from: WatchFrom) -> BoxStream<'static, Result<Event>> {
+impl Tasks {
+    /// Follows the changes, for as long as the session lives. It resumes by itself where a connection breaks.
+    pub fn watch(&self, from: WatchFrom) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
+        events(self.clone(), from)
+    }
+}
+
+fn events(tasks: Tasks, from: WatchFrom) -> BoxStream<'static, Result<Event>> {
     let position = match from {
         WatchFrom::Now => Position::Now,
         WatchFrom::State => Position::State,

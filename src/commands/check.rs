@@ -1,11 +1,12 @@
 //! `taskwire check`: whether what has to hold in the database does.
 
-use super::{Failure, Outcome, say};
+use super::database::prepare_schema;
+use super::outcome::{Failure, Outcome, say};
 use crate::storage::Storage;
 
 /// Looks, and says what is wrong.
 pub(super) async fn run(storage: &Storage) -> Outcome {
-    super::prepare_schema(storage, false).await?;
+    prepare_schema(storage, false).await?;
     let findings = storage.check().await.map_err(Failure::new)?;
     if findings.orphans.is_empty() {
         return say("the database is sound: all tasks and changes belong to users that exist");

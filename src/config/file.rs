@@ -138,13 +138,13 @@ pub fn with_defaults(command: Command, entries: &[Entry]) -> Command {
 
 /// Variables of the environment that look like settings and are none. A cluster sets some for each service
 /// (`TASKWIRE_SERVICE_HOST`, `TASKWIRE_PORT_…`), callers have theirs in the same shell, and the tests have their own.
-pub fn unknown_variables() -> Vec<String> {
+pub fn unknown_variables(of_callers: &[&str]) -> Vec<String> {
     let command = Settings::augment_args(Command::new("taskwire"));
     let known: Vec<&str> =
         command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
     let others = |name: &str| {
         name == "TASKWIRE_SOAK"
-            || crate::cli::client::VARIABLES.contains(&name)
+            || of_callers.contains(&name)
             || ["TASKWIRE_TEST_", "TASKWIRE_REQUIRE_"].iter().any(|begin| name.starts_with(begin))
             || ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
             || ["_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))

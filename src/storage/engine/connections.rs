@@ -3,14 +3,19 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use diesel::SqliteConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::{Pool as Bb8Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use super::deadline::Deadline;
 use super::meters::{Checkouts, PoolState};
 use super::server::{SILENT, Server};
 use crate::domain::{Error, Result};
+
+/// A connection to SQLite.
+pub(in crate::storage) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 
 /// Connections of one kind, and how they are waited for.
 pub(in crate::storage) struct Connections<C>

@@ -19,7 +19,7 @@ use diesel_async::RunQueryDsl as _;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::pool::SqliteConn;
+use super::connections::SqliteConn;
 use super::types::Id;
 use crate::domain::{HistoryId, UserId};
 use crate::storage::schema::{database_state, users};

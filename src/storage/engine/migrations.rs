@@ -8,7 +8,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::pool::SqliteConn;
+use super::connections::SqliteConn;
 use super::postgres::{ConnectFailure, Planner};
 use super::sqlite;
 use crate::storage::accounts::email_keys;

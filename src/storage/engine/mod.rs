@@ -5,6 +5,7 @@ pub(super) mod deadline;
 pub(super) mod error;
 pub(super) mod history;
 pub(super) mod last_change;
+pub(super) mod limits;
 pub(super) mod meters;
 pub(super) mod migrations;
 pub(super) mod pool;

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use diesel::SqliteConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 use tracing::Instrument as _;
 
-use super::connections::{Connections, builder, checkout};
+use super::connections::{Connections, SqliteConn, builder, checkout};
 use super::deadline::Deadline;
 use super::last_change::LastChange;
+use super::limits::Limits;
 use super::meters::{PoolState, StorageErrors};
 use super::postgres::Planner;
 use super::server::{SILENT, Server};
@@ -24,52 +24,8 @@ use super::{postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
 use crate::storage::SPANS;
 
-/// A connection to SQLite.
-pub(in crate::storage) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
-
-/// How many connections there are and how long anything may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections to PostgreSQL.
-    pub postgres_connections_max: u32,
-    /// Reading connections to SQLite, beside the one that writes.
-    pub sqlite_readers_max: u32,
-    /// Time to establish one connection.
-    pub connect_timeout: Duration,
-    /// Time to wait for a free connection.
-    pub checkout_timeout: Duration,
-    /// Time one statement may take.
-    pub statement_timeout: Duration,
-    /// Time a statement may wait for a lock.
-    pub lock_timeout: Duration,
-    /// Lanes of each kind; 0 sends every call to the pool by itself.
-    pub lanes: usize,
-}
-
 /// Kinds of lanes: reading tasks, reading lists, writing tasks.
 const LANE_KINDS: u32 = 3;
-
-impl Limits {
-    /// Time one operation may take as a whole. A database that hangs cannot enforce its own limits, so this one
-    /// stands on our side, a second above the limit of a statement.
-    pub(in crate::storage) fn operation_timeout(&self) -> Duration {
-        self.statement_timeout + Duration::from_secs(1)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            postgres_connections_max: 20,
-            sqlite_readers_max: 4,
-            connect_timeout: Duration::from_secs(5),
-            checkout_timeout: Duration::from_millis(500),
-            statement_timeout: Duration::from_secs(5),
-            lock_timeout: Duration::from_secs(2),
-            lanes: 1,
-        }
-    }
-}
 
 /// The connections to whichever engine the URL named.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
+use super::connections::SqliteConn;
 use super::last_change::LastChange;
-use super::pool::SqliteConn;
 use super::server::Server;
 use crate::storage::Limits;
 

@@ -6,7 +6,7 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("domain", &["domain"]),
     ("methods", &["domain", "methods"]),
     ("storage", &["domain", "storage"]),
@@ -17,6 +17,26 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("openapi", &["domain", "methods", "openapi"]),
     ("pb", &["pb"]),
     ("client", &["client", "pb"]),
+    ("config", &["accounts", "api", "auth", "config", "domain", "server", "storage", "telemetry"]),
+    ("telemetry", &["server", "telemetry"]),
+    ("cli", &["cli", "config", "server"]),
+    (
+        "commands",
+        &[
+            "accounts",
+            "auth",
+            "cli",
+            "client",
+            "commands",
+            "config",
+            "domain",
+            "openapi",
+            "pb",
+            "server",
+            "storage",
+            "telemetry",
+        ],
+    ),
 ];
 
 /// Crates that a floor does not name, by the first letters of their names.
@@ -33,7 +53,11 @@ const FOREIGN: [(&str, &[&str]); 6] = [
 fn floors_name_only_what_lies_further_in() {
     let mut wrong = Vec::new();
     for source in Source::all() {
+        if ["lib", "main"].contains(&source.floor()) {
+            continue;
+        }
         let Some((_, allowed)) = ARROWS.iter().find(|(floor, _)| *floor == source.floor()) else {
+            wrong.push(format!("{} has no arrows", source.path));
             continue;
         };
         for named in source.floors_named() {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod arrows;
+mod circles;
 mod contract;
 pub(crate) mod descriptors;
 mod errors;

@@ -16,7 +16,12 @@ pub(super) struct Source {
 impl Source {
     /// Every file of `src/`.
     pub(super) fn all() -> Vec<Self> {
-        files("src", "rs").into_iter().map(Self::read).collect()
+        Self::below("src")
+    }
+
+    /// Every file below this directory.
+    pub(super) fn below(directory: &str) -> Vec<Self> {
+        files(directory, "rs").into_iter().map(Self::read).collect()
     }
 
     fn read(path: PathBuf) -> Self {

@@ -1,0 +1,50 @@
+//! `taskwire keys`: making, turning and listing the keys that sign tokens.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::database::time_of;
+use super::outcome::{Failure, Outcome, say};
+use crate::auth::{KeyError, KeyRing, SigningKey};
+use crate::config::Config;
+use crate::domain::Timestamp;
+
+pub(super) fn load(config: &Config) -> Result<KeyRing, Failure> {
+    let file = &config.signing_key_file;
+    let made = if config.make_signing_key { SigningKey::create_missing(file) } else { Ok(()) };
+    made.and_then(|()| KeyRing::load(file)).map_err(key_failure)
+}
+
+fn key_failure(error: KeyError) -> Failure {
+    match error {
+        KeyError::Random => Failure::new(error),
+        error => Failure::usage(vec![format!("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}")]),
+    }
+}
+
+pub(super) async fn rotate(config: &Config, lead_seconds: u32) -> Outcome {
+    let now = time_of(&config.storage).await;
+    let active_from = now.after(Duration::from_secs(lead_seconds.into()));
+    let token_life = config.settings.tokens().token_life();
+    KeyRing::rotate_file(&config.signing_key_file, active_from, now, token_life).map_err(key_failure)?;
+    list(config).await
+}
+
+pub(super) async fn list(config: &Config) -> Outcome {
+    let ring = KeyRing::load(&config.signing_key_file).map_err(key_failure)?;
+    let now = time_of(&config.storage).await;
+    for (id, state, active_from) in ring.list(now, config.settings.tokens().token_life()) {
+        let (seconds, _) = active_from.to_parts();
+        let since = prost_types::Timestamp { seconds, nanos: 0 };
+        let since = if active_from == Timestamp::MIN { "always".to_owned() } else { since.to_string() };
+        say(&format!("{id}  {:<7}  {since}", state.name()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn generate(out: Option<&Path>) -> Outcome {
+    match out {
+        Some(file) => SigningKey::create(file).map_err(Failure::new),
+        None => say(SigningKey::generate_pem().map_err(Failure::new)?.trim_end()),
+    }
+}

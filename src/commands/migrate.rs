@@ -1,0 +1,23 @@
+//! `taskwire migrate`: the schema, brought up to date or looked at.
+
+use super::outcome::{Failure, Outcome, say};
+use crate::storage::Storage;
+
+pub(super) async fn up(storage: &Storage) -> Outcome {
+    let applied = storage.migrate().await.map_err(Failure::new)?;
+    if applied.is_empty() {
+        return say("nothing to apply: the schema is up to date");
+    }
+    applied.iter().try_for_each(|version| say(&format!("applied {version}")))
+}
+
+pub(super) async fn status(storage: &Storage) -> Outcome {
+    let state = storage.schema_state().await.map_err(Failure::new)?;
+    for migration in &state.migrations {
+        say(&format!("{}  {}", if migration.applied { "applied" } else { "missing" }, migration.name))?;
+    }
+    for version in &state.unknown {
+        say(&format!("unknown  {version}"))?;
+    }
+    state.check().map_err(Failure::new)
+}
