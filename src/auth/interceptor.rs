@@ -106,7 +106,7 @@ enum Admission {
     Later(BoxFuture<'static, Result<Principal>>),
 }
 
-/// Who is calling, if the policy lets them.
+/// Who is calling, if the method is open to them.
 fn admit(authenticator: &Arc<Authenticator>, path: &str, headers: &HeaderMap) -> Admission {
     let access = match Method::of(path).access().ok_or(Error::MethodUnknown) {
         Ok(access) => access,
@@ -132,7 +132,7 @@ fn admit(authenticator: &Arc<Authenticator>, path: &str, headers: &HeaderMap) ->
     }
 }
 
-/// The caller, if the policy lets them.
+/// The caller, if they may call it.
 fn permit(access: Access, principal: Principal) -> Result<Principal> {
     let scope = match access {
         Access::UserOrKey(scope) => Some(scope),

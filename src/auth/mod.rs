@@ -1,4 +1,4 @@
-//! Who is calling, and what they may do: tokens, passwords, sessions.
+//! Who is calling, and what they may do: tokens, keys, issuers, revocations.
 //!
 //! What belongs here ends with a `Principal` (who) and an `Owner` (whose data). What a request says beyond
 //! that is `api`'s, how things are stored is `storage`'s.

@@ -35,7 +35,7 @@ fn streams_are_what_the_contract_says() {
 }
 
 #[test]
-fn what_many_callers_share_goes_before_what_one_asks_much_of() {
+fn these_methods_wait_behind_single_calls_or_never() {
     let classes = METHODS.iter().filter(|method| method.class != Class::Interactive);
     let classes: Vec<(&str, Class)> =
         classes.map(|method| (method.path.rsplit_once('.').unwrap().1, method.class)).collect();
