@@ -31,6 +31,9 @@ async fn nothing_secret_is_logged_at_any_level(database: TestDatabase) {
     for line in ended.stderr.lines() {
         let read: serde_json::Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        if read["message"] == "call" {
+            assert_eq!(read["target"], "taskwire::server::access_log", "whoever filters by it relies on it");
+        }
         calls += usize::from(read["message"] == "call" && read["method"] != "/grpc.health.v1.Health/Check");
         for secret in &secrets {
             assert!(!line.contains(secret.as_str()), "{secret} stands in {line}");
