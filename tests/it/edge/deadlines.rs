@@ -1,5 +1,7 @@
 //! `grpc-timeout`, on the wire.
 
+use std::time::Duration;
+
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -49,7 +51,9 @@ async fn a_call_that_takes_longer_is_answered_and_a_stream_that_lasts_longer_is_
     assert_refused(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert!(status.metadata().contains_key("x-request-id"));
 
-    let request = HealthCheckRequest { service: String::new() };
+    let mut request = Request::new(HealthCheckRequest { service: String::new() });
+    // It has to open, which on a busy machine takes more than the millisecond above.
+    request.set_timeout(Duration::from_secs(60));
     let mut watch = HealthClient::new(service.connect().await).watch(request).await.unwrap().into_inner();
     let ended = loop {
         match watch.message().await {
