@@ -161,7 +161,8 @@ impl Throttle {
     /// Those of the storage.
     pub async fn sweep(&self) -> Result<()> {
         let cutoff = self.clock.now().before(FORGOTTEN_AFTER);
-        self.storage.throttles().sweep(cutoff).await.map(drop)
+        while self.storage.throttles().sweep(cutoff).await? > 0 {}
+        Ok(())
     }
 
     fn refuse_waiting(&self, counter: Counter, free: u32, now: Timestamp) -> Result<()> {

@@ -8,13 +8,13 @@ pub mod answer;
 mod field_mask;
 mod fields;
 mod names;
+mod page_token;
 mod replay;
 pub mod request_id;
 pub mod status;
 mod tasks;
 
 pub use accounts::user_service::UserApi;
-pub use tasks::page_token::PageTokens;
 pub use tasks::task_service::{TaskApi, TaskRules};
 pub use tasks::watch::WatchLimits;
 

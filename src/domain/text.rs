@@ -48,6 +48,16 @@ pub(super) fn no_controls(text: &str, allowed: &[char]) -> Result<(), Rule> {
     Ok(())
 }
 
+/// Longest short text, in code points: what something or somebody is called.
+pub const SHORT_MAX_CODE_POINTS: usize = 100;
+
+/// Reads a short text: no control characters, may be empty.
+pub(super) fn short(raw: &str) -> Result<String, Rule> {
+    no_controls(raw, &[])?;
+    at_most(raw, SHORT_MAX_CODE_POINTS)?;
+    Ok(raw.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::fold;

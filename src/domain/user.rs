@@ -57,7 +57,7 @@ impl Email {
     }
 }
 
-/// What a user is called: at most 100 code points, no control characters, may be empty.
+/// What a user is called: a short text, which may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DisplayName(String);
 
@@ -67,9 +67,7 @@ impl DisplayName {
     /// # Errors
     /// The rule that it breaks.
     pub fn parse(raw: &str) -> Result<Self, Rule> {
-        text::no_controls(raw, &[])?;
-        text::at_most(raw, 100)?;
-        Ok(Self(raw.to_owned()))
+        text::short(raw).map(Self)
     }
 
     /// The text.

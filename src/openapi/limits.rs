@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::text::SHORT_MAX_CODE_POINTS;
 use crate::domain::{Description, Email, Labels, PageSize, Title};
 
 /// A UUID in the hyphenated form.
@@ -18,7 +19,9 @@ pub(super) fn of(field: &str) -> Option<Value> {
             "items": { "type": "string", "minLength": 1, "maxLength": Labels::MAX_CODE_POINTS },
         }),
         "User.email" => json!({ "minLength": 3, "maxLength": Email::MAX_CODE_POINTS }),
-        "User.display_name" | "ApiKey.display_name" | "LoginRequest.device" => json!({ "maxLength": 100 }),
+        "User.display_name" | "ApiKey.display_name" | "LoginRequest.device" => {
+            json!({ "maxLength": SHORT_MAX_CODE_POINTS })
+        }
         "CreateUserRequest.password" | "ChangePasswordRequest.new_password" => {
             json!({ "minLength": 8, "maxLength": 128 })
         }

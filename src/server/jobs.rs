@@ -94,7 +94,7 @@ pub async fn purge(services: &Services) -> Result<()> {
             dry_run: false,
             review: None,
         });
-        services.storage.tasks().carry_out(operations.collect()).await?;
+        services.storage.tasks().write_together(operations.collect()).await?;
         if due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
             return Ok(());
         }

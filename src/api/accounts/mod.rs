@@ -2,5 +2,4 @@
 
 pub(super) mod convert_account;
 pub(super) mod convert_user;
-pub(super) mod list_token;
 pub(super) mod user_service;

@@ -2,10 +2,11 @@
 
 use prost::Message as _;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
-use super::list_token::{List, ListTokens};
 use super::{convert_account, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
+use crate::api::page_token::{List, PageTokens};
 use crate::api::replay::Key;
 use crate::api::{caller, replay, trace, traced};
 use crate::auth::Principal;
@@ -21,15 +22,25 @@ pub struct UserApi {
     accounts: Accounts,
     clock: Clock,
     passwords: PasswordPolicy,
-    list_tokens: ListTokens,
+    page_tokens: PageTokens,
 }
 
 impl UserApi {
     /// Serves the accounts in this storage.
     pub fn new(storage: Storage, accounts: Accounts, clock: Clock, passwords: PasswordPolicy) -> Self {
-        let list_tokens = ListTokens::new(storage.clone(), clock.clone());
-        Self { storage, accounts, clock, passwords, list_tokens }
+        let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "list_token");
+        Self { storage, accounts, clock, passwords, page_tokens }
     }
+}
+
+/// A list that is cut by id: its method, and the text that must be the same on each of its pages.
+fn list_by_id(caller: &Principal, method: &str, of: &str) -> List {
+    let rule = "must come from a list with the same caller, parent and filter";
+    List::of(caller, rule).with_text(method).with_text(of)
+}
+
+fn id(place: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(place).ok()
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -82,11 +93,11 @@ impl UserService for UserApi {
     async fn list_users(&self, request: Request<pb::ListUsersRequest>) -> Answer<pb::ListUsersResponse> {
         let (caller, request) = caller(request)?;
         let (filter, page_size) = convert_account::user_list(&request)?;
-        let list = List { method: "ListUsers", of: &request.filter };
-        let after = self.list_tokens.read(&caller, list, &request.page_token).await?;
+        let list = list_by_id(&caller, "ListUsers", &request.filter);
+        let after = self.page_tokens.open(&list, &request.page_token, id).await?;
         let (users, more) = self.storage.users().list(&filter, after.map(Into::into), page_size).await?;
         let next_page_token = match users.last().filter(|_| more) {
-            Some(last) => self.list_tokens.make(&caller, list, last.id.uuid()).await?,
+            Some(last) => self.page_tokens.seal(&list, last.id.uuid().as_bytes()).await?,
             None => String::new(),
         };
         let users = users.iter().map(convert_user::user_to_pb).collect();
@@ -219,12 +230,11 @@ impl UserService for UserApi {
     ) -> Answer<pb::ListAuditEventsResponse> {
         let (caller, request) = caller(request)?;
         let (user, page_size) = convert_account::event_list(&caller, &request)?;
-        let of = user.to_string();
-        let list = List { method: "ListAuditEvents", of: &of };
-        let after = self.list_tokens.read(&caller, list, &request.page_token).await?;
+        let list = list_by_id(&caller, "ListAuditEvents", &user.to_string());
+        let after = self.page_tokens.open(&list, &request.page_token, id).await?;
         let (events, more) = self.storage.audit_events().list(user, after.map(Into::into), page_size).await?;
         let next_page_token = match events.last().filter(|_| more) {
-            Some(last) => self.list_tokens.make(&caller, list, last.id.uuid()).await?,
+            Some(last) => self.page_tokens.seal(&list, last.id.uuid().as_bytes()).await?,
             None => String::new(),
         };
         let audit_events = events.iter().map(convert_account::audit_event_to_pb).collect();

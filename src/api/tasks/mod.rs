@@ -3,8 +3,8 @@
 pub(super) mod batch;
 pub(super) mod changes;
 pub(super) mod convert;
+mod cursor;
 pub(super) mod filter;
 pub(super) mod order_by;
-pub(super) mod page_token;
 pub(super) mod task_service;
 pub(super) mod watch;

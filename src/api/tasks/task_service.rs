@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{batch, changes, convert};
+use super::{batch, changes, convert, cursor};
 use crate::api::replay::Key;
-use crate::api::{PageTokens, answer, caller, replay};
+use crate::api::page_token::PageTokens;
+use crate::api::{answer, caller, replay};
 use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
@@ -56,13 +57,13 @@ fn many(written: &[Written]) -> Vec<pb::Task> {
 impl TaskApi {
     /// Serves the tasks in this storage; streams end with `shutdown`.
     pub fn new(storage: Storage, clock: Clock, rules: TaskRules, shutdown: CancellationToken) -> Self {
-        let page_tokens = PageTokens::new(storage.clone(), clock.clone());
+        let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "page_token");
         let watches = Watches::new(storage.clone(), clock.clone(), rules.watch, shutdown);
         Self { storage, page_tokens, watches, clock, rules }
     }
 
     /// Carries out one call's writes, or answers as before when the call was carried out before.
-    async fn carry_out<M: Message + Default>(
+    async fn perform<M: Message + Default>(
         &self,
         owner: Owner,
         (writes, history): (Vec<TaskWrite>, Option<HistoryId>),
@@ -90,17 +91,7 @@ impl TaskApi {
             request,
             dry_run,
         };
-        let tasks = self.storage.tasks();
-        let done = if operation.writes.len() == 1 {
-            tasks.carry_out_one(operation).await
-        } else {
-            // A large batch would hold up everybody else's small ones.
-            match Box::pin(tasks.carry_out(vec![operation])).await?.pop() {
-                Some(done) => done,
-                None => Err(Error::Internal("an operation was not answered".into()).into()),
-            }
-        };
-        match done {
+        match self.storage.tasks().write(operation).await {
             Ok(Done::Written(written)) => Ok(answer(&written)),
             Ok(Done::Replayed(bytes)) => Ok(replay::answer(&bytes)?),
             // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
@@ -117,7 +108,7 @@ impl TaskApi {
         key: Option<Key>,
     ) -> Result<Response<pb::Task>, Status> {
         let task = self
-            .carry_out(owner, (vec![write], None), key, false, one)
+            .perform(owner, (vec![write], None), key, false, one)
             .await
             .map_err(|failed| failed.error)?;
         Ok(Response::new(task))
@@ -132,7 +123,7 @@ impl TaskApi {
         answer: fn(Vec<pb::Task>) -> M,
     ) -> Result<Response<M>, Status> {
         let answered =
-            self.carry_out(owner, (writes, None), key, false, move |written| answer(many(written))).await;
+            self.perform(owner, (writes, None), key, false, move |written| answer(many(written))).await;
         Ok(Response::new(answered.map_err(|failed| in_item("requests", failed))?))
     }
 }
@@ -172,7 +163,9 @@ impl TaskService for TaskApi {
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
         let (owner, mut query) = convert::task_query(&caller, &request)?;
-        query.after = self.page_tokens.read(&caller, owner, &request, &query.order).await?;
+        let list = cursor::list_of(&caller, owner, &request);
+        let place = |bytes: &[u8]| cursor::decode(bytes, &query.order);
+        query.after = self.page_tokens.open(&list, &request.page_token, place).await?;
         let page = self.storage.tasks().list(owner, &query).await?;
         let mut next = page.next;
         let may_be_cut = page.tasks.len() > answer::ALWAYS_FIT;
@@ -188,7 +181,7 @@ impl TaskService for TaskApi {
             next = Some(cursors.swap_remove(fitting - 1));
         }
         let next_page_token = match &next {
-            Some(cursor) => self.page_tokens.make(&caller, owner, &request, cursor).await?,
+            Some(next) => self.page_tokens.seal(&list, &cursor::encode(next)).await?,
             None => String::new(),
         };
         Ok(Response::new(pb::ListTasksResponse { tasks, next_page_token }))
@@ -338,7 +331,7 @@ impl TaskService for TaskApi {
         let dry_run = request.validate_only;
         let answer = move |written: &[Written]| changes::undone(owner, &ids, written, dry_run);
         let answered = self
-            .carry_out(owner, (writes, Some(history)), key, dry_run, answer)
+            .perform(owner, (writes, Some(history)), key, dry_run, answer)
             .await
             .map_err(|failed| failed.error)?;
         Ok(Response::new(answered))

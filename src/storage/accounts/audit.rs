@@ -1,17 +1,17 @@
 //! The audit trail: written in the transaction of what it tells of, read page by page, swept when it is old.
 
-use diesel::{ExpressionMethods as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _};
+use diesel::{
+    ExpressionMethods as _, Insertable, QueryDsl as _, Queryable, Selectable, SelectableHelper as _,
+};
 use diesel_async::RunQueryDsl as _;
 
+use super::sweep::sweep;
 use crate::domain::{
     AuditEvent, AuditEventId, AuditEventType, AuditTarget, Error, PageSize, Result, Timestamp, Trace, UserId,
 };
-use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::pool::{Pool, with_conn};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::audit_events;
-
-/// Events that one step of the sweep removes at most.
-const SWEEP_MAX: i64 = 1000;
 
 /// Records an event, if there is one to record: `record!(conn, draft, user, target, now)` inside `with_write!`.
 macro_rules! record {
@@ -27,11 +27,12 @@ macro_rules! record {
 }
 pub(in crate::storage) use record;
 
-/// The values of a new row.
-#[derive(Debug, diesel::Insertable)]
+/// An event as it is stored.
+#[derive(Debug, Insertable, Queryable, Selectable)]
 #[diesel(table_name = audit_events)]
+#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
 #[diesel(treat_none_as_default_value = false)]
-pub(in crate::storage) struct NewRow {
+pub(in crate::storage) struct EventRow {
     user_id: Id,
     id: Id,
     kind: i16,
@@ -48,13 +49,13 @@ pub(in crate::storage) fn row(
     user: UserId,
     target: Option<AuditTarget>,
     now: Timestamp,
-) -> NewRow {
+) -> EventRow {
     let (session_id, api_key_id) = match target {
         Some(AuditTarget::Session(id)) => (Some(id.into()), None),
         Some(AuditTarget::ApiKey(id)) => (None, Some(id.into())),
         None => (None, None),
     };
-    NewRow {
+    EventRow {
         user_id: user.into(),
         id: AuditEventId::generate_at(now).into(),
         kind: draft.kind.code(),
@@ -114,36 +115,9 @@ impl<'a> AuditEvents<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
-        with_write!(self.pool, async move |conn| {
-            let old = audit_events::table
-                .filter(audit_events::create_time.lt(Moment::from(cutoff)))
-                .order(audit_events::create_time)
-                .select((audit_events::user_id, audit_events::id))
-                .limit(SWEEP_MAX)
-                .load::<(Id, Id)>(conn)
-                .await?;
-            for key in &old {
-                diesel::delete(audit_events::table.find(*key)).execute(conn).await?;
-            }
-            Ok::<usize, Error>(old.len())
-        })
+        let key = (audit_events::user_id, audit_events::id);
+        sweep!(self.pool, audit_events, create_time < cutoff, key, (Id, Id))
     }
-}
-
-/// An event as it is read.
-#[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = audit_events)]
-#[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
-struct EventRow {
-    user_id: Id,
-    id: Id,
-    kind: i16,
-    actor_id: Option<Id>,
-    session_id: Option<Id>,
-    api_key_id: Option<Id>,
-    peer: String,
-    request_id: String,
-    create_time: Moment,
 }
 
 impl TryFrom<EventRow> for AuditEvent {

@@ -7,6 +7,7 @@ pub(super) mod identities;
 pub(super) mod registrations;
 pub(super) mod revocations;
 pub(super) mod sessions;
+pub(super) mod sweep;
 pub(super) mod throttles;
 pub(super) mod user_lifecycle;
 pub(super) mod users;

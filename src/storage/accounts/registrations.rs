@@ -5,11 +5,11 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
-use super::users::Users;
+use super::users::{Users, claim_email};
 use crate::domain::{Error, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
-use crate::storage::schema::{database_state, emails, requests, users};
+use crate::storage::schema::{database_state, requests, users};
 use crate::storage::tasks::set_statements::lock_users;
 
 /// How a registration is recognised when it comes again, and what it is then answered.
@@ -119,15 +119,7 @@ impl Users<'_> {
                     return Ok(Registered::Before(before));
                 }
             }
-            let taken = diesel::insert_into(emails::table)
-                .values((emails::email_key.eq(user.email.key()), emails::user_id.eq(Id::from(user.id))))
-                .on_conflict_do_nothing()
-                .execute(conn)
-                .await?
-                == 0;
-            if taken {
-                return Err(Error::UserAlreadyExists);
-            }
+            claim_email!(conn, user.email, user.id);
             diesel::insert_into(users::table)
                 .values((
                     users::id.eq(Id::from(user.id)),

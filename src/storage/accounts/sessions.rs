@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::audit::record;
 use super::revocations::{end_sessions, revoke};
+use super::sweep::sweep;
 use crate::domain::{
     AuditTarget, Device, Draft, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp,
     UserId,
@@ -287,18 +288,7 @@ impl<'a> Sessions<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
-        with_write!(self.pool, async move |conn| {
-            let old = sessions::table
-                .filter(sessions::expire_time.lt(Moment::from(cutoff)))
-                .select((sessions::user_id, sessions::id))
-                .limit(500)
-                .load::<(Id, Id)>(conn)
-                .await?;
-            for key in &old {
-                diesel::delete(sessions::table.find(*key)).execute(conn).await?;
-            }
-            Ok::<usize, Error>(old.len())
-        })
+        sweep!(self.pool, sessions, expire_time < cutoff, (sessions::user_id, sessions::id), (Id, Id))
     }
 }
 

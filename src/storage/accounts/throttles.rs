@@ -4,6 +4,7 @@ use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
+use super::sweep::sweep;
 use crate::domain::{Draft, Result, Timestamp, UserId};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::Moment;
@@ -114,14 +115,13 @@ impl<'a> Throttles<'a> {
         })
     }
 
-    /// Removes counters that were last raised before `cutoff`; answers how many. Several replicas may do this at once.
+    /// Removes counters that were last raised before `cutoff`, a bounded number at a time; answers how many. Several
+    /// replicas may do this at once.
     ///
     /// # Errors
     /// Those of the storage.
     pub async fn sweep(&self, cutoff: Timestamp) -> Result<usize> {
-        with_write!(self.pool, async move |conn| {
-            let old = login_throttles::table.filter(login_throttles::update_time.lt(Moment::from(cutoff)));
-            Ok::<usize, Error>(diesel::delete(old).execute(conn).await?)
-        })
+        let key = login_throttles::throttle_key;
+        sweep!(self.pool, login_throttles, update_time < cutoff, key, Vec<u8>)
     }
 }

@@ -110,33 +110,7 @@ impl Users<'_> {
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
     pub async fn disable(&self, id: UserId, now: Timestamp) -> Result<User> {
-        let draft = self.draft.clone();
-        with_write!(self.pool, async move |conn| {
-            let mut user: User = read!(conn, id);
-            if user.disable_time.is_some() {
-                return Ok(user);
-            }
-            keep_an_admin!(conn, user);
-            let current = users::table.find(Id::from(id)).filter(users::version.eq(user.version));
-            user.disable_time = Some(now);
-            user.update_time = now.max(user.update_time);
-            user.version += 1;
-            let changed = diesel::update(current)
-                .set((
-                    users::disable_time.eq(Some(Moment::from(now))),
-                    users::update_time.eq(Moment::from(user.update_time)),
-                    users::version.eq(user.version),
-                ))
-                .execute(conn)
-                .await?;
-            if changed == 0 {
-                return Err(Error::Conflict);
-            }
-            end_sessions!(conn, id, None::<SessionId>, now);
-            revoke!(conn, id, Id::from(id), true, now);
-            record!(conn, draft, id, None, now);
-            Ok(user)
-        })
+        self.set_disabled(id, true, now).await
     }
 
     /// Enables an account. Its sessions stay ended. One that is not disabled stays as it is.
@@ -144,19 +118,24 @@ impl Users<'_> {
     /// # Errors
     /// `NotFound`, `Conflict` when another change came in between, or those of the storage.
     pub async fn enable(&self, id: UserId, now: Timestamp) -> Result<User> {
+        self.set_disabled(id, false, now).await
+    }
+
+    async fn set_disabled(&self, id: UserId, disabled: bool, now: Timestamp) -> Result<User> {
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             let mut user: User = read!(conn, id);
-            if user.disable_time.is_none() {
+            if user.disable_time.is_some() == disabled {
                 return Ok(user);
             }
+            keep_an_admin!(conn, user);
             let current = users::table.find(Id::from(id)).filter(users::version.eq(user.version));
-            user.disable_time = None;
+            user.disable_time = disabled.then_some(now);
             user.update_time = now.max(user.update_time);
             user.version += 1;
             let changed = diesel::update(current)
                 .set((
-                    users::disable_time.eq(None::<Moment>),
+                    users::disable_time.eq(user.disable_time.map(Moment::from)),
                     users::update_time.eq(Moment::from(user.update_time)),
                     users::version.eq(user.version),
                 ))
@@ -165,7 +144,10 @@ impl Users<'_> {
             if changed == 0 {
                 return Err(Error::Conflict);
             }
-            revoke!(conn, id, Id::from(id), false, now);
+            if disabled {
+                end_sessions!(conn, id, None::<SessionId>, now);
+            }
+            revoke!(conn, id, Id::from(id), disabled, now);
             record!(conn, draft, id, None, now);
             Ok(user)
         })

@@ -17,6 +17,24 @@ use crate::storage::engine::types::{Id, Moment};
 use crate::storage::found;
 use crate::storage::schema::{emails, users};
 
+/// Takes an email for an account, or fails with `UserAlreadyExists` where another one has it: `claim_email!(conn, email,
+/// user)` inside `with_write!`.
+macro_rules! claim_email {
+    ($conn:ident, $email:expr, $user:expr) => {{
+        use $crate::storage::schema::emails;
+        let user = $crate::storage::engine::types::Id::from($user);
+        let claimed = diesel::insert_into(emails::table)
+            .values((emails::email_key.eq($email.key()), emails::user_id.eq(user)))
+            .on_conflict_do_nothing()
+            .execute($conn)
+            .await?;
+        if claimed == 0 {
+            return Err($crate::domain::Error::UserAlreadyExists);
+        }
+    }};
+}
+pub(in crate::storage) use claim_email;
+
 /// The accounts.
 #[derive(Debug)]
 pub struct Users<'a> {
@@ -100,15 +118,7 @@ impl<'a> Users<'a> {
             };
 
             if next.email.key() != current.email.key() {
-                let taken = diesel::insert_into(emails::table)
-                    .values((emails::email_key.eq(next.email.key()), emails::user_id.eq(Id::from(id))))
-                    .on_conflict_do_nothing()
-                    .execute(conn)
-                    .await?
-                    == 0;
-                if taken {
-                    return Err(Error::UserAlreadyExists);
-                }
+                claim_email!(conn, next.email, id);
                 diesel::delete(emails::table.find(current.email.key())).execute(conn).await?;
             }
             // The version guards against a change that came in since it was read.

@@ -418,9 +418,9 @@ macro_rules! with_write {
 pub(in crate::storage) use with_write;
 
 /// Does some work in a task of its own, under the deadline of the call that it is for.
-pub(in crate::storage) async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
+pub(in crate::storage) async fn to_its_end<T: Send + 'static, E: From<Error> + Send + 'static>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     let deadline = Deadline::current();
     let work = async move {
         match deadline {
@@ -430,6 +430,6 @@ pub(in crate::storage) async fn to_its_end<T: Send + 'static>(
     };
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
-        Err(stopped) => Err(Error::Internal(format!("a write stopped: {stopped}"))),
+        Err(stopped) => Err(Error::Internal(format!("a write stopped: {stopped}")).into()),
     }
 }

@@ -9,11 +9,11 @@ use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
 use crate::storage::{Done, Failed, Feed, Operation};
 
-/// Carries out a batch: commits it, and tells whoever waits for news. Outer errors concern the whole of it.
+/// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 ///
 /// Whoever drops this in the middle does not learn what became of it: PostgreSQL rolls back what it notices, SQLite brings
 /// it to its end first.
-pub(in crate::storage) async fn carry(
+pub(in crate::storage) async fn commit(
     pool: &Pool,
     feed: &Feed,
     operations: Vec<Operation>,
@@ -23,6 +23,16 @@ pub(in crate::storage) async fn carry(
     // Only now, after the commit, is there news.
     feed.announce(raised);
     Ok(results)
+}
+
+/// A batch of one.
+pub(in crate::storage) async fn commit_one(
+    pool: &Pool,
+    feed: &Feed,
+    operation: Operation,
+) -> Result<Done, Failed> {
+    let mut results = commit(pool, feed, vec![operation]).await?;
+    results.pop().unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
 }
 
 async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Result<ledger::Report> {

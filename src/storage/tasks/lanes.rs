@@ -95,7 +95,7 @@ impl Lanes {
     }
 
     /// Carries out one operation, together with others.
-    pub(in crate::storage) async fn carry_out(&self, operation: Operation) -> Result<Done, Failed> {
+    pub(in crate::storage) async fn write(&self, operation: Operation) -> Result<Done, Failed> {
         let owner = operation.owner;
         let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
         sent.instrument(span("write lane")).await?
@@ -186,7 +186,7 @@ async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<
     let count = operations.len();
     // Kept in case the batch fails as a whole; what fails alone is not worth a copy.
     let again = if count > 1 { operations.clone() } else { Vec::new() };
-    match batch::carry(pool, feed, operations).await {
+    match batch::commit(pool, feed, operations).await {
         Ok(results) => results,
         // Whether it was committed is not known, or trying again at once would help nobody.
         Err(
@@ -207,15 +207,11 @@ async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<
                     results.push(Err(Error::Conflict.into()));
                     continue;
                 }
-                let result = batch::carry(pool, feed, vec![operation]).await;
-                if matches!(result, Err(Error::Conflict)) {
+                let result = batch::commit_one(pool, feed, operation).await;
+                if matches!(result, Err(Failed { error: Error::Conflict, .. })) {
                     held.insert(user);
                 }
-                results.push(match result.map(|mut results| results.pop()) {
-                    Ok(Some(result)) => result,
-                    Ok(None) => Err(Error::Internal("an operation was not answered".into()).into()),
-                    Err(error) => Err(error.into()),
-                });
+                results.push(result);
             }
             results
         }

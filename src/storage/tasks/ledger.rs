@@ -129,7 +129,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     };
 
     let mut ledger = Ledger::open(known, history)?;
-    let results = operations.into_iter().map(|operation| ledger.carry_out(operation)).collect();
+    let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
     let outcome = ledger.close();
     let raised = outcome.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
     if !outcome.is_empty() {
@@ -199,7 +199,7 @@ impl Ledger {
         })
     }
 
-    fn carry_out(&mut self, operation: Operation) -> Result<Done, Failed> {
+    fn apply(&mut self, operation: Operation) -> Result<Done, Failed> {
         let user = operation.owner.user();
         if let Some(request) = &operation.request
             && let Some((fingerprint, answer)) = self.requests.get(&(user, Id(request.id)))

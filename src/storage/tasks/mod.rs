@@ -143,19 +143,21 @@ impl<'a> Tasks<'a> {
         Ok(steps.join("\n"))
     }
 
-    /// Carries out one operation, together with those of other callers where lanes are on.
+    /// Carries out one operation, all or nothing: a single write together with those of other callers where lanes are
+    /// on, else in a transaction of its own.
     ///
     /// # Errors
-    /// As `carry_out`.
-    pub async fn carry_out_one(&self, operation: Operation) -> Result<Done, Failed> {
-        if let Some(lanes) = self.lanes {
-            return lanes.carry_out(operation).await;
+    /// Those of `TaskWrite::decide`, `QuotaExceeded`, `RequestIdReused`, `SessionRevoked` when the owner is gone, or
+    /// the storage's.
+    pub async fn write(&self, operation: Operation) -> Result<Done, Failed> {
+        match self.lanes {
+            Some(lanes) if operation.writes.len() == 1 => lanes.write(operation).await,
+            // A large batch would hold up everybody else's small ones.
+            _ => {
+                let (pool, feed) = (self.by_key.clone(), self.feed.clone());
+                Box::pin(to_its_end(async move { batch::commit_one(&pool, &feed, operation).await })).await
+            }
         }
-        let results = Box::pin(self.carry_out(vec![operation])).await?;
-        results
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
     }
 
     /// Carries out operations in one transaction, each all or nothing by itself: reads the tasks as they stand under
@@ -163,11 +165,10 @@ impl<'a> Tasks<'a> {
     /// changes nothing makes no revision.
     ///
     /// # Errors
-    /// Inner errors concern one operation: those of `TaskWrite::decide`, `QuotaExceeded`, `RequestIdReused`, or
-    /// `SessionRevoked` when the owner is gone. Outer ones are the storage's.
-    pub async fn carry_out(&self, operations: Vec<Operation>) -> Result<Vec<Result<Done, Failed>>> {
+    /// Inner errors concern one operation, as those of `write` do. Outer ones are the storage's.
+    pub async fn write_together(&self, operations: Vec<Operation>) -> Result<Vec<Result<Done, Failed>>> {
         let (pool, feed) = (self.by_key.clone(), self.feed.clone());
-        to_its_end(async move { batch::carry(&pool, &feed, operations).await }).await
+        to_its_end(async move { batch::commit(&pool, &feed, operations).await }).await
     }
 
     /// The tasks with these ids, in order; `None` where there is none.

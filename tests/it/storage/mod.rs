@@ -158,7 +158,7 @@ impl Person {
             dry_run: false,
             review: None,
         };
-        match self.storage.tasks().carry_out_one(operation).await {
+        match self.storage.tasks().write(operation).await {
             Ok(Done::Written(mut written)) => Ok(written.remove(0).task),
             Ok(Done::Replayed(_)) => panic!("there was no request to replay"),
             Err(failed) => Err(failed.error),
