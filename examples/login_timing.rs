@@ -5,10 +5,11 @@
 //! named. Prints both medians and how far they are apart; ends with status 1 when that is more than 5 %. Not a test: a
 //! busy machine decides.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
-use taskwire::auth::{SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Revocations, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, Device, DisplayName, Email, Role, Trace};
 use taskwire::storage::{Limits, Storage};
 
@@ -33,7 +34,9 @@ async fn main() -> Result<std::process::ExitCode, Failure> {
     };
     let key = SigningKey::from_pem(SigningKey::generate_pem()?.as_bytes(), "example")?;
     let tokens = Tokens::new(key, config, clock.clone());
-    let accounts = Accounts::new(storage, tokens, Passwords::new(1), clock, AccountsConfig::default());
+    let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
+    let config = AccountsConfig::default();
+    let accounts = Accounts::new(storage, tokens, revocations, Passwords::new(1), clock, config);
     let policy = PasswordPolicy { code_points_min: 8 };
     let address = |kind: &str, number: usize| {
         Email::parse(&format!("{kind}{number}@example.org")).map_err(|rule| rule.text.into_owned())

@@ -14,12 +14,10 @@ pub use throttle::{Attempt, Throttle, ThrottleRules};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use uuid::Uuid;
 
-use crate::auth::api_keys::ApiKeys;
 use crate::auth::secret::{random, same};
-use crate::auth::{Authenticator, Issuers, Revocations, Tokens};
+use crate::auth::{Revocations, Tokens};
 use crate::domain::{
     AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
@@ -85,80 +83,25 @@ pub struct Accounts {
     config: AccountsConfig,
     throttle: Throttle,
     revocations: Arc<Revocations>,
-    api_keys: ApiKeys,
-    authenticator: Arc<Authenticator>,
-    trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Accounts {
-    /// Everything that a login needs. Tokens of other issuers are not taken; see `trusting`.
+    /// Everything that a login needs, and what has to know at once of a logout.
     pub fn new(
         storage: Storage,
         tokens: Arc<Tokens>,
+        revocations: Arc<Revocations>,
         passwords: Passwords,
         clock: Clock,
         config: AccountsConfig,
     ) -> Self {
-        let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
-        let api_keys = ApiKeys::new(storage.clone(), clock.clone());
-        let issuers = Issuers::none(storage.clone(), clock.clone());
-        let authenticator =
-            Authenticator::new(Arc::clone(&tokens), api_keys.clone(), issuers, Arc::clone(&revocations));
-        Self {
-            throttle: Throttle::new(storage.clone(), clock.clone(), config.throttle),
-            authenticator: Arc::new(authenticator),
-            revocations,
-            api_keys,
-            trusted_proxies: Arc::new([]),
-            storage,
-            tokens,
-            passwords,
-            clock,
-            config,
-        }
-    }
-
-    /// The same accounts, which take the tokens of these issuers as well.
-    #[must_use]
-    pub fn trusting(self, issuers: Issuers) -> Self {
-        let authenticator = Authenticator::new(
-            Arc::clone(&self.tokens),
-            self.api_keys.clone(),
-            issuers,
-            Arc::clone(&self.revocations),
-        );
-        Self { authenticator: Arc::new(authenticator), ..self }
-    }
-
-    /// The same accounts behind these gateways, whose word on a caller's address is taken (`x-forwarded-for`).
-    #[must_use]
-    pub fn behind(self, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { trusted_proxies: trusted_proxies.into(), ..self }
-    }
-
-    /// The gateways whose word on a caller's address is taken.
-    pub const fn trusted_proxies(&self) -> &Arc<[IpNet]> {
-        &self.trusted_proxies
-    }
-
-    /// What verifies credentials.
-    pub fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.authenticator)
+        let throttle = Throttle::new(storage.clone(), clock.clone(), config.throttle);
+        Self { storage, tokens, passwords, clock, config, throttle, revocations }
     }
 
     /// How the hashing of passwords stands.
     pub fn hashing(&self) -> HashingState {
         self.passwords.state()
-    }
-
-    /// What has been taken back lately, as this replica knows it.
-    pub const fn revocations(&self) -> &Arc<Revocations> {
-        &self.revocations
-    }
-
-    /// The API keys.
-    pub const fn api_keys(&self) -> &ApiKeys {
-        &self.api_keys
     }
 
     /// Opens a session. An unknown email and a wrong password answer the same and take the same time; that an

@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::api_keys::{ApiKeys, PREFIX};
 use super::{Issuers, Principal, Revocations, Tokens};
-use crate::domain::{Error, Result};
+use crate::domain::{Clock, Error, Result};
+use crate::storage::Storage;
 
 /// Longest credential that is looked at, in bytes. Ours have about 400.
 const BYTES_MAX: usize = 8 * 1024;
@@ -40,14 +41,20 @@ impl std::fmt::Debug for Verdict {
 }
 
 impl Authenticator {
-    /// Verifies with these.
-    pub const fn new(
-        tokens: Arc<Tokens>,
-        api_keys: ApiKeys,
-        issuers: Issuers,
-        revocations: Arc<Revocations>,
-    ) -> Self {
-        Self { tokens, api_keys, issuers, revocations }
+    /// Verifies our own tokens, the keys in this storage, and the tokens of other issuers.
+    pub fn new(storage: Storage, clock: Clock, tokens: Arc<Tokens>, issuers: Issuers) -> Self {
+        let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
+        Self { tokens, api_keys: ApiKeys::new(storage, clock), issuers, revocations }
+    }
+
+    /// The API keys.
+    pub const fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// What has been taken back lately, as this replica knows it.
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// Who the bearer of this credential is. For a token of ours, and for anything seen lately, that is known at once.

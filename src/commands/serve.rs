@@ -10,7 +10,7 @@ use super::database::prepare_schema;
 use super::keys;
 use super::outcome::{Failure, Outcome};
 use crate::accounts::{Accounts, Passwords};
-use crate::auth::Tokens;
+use crate::auth::{Authenticator, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
@@ -35,25 +35,27 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
     let key_file = config.signing_key_file.clone();
     tokio::spawn(key_watch::watch(key_file, Arc::clone(&tokens), stopped.clone()));
     let issuers = config.settings.issuers(&storage, &clock).map_err(Failure::new)?;
+    let authenticator = Arc::new(Authenticator::new(storage.clone(), clock.clone(), tokens.clone(), issuers));
     // One core stays for everybody else: a flood of logins must not hold up the calls of those who are logged in.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let hashes_parallel_max = cores.saturating_sub(1).max(1);
     let accounts = Accounts::new(
         storage.clone(),
         tokens.clone(),
+        Arc::clone(authenticator.revocations()),
         Passwords::new(hashes_parallel_max),
         clock.clone(),
         config.settings.accounts(),
-    )
-    .trusting(issuers)
-    .behind(config.settings.proxies().unwrap_or_default());
+    );
     let services = Services {
         storage: storage.clone(),
         clock,
         tokens,
+        authenticator,
         accounts,
         passwords: config.settings.passwords(),
         tasks: config.settings.tasks(),
+        trusted_proxies: config.settings.proxies().unwrap_or_default().into(),
     };
 
     let listener = listen(&config, tls).await?;

@@ -31,7 +31,7 @@ const JOBS: [Job; 5] = [
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
         interval: Duration::from_secs(1),
-        work: |services| services.accounts.revocations().refresh(&services.storage).boxed(),
+        work: |services| services.authenticator.revocations().refresh(&services.storage).boxed(),
     },
     Job {
         name: "sweep accounts",

@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use ipnet::IpNet;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,8 @@ pub use operator::admin::LogLevel;
 
 use crate::accounts::{Accounts, PasswordPolicy};
 use crate::api::{TaskRules, status};
-use crate::auth::Tokens;
 use crate::auth::interceptor::AuthLayer;
+use crate::auth::{Authenticator, Tokens};
 use crate::domain::Clock;
 use crate::storage::Storage;
 
@@ -48,12 +49,16 @@ pub struct Services {
     pub clock: Clock,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Who is calling.
+    pub authenticator: Arc<Authenticator>,
     /// Accounts and sessions.
     pub accounts: Accounts,
     /// Which passwords are accepted.
     pub passwords: PasswordPolicy,
     /// What is configured about tasks.
     pub tasks: TaskRules,
+    /// The gateways whose word on a caller's address is taken (`x-forwarded-for`).
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 /// What whoever runs the service has to do with it; nothing at all by default.
@@ -146,7 +151,7 @@ async fn serve_calls(
     let (storage, until) = (services.storage.clone(), draining.clone());
     let following = tokio::spawn(async move { storage.follow_changes(until).await });
     // Nobody is admitted before it is known who no longer may be. When the storage is away, a job tries again.
-    if let Err(cause) = services.accounts.revocations().refresh(&services.storage).await {
+    if let Err(cause) = services.authenticator.revocations().refresh(&services.storage).await {
         tracing::warn!(%cause, "the revocations cannot be read yet");
     }
     let keeping_house = tokio::spawn(jobs::run(services.clone(), Arc::clone(&metrics), shutdown.clone()));
@@ -220,18 +225,15 @@ fn stack(
         // What the framework answers by itself gets the codes and reasons of the contract.
         .layer(layers::wire_errors::WireErrorsLayer)
         // Whose address it is: throttling and sessions need it, and a caller may claim any.
-        .layer(layers::peer::PeerLayer::new(Arc::clone(services.accounts.trusted_proxies())))
+        .layer(layers::peer::PeerLayer::new(Arc::clone(&services.trusted_proxies)))
         // Before anything that takes time: waiting counts.
         .layer(layers::deadline::DeadlineLayer::new(limits.deadlines))
         // Before tokens are verified, which costs more than refusing does.
         .layer(layers::admission::AdmissionLayer::new(gate))
         // Nothing behind this runs for a caller who may not call it.
-        .layer(AuthLayer::new(services.accounts.authenticator(), status::response::<Body>))
+        .layer(AuthLayer::new(Arc::clone(&services.authenticator), status::response::<Body>))
         // What a caller was given the right to once, they keep only as long as they have it.
-        .layer(layers::revocable::RevocableLayer::new(
-            services.accounts.authenticator(),
-            Arc::clone(services.accounts.revocations()),
-        ))
+        .layer(layers::revocable::RevocableLayer::new(Arc::clone(&services.authenticator)))
         // Knows users, and so comes after they are known.
         .layer(layers::rate_limit::RateLimitLayer::new(limits.rate))
         .service(routes)

@@ -40,8 +40,13 @@ impl Routes {
     ) -> Result<Self, BoxError> {
         let storage = services.storage.clone();
         let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining);
-        let users =
-            UserApi::new(storage, services.accounts.clone(), services.clock.clone(), services.passwords);
+        let users = UserApi::new(
+            storage,
+            services.accounts.clone(),
+            services.authenticator.api_keys().clone(),
+            services.clock.clone(),
+            services.passwords,
+        );
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 // Encoded, because decoding it would drop the annotations.

@@ -10,6 +10,7 @@ use crate::api::page_token::{List, PageTokens};
 use crate::api::replay::Key;
 use crate::api::{caller, replay, trace, traced};
 use crate::auth::Principal;
+use crate::auth::api_keys::ApiKeys;
 use crate::domain::{Clock, Email, Role, Violations};
 use crate::pb;
 use crate::pb::user_service_server::UserService;
@@ -20,6 +21,7 @@ use crate::storage::{Registration, Storage};
 pub struct UserApi {
     storage: Storage,
     accounts: Accounts,
+    api_keys: ApiKeys,
     clock: Clock,
     passwords: PasswordPolicy,
     page_tokens: PageTokens,
@@ -27,9 +29,15 @@ pub struct UserApi {
 
 impl UserApi {
     /// Serves the accounts in this storage.
-    pub fn new(storage: Storage, accounts: Accounts, clock: Clock, passwords: PasswordPolicy) -> Self {
+    pub fn new(
+        storage: Storage,
+        accounts: Accounts,
+        api_keys: ApiKeys,
+        clock: Clock,
+        passwords: PasswordPolicy,
+    ) -> Self {
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "list_token");
-        Self { storage, accounts, clock, passwords, page_tokens }
+        Self { storage, accounts, api_keys, clock, passwords, page_tokens }
     }
 }
 
@@ -198,7 +206,7 @@ impl UserService for UserApi {
     ) -> Answer<pb::CreateApiKeyResponse> {
         let (caller, trace, request) = traced(request)?;
         let new = convert_account::new_api_key(&caller, request)?;
-        let (key, secret) = self.accounts.api_keys().create(new, &trace).await?;
+        let (key, secret) = self.api_keys.create(new, &trace).await?;
         let api_key = Some(convert_account::api_key_to_pb(&key));
         Ok(Response::new(pb::CreateApiKeyResponse { api_key, secret }))
     }

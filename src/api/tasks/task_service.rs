@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, cursor};
-use crate::api::replay::Key;
 use crate::api::page_token::PageTokens;
+use crate::api::replay::Key;
 use crate::api::{answer, caller, replay};
 use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
 use crate::pb;
@@ -107,10 +107,8 @@ impl TaskApi {
         write: TaskWrite,
         key: Option<Key>,
     ) -> Result<Response<pb::Task>, Status> {
-        let task = self
-            .perform(owner, (vec![write], None), key, false, one)
-            .await
-            .map_err(|failed| failed.error)?;
+        let task =
+            self.perform(owner, (vec![write], None), key, false, one).await.map_err(|failed| failed.error)?;
         Ok(Response::new(task))
     }
 

@@ -5,6 +5,7 @@
 pub(super) mod access_log;
 pub(super) mod admission;
 pub(super) mod deadline;
+mod ending_body;
 pub(super) mod gate;
 pub(super) mod grpc_timeout;
 pub(super) mod panics;

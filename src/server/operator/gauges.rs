@@ -58,7 +58,7 @@ impl Gauges {
         let (streams, users) = self.services.storage.feed().counts();
         sheet.gauge("taskwire_watch_streams", "Watch streams that are open", streams as f64)?;
         sheet.gauge("taskwire_watched_users", "Users whose changes are watched", users as f64)?;
-        let (entries, age) = self.services.accounts.revocations().state();
+        let (entries, age) = self.services.authenticator.revocations().state();
         sheet.gauge("taskwire_revocations", "Revocations held in memory", entries as f64)?;
         if let Some(age) = age {
             let text = "How long ago revocations were read; above 5 a revocation may count late";

@@ -23,7 +23,7 @@ both_engines!(
 
 /// Does something on one replica and waits until the other has learned of it.
 async fn learned<T>(other: &Replica, doing: impl Future<Output = T>) -> T {
-    let mut changes = other.accounts.revocations().subscribe();
+    let mut changes = other.authenticator.revocations().subscribe();
     let done = doing.await;
     tokio::time::timeout(Duration::from_secs(5), changes.changed()).await.expect("five seconds").unwrap();
     done

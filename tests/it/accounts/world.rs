@@ -1,12 +1,13 @@
 //! Replicas of the service over one database and one clock, and people who talk to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Params;
 use ipnet::IpNet;
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{Issuers, KeyRing, SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Authenticator, Issuers, KeyRing, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -52,7 +53,8 @@ pub(crate) struct World {
 pub(crate) struct Replica {
     channel: Channel,
     pub(crate) accounts: Accounts,
-    pub(crate) tokens: std::sync::Arc<Tokens>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) tokens: Arc<Tokens>,
     _stop: DropGuard,
 }
 
@@ -84,21 +86,26 @@ impl World {
         let storage = self.database.open(self.setup.limits.unwrap_or_else(limits));
         let tokens = Tokens::with_ring(self.ring(), token_config(), self.clock.clone());
         let passwords = self.setup.passwords.clone().unwrap_or_else(|| Passwords::with_params(4, cheap()));
-        let mut accounts = Accounts::new(
+        let clock = self.clock.clone();
+        let issuers = match &self.setup.issuers {
+            Some(issuers) => issuers(storage.clone(), clock.clone()),
+            None => Issuers::none(storage.clone(), clock.clone()),
+        };
+        let authenticator = Authenticator::new(storage.clone(), clock.clone(), tokens.clone(), issuers);
+        let authenticator = Arc::new(authenticator);
+        let accounts = Accounts::new(
             storage.clone(),
             tokens.clone(),
+            Arc::clone(authenticator.revocations()),
             passwords,
-            self.clock.clone(),
+            clock.clone(),
             self.setup.accounts,
-        )
-        .behind(self.setup.proxies.clone());
-        if let Some(issuers) = &self.setup.issuers {
-            accounts = accounts.trusting(issuers(storage.clone(), self.clock.clone()));
-        }
+        );
         let services = Services {
             storage,
-            clock: self.clock.clone(),
+            clock,
             tokens: tokens.clone(),
+            authenticator: Arc::clone(&authenticator),
             accounts: accounts.clone(),
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: TaskRules {
@@ -107,6 +114,7 @@ impl World {
                 changes_kept: Duration::from_secs(30 * 24 * 3600),
                 watch: WatchLimits::default(),
             },
+            trusted_proxies: self.setup.proxies.clone().into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -119,7 +127,7 @@ impl World {
             .connect()
             .await
             .unwrap();
-        let replica = Replica { channel, accounts, tokens, _stop: stop.drop_guard() };
+        let replica = Replica { channel, accounts, authenticator, tokens, _stop: stop.drop_guard() };
         // It answers once it has read the revocations.
         replica.anonymous().get_user(pb::GetUserRequest::default()).await.unwrap_err();
         replica

@@ -1,12 +1,13 @@
 //! A service in this process for the tests of its surface: its key is known, its clock stands still.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser as _;
 use taskwire::accounts::{Accounts, Passwords};
-use taskwire::auth::{SigningKey, Tokens};
+use taskwire::auth::{Authenticator, Issuers, SigningKey, Tokens};
 use taskwire::cli::{Cli, Command, ConfigCommand};
 use taskwire::config::Settings;
 use taskwire::domain::{Clock, ManualClock, Timestamp};
@@ -47,9 +48,13 @@ impl Served {
         let pem = SigningKey::generate_pem().unwrap();
         let key = SigningKey::from_pem(pem.as_bytes(), "test").unwrap();
         let tokens = Tokens::new(key, settings.tokens(), clock.clone());
+        let issuers = Issuers::none(storage.clone(), clock.clone());
+        let authenticator =
+            Arc::new(Authenticator::new(storage.clone(), clock.clone(), tokens.clone(), issuers));
         let accounts = Accounts::new(
             storage.clone(),
             tokens.clone(),
+            Arc::clone(authenticator.revocations()),
             Passwords::new(2),
             clock.clone(),
             settings.accounts(),
@@ -58,9 +63,11 @@ impl Served {
             storage,
             clock,
             tokens,
+            authenticator,
             accounts,
             passwords: settings.passwords(),
             tasks: settings.tasks(),
+            trusted_proxies: Arc::new([]),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords, ThrottleRules};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -252,9 +253,13 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
     let tokens = Tokens::new(key, config, clock.clone());
     // The least that argon2 takes: these tests are about what is hashed, not about how hard that is.
     let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
+    let issuers = Issuers::none(database.storage.clone(), clock.clone());
+    let authenticator =
+        Arc::new(Authenticator::new(database.storage.clone(), clock.clone(), tokens.clone(), issuers));
     let accounts = Accounts::new(
         database.storage.clone(),
         tokens.clone(),
+        Arc::clone(authenticator.revocations()),
         Passwords::with_params(4, params),
         clock.clone(),
         setup.accounts,
@@ -263,9 +268,11 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
         storage: database.storage.clone(),
         clock: clock.clone(),
         tokens,
+        authenticator,
         accounts: accounts.clone(),
         passwords: setup.passwords,
         tasks: setup.tasks,
+        trusted_proxies: Arc::new([]),
     };
     (services, accounts)
 }

@@ -1,12 +1,13 @@
 //! Any number of servers of this process on one database, with one signing key and one clock; and clients of them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Params;
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::{TaskRules, WatchLimits};
-use taskwire::auth::{SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, ManualClock, Timestamp, machine_time};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -112,9 +113,13 @@ impl World {
         let tokens = Tokens::new(key, config, clock.clone());
         // The least that argon2 takes: no test here is about passwords.
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
+        let issuers = Issuers::none(storage.clone(), clock.clone());
+        let authenticator =
+            Arc::new(Authenticator::new(storage.clone(), clock.clone(), tokens.clone(), issuers));
         let accounts = Accounts::new(
             storage.clone(),
             tokens.clone(),
+            Arc::clone(authenticator.revocations()),
             Passwords::with_params(4, params),
             clock.clone(),
             AccountsConfig::default(),
@@ -123,9 +128,11 @@ impl World {
             storage,
             clock,
             tokens,
+            authenticator,
             accounts,
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: rules,
+            trusted_proxies: Arc::new([]),
         }
     }
 }
