@@ -6,12 +6,13 @@
 //! busy machine decides.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
-use taskwire::auth::{Revocations, SigningKey, TokenConfig, Tokens};
+use taskwire::accounts::{Accounts, PasswordPolicy, Passwords};
+use taskwire::auth::{Revocations, SigningKey, Tokens};
+use taskwire::config::Settings;
 use taskwire::domain::{Clock, Device, DisplayName, Email, Role, Trace};
-use taskwire::storage::{Limits, Storage};
+use taskwire::storage::Storage;
 
 const ROUNDS: usize = 200;
 /// How far apart the medians may be.
@@ -24,19 +25,14 @@ async fn main() -> Result<std::process::ExitCode, Failure> {
     let directory = tempfile::TempDir::new()?;
     let own = format!("sqlite:{}", directory.path().join("taskwire.db").display());
     let url = std::env::args().nth(1).unwrap_or(own);
-    let storage = Storage::open(&url, Limits::default())?;
+    let settings = Settings::defaults()?;
+    let storage = Storage::open(&url, settings.storage_limits())?;
     storage.migrate().await?;
     let clock = Clock::system();
-    let config = TokenConfig {
-        issuer: "taskwire".into(),
-        audience: "taskwire".into(),
-        access_ttl: Duration::from_secs(900),
-    };
     let key = SigningKey::from_pem(SigningKey::generate_pem()?.as_bytes(), "example")?;
-    let tokens = Tokens::new(key, config, clock.clone());
+    let tokens = Tokens::new(key, settings.tokens(), clock.clone());
     let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
-    let config = AccountsConfig::default();
-    let accounts = Accounts::new(storage, tokens, revocations, Passwords::new(1), clock, config);
+    let accounts = Accounts::new(storage, tokens, revocations, Passwords::new(1), clock, settings.accounts());
     let policy = PasswordPolicy { code_points_min: 8 };
     let address = |kind: &str, number: usize| {
         Email::parse(&format!("{kind}{number}@example.org")).map_err(|rule| rule.text.into_owned())

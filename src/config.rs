@@ -11,11 +11,12 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::Resettable;
+use clap::{Args, Command, FromArgMatches as _};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::accounts::{AccountsConfig, PasswordPolicy};
+use crate::accounts::{AccountsConfig, PasswordPolicy, ThrottleRules};
 use crate::api::{TaskRules, WatchLimits};
 use crate::auth::{Issuers, TokenConfig};
 use crate::domain::Clock;
@@ -238,6 +239,17 @@ pub struct Config {
 }
 
 impl Settings {
+    /// The settings that hold where nothing is set; neither the environment nor a file is read. Every default that an
+    /// operator can set otherwise stands in the attributes above, and nowhere else.
+    ///
+    /// # Errors
+    /// None, as long as every default is one that the setting takes.
+    pub fn defaults() -> Result<Self, clap::Error> {
+        let command =
+            Self::augment_args(Command::new("taskwire")).mut_args(|argument| argument.env(Resettable::Reset));
+        Self::from_arg_matches(&command.try_get_matches_from(["taskwire"])?)
+    }
+
     fn database_url(&self) -> SecretString {
         self.database_url
             .clone()
@@ -290,7 +302,7 @@ impl Settings {
             session_ttl_max: days(self.session_days_max),
             registration_open: self.registration_open,
             audit_kept: days(self.audit_kept_days),
-            ..AccountsConfig::default()
+            throttle: ThrottleRules::default(),
         }
     }
 
@@ -333,10 +345,7 @@ impl Settings {
             purge_after: days(self.purge_after_days),
             live_tasks_max: self.tasks_per_user_max.get().into(),
             changes_kept: days(self.changes_kept_days),
-            watch: WatchLimits {
-                streams_per_user_max: self.streams_per_user_max.get().into(),
-                ..WatchLimits::default()
-            },
+            watch: WatchLimits::of_user(self.streams_per_user_max.get().into()),
         }
     }
 

@@ -24,6 +24,9 @@ use crate::domain::{
 use crate::storage::{Rotation, Storage, Verified};
 use refresh::RefreshToken;
 
+/// How long the refresh token before the current one may be replayed.
+const REFRESH_GRACE: Duration = Duration::from_secs(10);
+
 /// How long sessions and the audit trail last, and who may register.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountsConfig {
@@ -31,28 +34,12 @@ pub struct AccountsConfig {
     pub refresh_ttl: Duration,
     /// How long a session lasts at most, however often it is refreshed.
     pub session_ttl_max: Duration,
-    /// How long the token before the current one may be replayed.
-    pub refresh_grace: Duration,
     /// Whether anyone may register; administrators may always make accounts.
     pub registration_open: bool,
     /// How long audit events are kept.
     pub audit_kept: Duration,
     /// From when on wrong passwords make the next attempt wait.
     pub throttle: ThrottleRules,
-}
-
-impl Default for AccountsConfig {
-    fn default() -> Self {
-        let day = Duration::from_secs(24 * 60 * 60);
-        Self {
-            refresh_ttl: 30 * day,
-            session_ttl_max: 90 * day,
-            refresh_grace: Duration::from_secs(10),
-            registration_open: true,
-            audit_kept: 90 * day,
-            throttle: ThrottleRules::default(),
-        }
-    }
 }
 
 /// What a login or a refresh hands out. Has no `Debug`: it holds tokens.
@@ -223,7 +210,7 @@ impl Accounts {
         }
         let is_previous =
             session.secrets.previous.as_deref().is_some_and(|previous| same(previous, &shown.hash()));
-        let in_grace = now.since(session.secrets.rotate_time) <= self.config.refresh_grace;
+        let in_grace = now.since(session.secrets.rotate_time) <= REFRESH_GRACE;
         // The same call again, however late: whoever made it has not had its answer.
         let is_repeated = request_id.is_some() && request_id == session.secrets.rotate_request_id;
         match &session.secrets.salt {

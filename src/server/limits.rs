@@ -1,4 +1,4 @@
-//! The limits of the transport, with the values to start from.
+//! The limits of the transport. What they are where nothing is set is `config`'s to say.
 
 use std::time::Duration;
 
@@ -24,18 +24,4 @@ pub struct TransportLimits {
     pub admission: AdmissionLimits,
     /// How often one user may call; as often as they like when absent.
     pub rate: Option<RateLimit>,
-}
-
-impl Default for TransportLimits {
-    fn default() -> Self {
-        Self {
-            message_bytes_max: 1024 * 1024,
-            drain_timeout: Duration::from_secs(10),
-            drain_lead: Duration::ZERO,
-            connections: ConnectionLimits::default(),
-            deadlines: DeadlineLimits::default(),
-            admission: AdmissionLimits::default(),
-            rate: None,
-        }
-    }
 }

@@ -35,10 +35,11 @@ pub struct WatchLimits {
     pub bookmark_interval: Duration,
 }
 
-impl Default for WatchLimits {
-    fn default() -> Self {
+impl WatchLimits {
+    /// So many streams of one user; the rest is not set by anybody.
+    pub const fn of_user(streams_per_user_max: usize) -> Self {
         Self {
-            streams_per_user_max: 32,
+            streams_per_user_max,
             streams_max: 10_000,
             stall_timeout: Duration::from_secs(10),
             bookmark_interval: Duration::from_secs(15),

@@ -45,19 +45,6 @@ pub struct ConnectionLimits {
     pub idle: Duration,
 }
 
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self {
-            connections_max: None,
-            first_bytes_timeout: Duration::from_secs(10),
-            tls_handshake_timeout: Duration::from_secs(10),
-            age: Duration::from_secs(30 * 60),
-            grace: Duration::from_secs(30),
-            idle: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
 /// Files kept free for the database, the log, and whatever libraries open.
 const FILES_RESERVED: u64 = 256;
 /// Beyond it memory is what counts.

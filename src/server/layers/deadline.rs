@@ -32,16 +32,6 @@ pub struct DeadlineLimits {
     pub stream_max: Duration,
 }
 
-impl Default for DeadlineLimits {
-    fn default() -> Self {
-        Self {
-            default: Duration::from_secs(10),
-            max: Duration::from_secs(60),
-            stream_max: Duration::from_secs(60 * 60),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) struct DeadlineLayer {
     limits: DeadlineLimits,

@@ -25,12 +25,6 @@ pub struct AdmissionLimits {
     pub waiting_max: usize,
 }
 
-impl Default for AdmissionLimits {
-    fn default() -> Self {
-        Self { calls_max: 512, waiting_max: 2048 }
-    }
-}
-
 impl AdmissionLimits {
     /// Of the calls under way, those that do many things at once: there is always room for single ones.
     pub(in crate::server) const fn batch_max(&self) -> usize {

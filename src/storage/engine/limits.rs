@@ -28,17 +28,3 @@ impl Limits {
         self.statement_timeout + Duration::from_secs(1)
     }
 }
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            postgres_connections_max: 20,
-            sqlite_readers_max: 4,
-            connect_timeout: Duration::from_secs(5),
-            checkout_timeout: Duration::from_millis(500),
-            statement_timeout: Duration::from_secs(5),
-            lock_timeout: Duration::from_secs(2),
-            lanes: 1,
-        }
-    }
-}

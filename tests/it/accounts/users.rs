@@ -8,6 +8,7 @@ use super::world::{PASSWORD, Setup, World, answer, new_user};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
+use crate::support::settings;
 
 both_engines!(
     the_last_admin_stays,
@@ -101,7 +102,7 @@ async fn users_are_listed_in_pages(database: TestDatabase) {
 }
 
 async fn closed_registration_is_open_to_admins(database: TestDatabase) {
-    let closed = AccountsConfig { registration_open: false, ..Default::default() };
+    let closed = AccountsConfig { registration_open: false, ..settings().accounts() };
     let world = World::with(database, Setup { accounts: closed, ..Default::default() });
     let replica = world.replica().await;
     let root = replica.register_admin("root@example.org").await;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use argon2::Params;
 use ipnet::IpNet;
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
-use taskwire::api::{TaskRules, WatchLimits};
+use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, KeyRing, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use taskwire::pb::user_service_client::UserServiceClient;
-use taskwire::server::{Services, TransportLimits, serve};
+use taskwire::server::{Services, serve};
 use taskwire::storage::{Limits, Storage};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::{TestDatabase, limits};
 use crate::support::refusal::{Answer, Refusal};
+use crate::support::settings;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// 2026-01-01T00:00:00Z.
@@ -30,7 +31,6 @@ const START: i64 = 1_767_225_600;
 pub(crate) const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// What a test may want otherwise.
-#[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) accounts: AccountsConfig,
     pub(crate) proxies: Vec<IpNet>,
@@ -38,6 +38,18 @@ pub(crate) struct Setup {
     pub(crate) issuers: Option<Box<dyn Fn(Storage, Clock) -> Issuers + Send + Sync>>,
     pub(crate) passwords: Option<Passwords>,
     pub(crate) limits: Option<Limits>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            accounts: settings().accounts(),
+            proxies: Vec::new(),
+            issuers: None,
+            passwords: None,
+            limits: None,
+        }
+    }
 }
 
 /// One database, one clock, one key file; any number of replicas.
@@ -112,14 +124,14 @@ impl World {
                 purge_after: Duration::from_secs(30 * 24 * 3600),
                 live_tasks_max: 1000,
                 changes_kept: Duration::from_secs(30 * 24 * 3600),
-                watch: WatchLimits::default(),
+                watch: settings().tasks().watch,
             },
             trusted_proxies: self.setup.proxies.clone().into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = serve(listener, services, TransportLimits::default(), stop.clone());
+        let serving = serve(listener, services, settings().transport_limits(), stop.clone());
         tokio::spawn(async move { serving.await.expect("serving fails") });
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .unwrap()

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Parser as _;
 use taskwire::accounts::{Accounts, Passwords};
 use taskwire::auth::{Authenticator, Issuers, SigningKey, Tokens};
-use taskwire::cli::{Cli, Command, ConfigCommand};
-use taskwire::config::Settings;
 use taskwire::domain::{Clock, ManualClock, Timestamp};
 use taskwire::pb::user_service_client::UserServiceClient;
 use taskwire::pb::{CreateUserRequest, LoginRequest, TokenPair, User};
@@ -21,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::support::database::{Engine, Schema, TestDatabase};
+use crate::support::settings;
 
 /// 2026-03-01T09:00:00Z, at which the clock stands.
 pub(crate) const NOW: i64 = 1_772_355_600;
@@ -135,14 +133,6 @@ impl Caller {
         let path = path.parse().unwrap();
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
         client.unary(request, path, codec).await.map(|_| ())
-    }
-}
-
-/// The settings that hold when nothing is set.
-fn settings() -> Settings {
-    match Cli::try_parse_from(["taskwire", "config", "print"]).unwrap().command {
-        Command::Config { command: ConfigCommand::Print { settings } } => *settings,
-        other => panic!("{other:?}"),
     }
 }
 

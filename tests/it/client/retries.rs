@@ -16,6 +16,7 @@ use crate::revisions::harness::replica::connect;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::server::{Setup, TestServer};
+use crate::support::settings;
 
 both_engines!(
     a_change_whose_answer_is_lost_is_made_once,
@@ -138,7 +139,7 @@ async fn a_service_that_comes_back_in_time_is_waited_for(database: TestDatabase)
 
 async fn a_caller_who_is_too_fast_is_slowed_down(database: TestDatabase) {
     let rate = RateLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
-    let limits = TransportLimits { rate: Some(rate), ..TransportLimits::default() };
+    let limits = TransportLimits { rate: Some(rate), ..settings().transport_limits() };
     let server = TestServer::with(database, Setup { limits, ..Setup::default() }).await;
     let client = builder(server.address).connect().await.unwrap();
     client.register(account(EMAIL)).await.unwrap();

@@ -9,6 +9,7 @@ use super::harness::replica::{World, rules};
 use super::*;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
+use crate::support::settings;
 
 both_engines!(
     a_stream_without_a_start_begins_now,
@@ -225,7 +226,7 @@ async fn changes_are_told_at_once(database: TestDatabase) {
 async fn a_quiet_stream_sends_bookmarks(database: TestDatabase) {
     let world = World::on(&database.url);
     let bookmark_interval = Duration::from_millis(50);
-    let watch = WatchLimits { bookmark_interval, ..WatchLimits::default() };
+    let watch = WatchLimits { bookmark_interval, ..settings().tasks().watch };
     let replica = world.serve(TaskRules { watch, ..rules() }).await;
     let (one, two) = two(&replica).await;
     let (mut tasks, mut others) = (replica.tasks(&one), replica.tasks(&two));

@@ -11,6 +11,7 @@ use super::harness::replica::{Replica, TOKEN_TTL, World, connect, rules};
 use super::*;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
+use crate::support::settings;
 
 both_engines!(
     a_shutdown_ends_every_stream,
@@ -71,7 +72,7 @@ async fn a_stream_ends_with_its_token(database: TestDatabase) {
 async fn a_reader_who_does_not_read_is_cut_off(database: TestDatabase) {
     let world = World::on(&database.url);
     let stall_timeout = Duration::from_millis(200);
-    let replica = serve(&world, WatchLimits { stall_timeout, ..WatchLimits::default() }).await;
+    let replica = serve(&world, WatchLimits { stall_timeout, ..settings().tasks().watch }).await;
     let user = replica.register("one@example.org").await;
     let mut tasks = replica.tasks(&user);
     // A connection of its own, so that its full window holds up nobody else; a small one, so that it is soon full.
@@ -116,7 +117,7 @@ fn owner(replica: &Replica, user: &User) -> taskwire::domain::Owner {
 
 async fn a_user_has_so_many_streams(database: TestDatabase) {
     let world = World::on(&database.url);
-    let replica = serve(&world, WatchLimits { streams_per_user_max: 3, ..WatchLimits::default() }).await;
+    let replica = serve(&world, WatchLimits { streams_per_user_max: 3, ..settings().tasks().watch }).await;
     let (one, two) = two(&replica).await;
     // All at once, on connections of their own.
     let mut clients = Vec::new();
@@ -141,7 +142,7 @@ async fn a_user_has_so_many_streams(database: TestDatabase) {
 
 async fn all_users_together_have_so_many_streams(database: TestDatabase) {
     let world = World::on(&database.url);
-    let replica = serve(&world, WatchLimits { streams_max: 4, ..WatchLimits::default() }).await;
+    let replica = serve(&world, WatchLimits { streams_max: 4, ..settings().tasks().watch }).await;
     let (one, two) = two(&replica).await;
     let mut open = Vec::new();
     for user in [&one, &two, &one, &two] {
@@ -163,7 +164,7 @@ async fn all_users_together_have_so_many_streams(database: TestDatabase) {
 
 async fn a_stream_that_is_left_makes_room(database: TestDatabase) {
     let world = World::on(&database.url);
-    let replica = serve(&world, WatchLimits { streams_per_user_max: 1, ..WatchLimits::default() }).await;
+    let replica = serve(&world, WatchLimits { streams_per_user_max: 1, ..settings().tasks().watch }).await;
     let mut tasks = replica.tasks(&replica.register("one@example.org").await);
     for _ in 0..5 {
         let stream = opened(&mut tasks, None).await.unwrap();

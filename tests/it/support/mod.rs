@@ -9,6 +9,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use database::{Engine, Schema, TestDatabase};
+use taskwire::config::Settings;
+
+/// The settings that hold where nothing is set.
+pub(crate) fn settings() -> Settings {
+    Settings::defaults().unwrap()
+}
 
 /// Makes two tests out of each case, `name::sqlite` and `name::postgres`.
 ///

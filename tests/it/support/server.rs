@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords, ThrottleRules};
-use taskwire::api::{TaskRules, WatchLimits};
+use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
@@ -34,6 +34,7 @@ use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
 use super::refusal::{Answer, Refusal};
+use super::settings;
 
 /// What everybody's password is, where a test is not about that.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -59,16 +60,11 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            tasks: TaskRules {
-                purge_after: MONTH,
-                live_tasks_max: 100_000,
-                changes_kept: MONTH,
-                watch: WatchLimits::default(),
-            },
+            tasks: settings().tasks(),
             // Tests about passwords try many wrong ones; those about throttling say so themselves.
-            accounts: AccountsConfig { throttle: PATIENT, ..AccountsConfig::default() },
+            accounts: AccountsConfig { throttle: PATIENT, ..settings().accounts() },
             passwords: PasswordPolicy { code_points_min: 8 },
-            limits: TransportLimits::default(),
+            limits: settings().transport_limits(),
         }
     }
 }

@@ -13,10 +13,11 @@ use taskwire::pb::{
     ChangePasswordRequest, CreateApiKeyResponse, CreateUserRequest, DeleteUserRequest, LoginRequest,
     RefreshSessionRequest, TokenPair,
 };
-use taskwire::storage::{Account, Limits, Registered, Remembered, Rotation, Storage};
+use taskwire::storage::{Account, Registered, Remembered, Rotation, Storage};
 
 use super::descriptors;
 use crate::auth::served::run;
+use crate::support::database::limits;
 
 const CANARY: &str = "canary-4b1f";
 
@@ -193,7 +194,7 @@ fn settings_hide_the_database_password() {
 fn storage_hides_its_url() {
     run(async {
         for url in URLS {
-            let storage = Storage::open(url, Limits::default()).unwrap();
+            let storage = Storage::open(url, limits()).unwrap();
             assert_hidden(url, &storage);
             assert_hidden(url, &storage.users());
             assert_hidden(url, &storage.sessions());
@@ -224,7 +225,7 @@ fn what_is_wrong_with_a_url_does_not_repeat_it() {
     ] {
         // Pools want a runtime, should the URL be taken for a good one.
         run(async {
-            let error = Storage::open(url, Limits::default()).map(|_| ()).expect_err(url);
+            let error = Storage::open(url, limits()).map(|_| ()).expect_err(url);
             assert!(!error.to_string().contains(CANARY), "{error}");
             assert_hidden(url, &error);
             let problems = settings(url).validate().unwrap_err();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Params;
-use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
-use taskwire::api::{TaskRules, WatchLimits};
+use taskwire::accounts::{Accounts, PasswordPolicy, Passwords};
+use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, ManualClock, Timestamp, machine_time};
 use taskwire::pb;
@@ -23,6 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::limits;
+use crate::support::settings;
 
 /// Where the clocks stand at first, in seconds: 2026-01-01T00:00:00Z.
 pub(crate) const START: i64 = 1_767_225_600;
@@ -34,12 +35,7 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// What is configured about tasks where a test does not say otherwise.
 pub(crate) fn rules() -> TaskRules {
-    TaskRules {
-        purge_after: Duration::from_secs(30 * 24 * 60 * 60),
-        live_tasks_max: 100_000,
-        changes_kept: Duration::from_secs(30 * 24 * 60 * 60),
-        watch: WatchLimits::default(),
-    }
+    settings().tasks()
 }
 
 /// What the servers of one test share.
@@ -90,7 +86,7 @@ impl World {
         let served = services.clone();
         let stopped = stop.clone();
         let transport =
-            TransportLimits { drain_timeout: Duration::from_secs(5), ..TransportLimits::default() };
+            TransportLimits { drain_timeout: Duration::from_secs(5), ..settings().transport_limits() };
         let serving = tokio::spawn(async move {
             serve(listener, served, transport, stopped).await.expect("serving fails");
         });
@@ -122,7 +118,7 @@ impl World {
             Arc::clone(authenticator.revocations()),
             Passwords::with_params(4, params),
             clock.clone(),
-            AccountsConfig::default(),
+            settings().accounts(),
         );
         Services {
             storage,
