@@ -46,7 +46,6 @@ pub(crate) const START: i64 = 1_767_225_600;
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PATIENT: ThrottleRules = ThrottleRules { account_free: 1000, address_free: 10_000 };
-const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a test may want otherwise.
 #[derive(Debug, Clone)]
