@@ -156,11 +156,16 @@ impl Accounts {
     }
 
     /// Exchanges a refresh token for a new pair. The token shown is retired; shown again within the grace it gives
-    /// the same successor, and so it does later with the `request_id` of that refresh; else it ends the session.
+    /// the same successor, and so it does later with the `idempotency_key` of that refresh; else it ends the session.
     ///
     /// # Errors
     /// `RefreshTokenInvalid`, `RefreshTokenReused`, `UserDisabled`, or those of the storage.
-    pub async fn refresh(&self, token: &str, request_id: Option<Uuid>, trace: &Trace) -> Result<TokenPair> {
+    pub async fn refresh(
+        &self,
+        token: &str,
+        idempotency_key: Option<Uuid>,
+        trace: &Trace,
+    ) -> Result<TokenPair> {
         let shown = RefreshToken::parse(token)?;
         let now = self.clock.now();
         let before = self.session(&shown).await?;
@@ -186,13 +191,13 @@ impl Accounts {
                 .after(self.config.refresh_ttl)
                 .min(before.create_time.after(self.config.session_ttl_max)),
             peer: trace.peer.clone(),
-            request_id,
+            idempotency_key,
         };
         if self.storage.sessions().rotate(step).await? {
             let session = self.session(&successor).await?;
             return self.pair(user, session, &successor);
         }
-        self.replay(user, &shown, request_id, trace).await
+        self.replay(user, &shown, idempotency_key, trace).await
     }
 
     /// A token that is not the current one: lost answer, theft, or nonsense.
@@ -200,7 +205,7 @@ impl Accounts {
         &self,
         user: User,
         shown: &RefreshToken,
-        request_id: Option<Uuid>,
+        idempotency_key: Option<Uuid>,
         trace: &Trace,
     ) -> Result<TokenPair> {
         let session = self.session(shown).await?;
@@ -212,7 +217,8 @@ impl Accounts {
             session.secrets.previous.as_deref().is_some_and(|previous| same(previous, &shown.hash()));
         let in_grace = now.since(session.secrets.rotate_time) <= REFRESH_GRACE;
         // The same call again, however late: whoever made it has not had its answer.
-        let is_repeated = request_id.is_some() && request_id == session.secrets.rotate_request_id;
+        let is_repeated =
+            idempotency_key.is_some() && idempotency_key == session.secrets.rotate_idempotency_key;
         match &session.secrets.salt {
             Some(salt) if is_previous && (in_grace || is_repeated) => {
                 let successor = shown.successor(salt)?;

@@ -66,7 +66,7 @@ impl Accounts {
         let NewAccount { email, display_name, password } = new;
         let fingerprint = once.fingerprint.clone();
         let place = self.passwords.place()?;
-        let before = match self.storage.users().remembered(once.caller, once.request_id).await? {
+        let before = match self.storage.users().remembered(once.caller, once.key).await? {
             Some(before) => {
                 return self.answer_again(place, before, &fingerprint, &email, password, trace).await;
             }

@@ -13,7 +13,7 @@ use super::Client;
 use super::call::Core;
 use super::error::{Error, Result};
 use super::retry::Budget;
-use super::session::{Exchange, Held, Holder, LoadSession, OnSession, Session, bearer};
+use super::session::{CachedSession, Exchange, LoadSession, OnSession, Session, SessionStore, bearer};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 4;
@@ -145,10 +145,10 @@ impl Builder {
     }
 
     fn client(self, channel: Channel) -> Result<Client> {
-        let held = self.session.map(Held::kept).transpose()?;
+        let held = self.session.map(CachedSession::kept).transpose()?;
         let core = Core {
             channel,
-            holder: Holder::new(held, self.on_session, self.load_session),
+            session_store: SessionStore::new(held, self.on_session, self.load_session),
             api_key: self.api_key.as_deref().map(bearer).transpose()?,
             timeout: self.timeout,
             attempts: self.attempts,

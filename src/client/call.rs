@@ -12,7 +12,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::error::{Error, Result};
 use super::retry::{Budget, may_repeat, pause};
-use super::session::{Exchange, Held, Holder, Session, is_over};
+use super::session::{CachedSession, Exchange, Session, SessionStore, is_over};
 use crate::pb;
 
 /// How often a call is made with other tokens: what another process left may have expired as well.
@@ -26,17 +26,17 @@ pub(super) enum Kind {
     /// It opens a stream, which lives longer than any deadline.
     Stream,
     /// It carries the same request id, and is answered as the first was.
-    Keyed,
+    Idempotent,
     /// It finds done what it asks for.
     Repeatable,
     /// It does it once more.
-    Once,
+    NotRepeatable,
 }
 
 /// What all clones of a client share.
 pub(super) struct Core {
     pub(super) channel: Channel,
-    pub(super) holder: Holder,
+    pub(super) session_store: SessionStore,
     pub(super) api_key: Option<MetadataValue<Ascii>>,
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
@@ -54,7 +54,7 @@ pub(super) struct Bounds {
 
 impl Core {
     pub(super) fn session(&self) -> Option<Session> {
-        self.holder.get().map(|held| held.session.clone())
+        self.session_store.get().map(|held| held.session.clone())
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -129,7 +129,7 @@ impl Core {
                 Err(_) => Error::deadline(),
             };
             failures += 1;
-            if !may_repeat(kind != Kind::Once, &error) || failures >= bounds.attempts {
+            if !may_repeat(kind != Kind::NotRepeatable, &error) || failures >= bounds.attempts {
                 return Err(error);
             }
             let wait = pause(failures, error.retry_after());
@@ -148,30 +148,30 @@ impl Core {
         Fut: Future<Output = Result<Response<pb::TokenPair>, Status>>,
     {
         let asked = SystemTime::now();
-        let pair = self.repeated(Kind::Once, self.bounds(), None, &request, &send).await?;
-        let held = Held::answered(pair, asked)?;
+        let pair = self.repeated(Kind::NotRepeatable, self.bounds(), None, &request, &send).await?;
+        let held = CachedSession::answered(pair, asked)?;
         let _changing = self.exchange.lock().await;
-        self.holder.put(Some(Arc::clone(&held)));
+        self.session_store.put(Some(Arc::clone(&held)));
         Ok(held.session.clone())
     }
 
     /// Lets the session of this client go, whichever it is.
     pub(super) async fn forget_session(&self) {
         let _changing = self.exchange.lock().await;
-        self.holder.put(None);
+        self.session_store.put(None);
     }
 
     /// Lets a session go that has ended, unless another one has taken its place.
-    async fn forget(&self, ended: &Held) {
+    async fn forget(&self, ended: &CachedSession) {
         let _changing = self.exchange.lock().await;
-        if self.holder.get().is_some_and(|held| held.session == ended.session) {
-            self.holder.put(None);
+        if self.session_store.get().is_some_and(|held| held.session == ended.session) {
+            self.session_store.put(None);
         }
     }
 
     /// The session, with a token that will live through a call.
-    async fn fresh(&self, bounds: Bounds) -> Result<Option<Arc<Held>>> {
-        let Some(held) = self.holder.get() else {
+    async fn fresh(&self, bounds: Bounds) -> Result<Option<Arc<CachedSession>>> {
+        let Some(held) = self.session_store.get() else {
             return Ok(None);
         };
         if !held.is_near_its_end() {

@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::call::{Core, Kind};
-use self::retry::request_id;
+use self::retry::idempotency_key;
 use self::session::is_over;
 use crate::pb;
 use crate::pb::user_service_client::UserServiceClient;
@@ -85,11 +85,11 @@ impl Client {
     pub async fn register(&self, new: NewAccount) -> Result<pb::User> {
         let user = pb::User { email: new.email, display_name: new.display_name, ..pb::User::default() };
         let request =
-            pb::CreateUserRequest { user: Some(user), password: new.password, request_id: request_id() };
+            pb::CreateUserRequest { user: Some(user), password: new.password, request_id: idempotency_key() };
         // With the token of whoever is logged in: where registration is closed, administrators register others.
         let create =
             |channel, request| async move { UserServiceClient::new(channel).create_user(request).await };
-        self.core.authorized(Kind::Keyed, request, create).await
+        self.core.authorized(Kind::Idempotent, request, create).await
     }
 
     /// Begins a session and keeps it. The device is what the list of sessions shows of it.

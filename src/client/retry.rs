@@ -29,7 +29,7 @@ pub(super) fn may_repeat(is_safe: bool, error: &Error) -> bool {
 }
 
 /// What a call is known by when it is repeated.
-pub(super) fn request_id() -> String {
+pub(super) fn idempotency_key() -> String {
     Uuid::now_v7().to_string()
 }
 

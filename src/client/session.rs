@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::error::{Error, Result};
-use super::retry::request_id;
+use super::retry::idempotency_key;
 use crate::pb;
 
 /// A login, to be kept between two runs of a program. Whoever has it is logged in: keep it where only its owner reads.
@@ -54,7 +54,7 @@ impl Exchange {
         let pending = self.pending.take().filter(|begun| begun.refresh_token == refresh_token);
         let request = pending.unwrap_or_else(|| pb::RefreshSessionRequest {
             refresh_token: refresh_token.to_owned(),
-            request_id: request_id(),
+            request_id: idempotency_key(),
         });
         self.pending = Some(request.clone());
         request
@@ -86,14 +86,14 @@ mod seconds {
 const EARLY: Duration = Duration::from_secs(30);
 
 /// A session with what is derived from it.
-pub(super) struct Held {
+pub(super) struct CachedSession {
     pub(super) session: Session,
     pub(super) bearer: MetadataValue<Ascii>,
     /// From when on the access token is exchanged before a call.
     refresh_from: SystemTime,
 }
 
-impl Held {
+impl CachedSession {
     /// A session that the program kept. How long its tokens live as a rule is not known.
     pub(super) fn kept(session: Session) -> Result<Arc<Self>> {
         Self::new(session, EARLY)
@@ -156,27 +156,27 @@ pub(super) type OnSession = Box<dyn Fn(Option<&Session>) + Send + Sync>;
 pub(super) type LoadSession = Box<dyn Fn() -> Option<Session> + Send + Sync>;
 
 /// Where a client holds its session.
-pub(super) struct Holder {
-    held: RwLock<Option<Arc<Held>>>,
+pub(super) struct SessionStore {
+    held: RwLock<Option<Arc<CachedSession>>>,
     on_session: Option<OnSession>,
     load_session: Option<LoadSession>,
 }
 
-impl Holder {
+impl SessionStore {
     pub(super) fn new(
-        held: Option<Arc<Held>>,
+        held: Option<Arc<CachedSession>>,
         on_session: Option<OnSession>,
         load_session: Option<LoadSession>,
     ) -> Self {
         Self { held: RwLock::new(held), on_session, load_session }
     }
 
-    pub(super) fn get(&self) -> Option<Arc<Held>> {
+    pub(super) fn get(&self) -> Option<Arc<CachedSession>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a new session, or none, and tells the program. To be called by one at a time.
-    pub(super) fn put(&self, held: Option<Arc<Held>>) {
+    pub(super) fn put(&self, held: Option<Arc<CachedSession>>) {
         self.take(held.clone());
         if let Some(on_session) = &self.on_session {
             on_session(held.as_ref().map(|held| &held.session));
@@ -184,17 +184,17 @@ impl Holder {
     }
 
     /// Takes what another process has made of this session, if it has.
-    pub(super) fn reload(&self, known: &Session) -> Option<Arc<Held>> {
+    pub(super) fn reload(&self, known: &Session) -> Option<Arc<CachedSession>> {
         let session = self.load_session.as_ref()?()?;
         if session.user != known.user || session.refresh_token == known.refresh_token {
             return None;
         }
-        let held = Held::kept(session).ok()?;
+        let held = CachedSession::kept(session).ok()?;
         self.take(Some(Arc::clone(&held)));
         Some(held)
     }
 
-    fn take(&self, held: Option<Arc<Held>>) {
+    fn take(&self, held: Option<Arc<CachedSession>>) {
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
     }
 }

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use super::call::{Core, Kind};
 use super::error::Result;
-use super::retry::request_id;
+use super::retry::idempotency_key;
 use crate::pb;
 use crate::pb::task_service_client::TaskServiceClient;
 
@@ -81,11 +81,11 @@ impl Tasks {
         let request = pb::CreateTaskRequest {
             parent: self.parent.clone(),
             task: Some(task),
-            request_id: request_id(),
+            request_id: idempotency_key(),
             ..pb::CreateTaskRequest::default()
         };
         let create = |channel, request| async move { service(channel).create_task(request).await };
-        self.core.authorized(Kind::Keyed, request, create).await
+        self.core.authorized(Kind::Idempotent, request, create).await
     }
 
     /// A task, also a deleted one.
@@ -103,28 +103,28 @@ impl Tasks {
         let request = pb::UpdateTaskRequest {
             task: Some(pb::Task { name, ..task }),
             update_mask: (!paths.is_empty()).then_some(mask),
-            request_id: request_id(),
+            request_id: idempotency_key(),
         };
         let update = |channel, request| async move { service(channel).update_task(request).await };
-        self.core.authorized(Kind::Keyed, request, update).await
+        self.core.authorized(Kind::Idempotent, request, update).await
     }
 
     /// Deletes a task; it can be had back for a while.
     pub async fn delete(&self, task: &str) -> Result<pb::Task> {
         let request = pb::DeleteTaskRequest {
             name: self.name(task),
-            request_id: request_id(),
+            request_id: idempotency_key(),
             ..pb::DeleteTaskRequest::default()
         };
         let delete = |channel, request| async move { service(channel).delete_task(request).await };
-        self.core.authorized(Kind::Keyed, request, delete).await
+        self.core.authorized(Kind::Idempotent, request, delete).await
     }
 
     /// Has a deleted task back.
     pub async fn undelete(&self, task: &str) -> Result<pb::Task> {
-        let request = pb::UndeleteTaskRequest { name: self.name(task), request_id: request_id() };
+        let request = pb::UndeleteTaskRequest { name: self.name(task), request_id: idempotency_key() };
         let undelete = |channel, request| async move { service(channel).undelete_task(request).await };
-        self.core.authorized(Kind::Keyed, request, undelete).await
+        self.core.authorized(Kind::Idempotent, request, undelete).await
     }
 
     /// Undoes changes, as new changes, all of them or none.
@@ -135,11 +135,11 @@ impl Tasks {
             end_revision: options.end_revision,
             force: options.force,
             validate_only: options.validate_only,
-            request_id: request_id(),
+            request_id: idempotency_key(),
             history: options.history,
         };
         let undo = |channel, request| async move { service(channel).undo_changes(request).await };
-        self.core.authorized(Kind::Keyed, request, undo).await
+        self.core.authorized(Kind::Idempotent, request, undo).await
     }
 
     /// The place of the last change.

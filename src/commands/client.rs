@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tonic::Code;
 
-use self::credentials::{Credentials, Kept};
+use self::credentials::{Credentials, CredentialsFile};
 use self::output::Output;
 use self::session::shared;
 use super::{Failure, Outcome, USAGE};
@@ -25,7 +25,7 @@ use crate::client::{Builder, Checkpoint, Client, Error};
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
 
 /// A connection with which calls are made.
-struct Called {
+struct Context {
     client: Client,
     service: Service,
     output: Output,
@@ -40,25 +40,25 @@ struct Service {
 
 /// Does what was asked for with tasks.
 pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
-    let called = call(remote)?;
+    let context = call(remote)?;
     match command {
-        TaskCommand::Add { title, fields } => tasks::add(&called, &title.join(" "), fields).await,
-        TaskCommand::List(listing) => listing::list(&called, listing).await,
-        TaskCommand::Show { task } => tasks::show(&called, &task).await,
-        TaskCommand::Done { tasks } => tasks::complete(&called, &tasks).await,
-        TaskCommand::Edit(edit) => tasks::edit(&called, *edit).await,
-        TaskCommand::Rm { tasks } => tasks::delete(&called, &tasks).await,
-        TaskCommand::Restore { tasks } => tasks::restore(&called, &tasks).await,
+        TaskCommand::Add { title, fields } => tasks::add(&context, &title.join(" "), fields).await,
+        TaskCommand::List(listing) => listing::list(&context, listing).await,
+        TaskCommand::Show { task } => tasks::show(&context, &task).await,
+        TaskCommand::Done { tasks } => tasks::complete(&context, &tasks).await,
+        TaskCommand::Edit(edit) => tasks::edit(&context, *edit).await,
+        TaskCommand::Rm { tasks } => tasks::delete(&context, &tasks).await,
+        TaskCommand::Restore { tasks } => tasks::restore(&context, &tasks).await,
         TaskCommand::Watch { state, from, history } => {
             let from = from.map(|revision| Checkpoint { revision, history: history.unwrap_or_default() });
-            watch::watch(&called, state, from).await
+            watch::watch(&context, state, from).await
         }
-        TaskCommand::Undo(undo) => tasks::undo(&called, undo).await,
+        TaskCommand::Undo(undo) => tasks::undo(&context, undo).await,
     }
 }
 
 /// The address that is meant when none is named: that of the last login.
-fn address(remote: &Remote, kept: &Kept) -> ServiceAddress {
+fn address(remote: &Remote, kept: &CredentialsFile) -> ServiceAddress {
     let current = || kept.current.as_ref().and_then(|address| address.parse().ok());
     remote.address.clone().or_else(current).unwrap_or_default()
 }
@@ -79,7 +79,7 @@ fn builder(address: &ServiceAddress, ca_file: Option<&Path>) -> Result<Builder, 
 }
 
 /// A client with the session that is kept, or with the API key that is in the environment.
-fn call(remote: &Remote) -> Result<Called, Failure> {
+fn call(remote: &Remote) -> Result<Context, Failure> {
     let output = Output::new(remote)?;
     if let Some(secret) = api_key() {
         // Programs have a key and no home: what is kept is for those who log in, apart from where.
@@ -87,7 +87,7 @@ fn call(remote: &Remote) -> Result<Called, Failure> {
         let service = Service { address: address(remote, &kept), has_key: true };
         let builder = builder(&service.address, ca_file(remote, &kept, &service.address).as_deref())?;
         let client = builder.api_key(secret).connect_lazy().map_err(|error| service.refused(&error))?;
-        return Ok(Called { client, service, output });
+        return Ok(Context { client, service, output });
     }
     let credentials = Credentials::find()?;
     let kept = credentials.read()?;
@@ -98,10 +98,10 @@ fn call(remote: &Remote) -> Result<Called, Failure> {
     let builder = builder(&service.address, ca_file(remote, &kept, &service.address).as_deref())?;
     let client = shared(builder, credentials, service.address.clone(), login.session.clone()).connect_lazy();
     let client = client.map_err(|error| service.refused(&error))?;
-    Ok(Called { client, service, output })
+    Ok(Context { client, service, output })
 }
 
-fn ca_file(remote: &Remote, kept: &Kept, address: &ServiceAddress) -> Option<PathBuf> {
+fn ca_file(remote: &Remote, kept: &CredentialsFile, address: &ServiceAddress) -> Option<PathBuf> {
     let remembered = || kept.services.get(address.as_str())?.ca_file.clone();
     remote.ca_file.clone().or_else(remembered)
 }

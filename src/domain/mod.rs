@@ -34,6 +34,6 @@ pub use page::{
 };
 pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use task::{Description, Labels, NewTask, Priority, Task, TaskPatch, Title};
-pub use task_write::{Decision, Effect, TaskWrite, WriteRules, Written};
+pub use task_write::{Decision, Effect, TaskWrite, WriteResult, WriteRules};
 pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};

@@ -37,7 +37,7 @@ pub struct RefreshSecrets {
     /// When `previous` was retired.
     pub rotate_time: Timestamp,
     /// The caller's id of the refresh that retired it.
-    pub rotate_request_id: Option<Uuid>,
+    pub rotate_idempotency_key: Option<Uuid>,
 }
 
 impl std::fmt::Debug for RefreshSecrets {

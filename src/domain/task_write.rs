@@ -90,7 +90,7 @@ pub enum Decision {
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteResult {
     /// The task as it stands afterwards; `None` when there is none.
     pub task: Option<Task>,
     /// What was done.

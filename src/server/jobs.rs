@@ -90,7 +90,7 @@ pub async fn purge(services: &Services) -> Result<()> {
             rules,
             live_tasks_max: services.tasks.live_tasks_max,
             history: None,
-            request: None,
+            idempotency: None,
             dry_run: false,
             review: None,
         });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::connections::connection::ConnectionLimits;
+use super::layers::admission_queue::AdmissionLimits;
 use super::layers::deadline::DeadlineLimits;
-use super::layers::gate::AdmissionLimits;
 use super::layers::rate_limit::RateLimit;
 
 /// Limits of the transport.

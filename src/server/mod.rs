@@ -27,8 +27,8 @@ pub use connections::address::Address;
 pub use connections::connection::ConnectionLimits;
 pub use connections::listener::Listener;
 pub use connections::tls::{Tls, TlsError, TlsFiles};
+pub use layers::admission_queue::AdmissionLimits;
 pub use layers::deadline::DeadlineLimits;
-pub use layers::gate::AdmissionLimits;
 pub use layers::rate_limit::RateLimit;
 pub use limits::TransportLimits;
 pub use operator::admin::LogLevel;
@@ -107,7 +107,7 @@ pub async fn serve_with(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service, readiness) = operator::health::Health::new().await;
     let metrics = Arc::new(operator::metrics::Metrics::default());
-    let gate = layers::gate::Gate::new(limits.admission);
+    let queue = layers::admission_queue::AdmissionQueue::new(limits.admission);
     // Until the last call is over, so that the end can be watched as well.
     let ended = CancellationToken::new();
     let _ends = ended.clone().drop_guard();
@@ -115,7 +115,7 @@ pub async fn serve_with(
     if let Some(admin) = operator.admin {
         let gauges = operator::gauges::Gauges {
             services: services.clone(),
-            gate: Arc::clone(&gate),
+            queue: Arc::clone(&queue),
             readiness: readiness.clone(),
             lines_dropped: operator.log_lines_dropped,
             connections_max: limits.connections.connections(),
@@ -128,7 +128,7 @@ pub async fn serve_with(
         tokio::spawn(operator::admin::serve(admin, about, ended));
     }
     let calls = layers::access_log::AccessLogLayer::new(Arc::clone(&metrics), operator.traces);
-    let watched = (metrics, gate, calls);
+    let watched = (metrics, queue, calls);
     // Boxed, so that whoever serves does not carry the room for it.
     Box::pin(serve_calls(listener.into(), services, limits, (health, health_service), watched, shutdown))
         .await
@@ -139,9 +139,9 @@ async fn serve_calls(
     services: Services,
     limits: TransportLimits,
     (health, health_service): (operator::health::Health, operator::health::HealthService),
-    (metrics, gate, calls): (
+    (metrics, queue, calls): (
         Arc<operator::metrics::Metrics>,
-        Arc<layers::gate::Gate>,
+        Arc<layers::admission_queue::AdmissionQueue>,
         layers::access_log::AccessLogLayer,
     ),
     shutdown: CancellationToken,
@@ -158,7 +158,7 @@ async fn serve_calls(
     listener.watch_tls(shutdown.clone());
 
     let routes = routes::Routes::new(&services, limits, health_service, draining.clone())?;
-    let stack = stack(&services, limits, (&metrics, gate, calls), routes);
+    let stack = stack(&services, limits, (&metrics, queue, calls), routes);
     let counts = metrics.connections.clone();
     let connections = connections::connection::Connections::new(
         stack,
@@ -197,9 +197,9 @@ async fn serve_calls(
 fn stack(
     services: &Services,
     limits: TransportLimits,
-    (metrics, gate, calls): (
+    (metrics, queue, calls): (
         &operator::metrics::Metrics,
-        Arc<layers::gate::Gate>,
+        Arc<layers::admission_queue::AdmissionQueue>,
         layers::access_log::AccessLogLayer,
     ),
     routes: routes::Routes,
@@ -229,7 +229,7 @@ fn stack(
         // Before anything that takes time: waiting counts.
         .layer(layers::deadline::DeadlineLayer::new(limits.deadlines))
         // Before tokens are verified, which costs more than refusing does.
-        .layer(layers::admission::AdmissionLayer::new(gate))
+        .layer(layers::admission::AdmissionLayer::new(queue))
         // Nothing behind this runs for a caller who may not call it.
         .layer(AuthLayer::new(Arc::clone(&services.authenticator), status::response::<Body>))
         // What a caller was given the right to once, they keep only as long as they have it.

@@ -29,9 +29,9 @@ pub use engine::migrations::{AppliedMigration, SchemaState};
 pub use secrets::Secrets;
 pub use tasks::Tasks;
 pub use tasks::changes::Changes;
-pub use tasks::feed::{Feed, Subscription};
 pub use tasks::lane::LaneMetrics;
-pub use tasks::ledger::{Done, Failed, Operation, Request, Review};
+pub use tasks::ledger::{Idempotency, Operation, Outcome, Review, WriteError};
+pub use tasks::notifier::{Notifier, Subscription};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};
@@ -93,7 +93,7 @@ pub struct Storage {
     pool: Pool,
     /// For what reaches rows by their key alone, outside the lanes.
     by_key: Pool,
-    feed: Feed,
+    notifier: Notifier,
     /// Opened with the first call, since they need a runtime.
     lanes: Arc<OnceLock<Lanes>>,
 }
@@ -132,8 +132,8 @@ impl Storage {
     }
 
     fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
-        let feed = Feed::new(pool.server().histories());
-        Self { target, pool, by_key, feed, lanes: Arc::default() }
+        let notifier = Notifier::new(pool.server().histories());
+        Self { target, pool, by_key, notifier, lanes: Arc::default() }
     }
 
     /// The clock by which everything in this database goes: on PostgreSQL the server's, so that all replicas have one;
@@ -191,7 +191,7 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool, &self.by_key, &self.feed, self.lanes())
+        Tasks::new(&self.pool, &self.by_key, &self.notifier, self.lanes())
     }
 
     /// `None` when every call goes to the pool by itself.
@@ -225,8 +225,8 @@ impl Storage {
     }
 
     /// News of changes, for whoever waits for them.
-    pub fn feed(&self) -> &Feed {
-        &self.feed
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// The accounts.

@@ -7,7 +7,7 @@ use crate::accounts::{PasswordPolicy, TokenPair};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
 use crate::api::tasks::convert::time_to_pb;
-use crate::api::{names, replay};
+use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
     Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId, UserPatch,
@@ -31,7 +31,7 @@ pub(in crate::api) fn registration(
     let display_name =
         user.and_then(|user| violations.check("user.display_name", DisplayName::parse(&user.display_name)));
     let password = violations.check("password", policy.parse(&request.password, email.as_ref()));
-    violations.check("request_id", replay::parse(&request.request_id));
+    violations.check("request_id", idempotency::parse(&request.request_id));
     let parts = email.zip(display_name).zip(password);
     let account = parts.map(|((email, display_name), password)| NewAccount { email, display_name, password });
     violations.finish_with(account)

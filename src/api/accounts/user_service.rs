@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{convert_account, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
+use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
-use crate::api::replay::Key;
-use crate::api::{caller, replay, trace, traced};
+use crate::api::{caller, idempotency, trace, traced};
 use crate::auth::Principal;
 use crate::auth::api_keys::ApiKeys;
 use crate::domain::{Clock, Email, Role, Violations};
@@ -59,20 +59,20 @@ impl UserService for UserApi {
         let trace = trace(&request);
         self.accounts.may_register(request.extensions().get::<Principal>())?;
         let new = convert_user::registration(request.get_ref(), self.passwords)?;
-        let Some(key) = Key::of_registration(request.get_ref()) else {
+        let Some(key) = IdempotencyKey::of_registration(request.get_ref()) else {
             let (email, name, password) = (new.email, new.display_name, new.password);
             let user = self.accounts.register(email, name, password, Role::User, &trace).await?;
             return Ok(Response::new(convert_user::user_to_pb(&user)));
         };
         let once = Registration {
             caller: trace.actor,
-            request_id: key.id,
+            key: key.id,
             fingerprint: key.fingerprint,
             answer: |user| convert_user::user_to_pb(user).encode_to_vec(),
         };
         let user = match self.accounts.register_once(new, once, &trace).await? {
             registration::Answer::Made(user) => convert_user::user_to_pb(&user),
-            registration::Answer::Replayed(bytes) => replay::answer(&bytes)?,
+            registration::Answer::Replayed(bytes) => idempotency::decode_answer(&bytes)?,
         };
         Ok(Response::new(user))
     }
@@ -143,9 +143,9 @@ impl UserService for UserApi {
         trace.actor = None;
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let request_id = violations.check("request_id", replay::parse(&request.request_id));
-        let request_id = violations.finish_with(request_id)?;
-        let pair = self.accounts.refresh(&request.refresh_token, request_id, &trace).await?;
+        let key = violations.check("request_id", idempotency::parse(&request.request_id));
+        let key = violations.finish_with(key)?;
+        let pair = self.accounts.refresh(&request.refresh_token, key, &trace).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::convert::{create, required, update};
 use crate::api::fields::Fields;
-use crate::api::{names, replay};
+use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{Etag, InvalidReason, Owner, Result, Rule, TaskId, TaskWrite};
 use crate::pb;
@@ -67,7 +67,7 @@ fn writes<T>(
 ) -> Result<(Owner, Vec<TaskWrite>)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(parent))?;
-    fields.check("request_id", replay::parse(request_id));
+    fields.check("request_id", idempotency::parse(request_id));
     if fields.check("requests", size(items.len(), WRITES_MAX)).is_none() {
         return fields.finish(None);
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::convert::{task_to_pb, time_to_pb};
 use crate::api::fields::Fields;
-use crate::api::{names, replay};
+use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
-    ChangeType, Effect, Owner, PageSize, Result, Rule, TaskChange, TaskField, TaskId, TaskWrite, Written,
+    ChangeType, Effect, Owner, PageSize, Result, Rule, TaskChange, TaskField, TaskId, TaskWrite, WriteResult,
 };
 use crate::pb;
 use pb::task_change::Type;
@@ -40,7 +40,7 @@ pub(in crate::api) fn undo(
 ) -> Result<(Owner, (i64, i64))> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
-    fields.check("request_id", replay::parse(&request.request_id));
+    fields.check("request_id", idempotency::parse(&request.request_id));
     let start = fields.check("start_revision", revision(request.start_revision));
     let end = fields.check("end_revision", revision(request.end_revision));
     if let Some((start, end)) = start.zip(end) {
@@ -73,7 +73,7 @@ pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, forc
 pub(in crate::api) fn undone(
     owner: Owner,
     ids: &[TaskId],
-    written: &[Written],
+    written: &[WriteResult],
     dry_run: bool,
 ) -> pb::UndoChangesResponse {
     let mut answer = pb::UndoChangesResponse::default();

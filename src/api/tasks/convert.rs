@@ -5,7 +5,7 @@ use prost_types::{FieldMask, Timestamp as PbTimestamp};
 use super::{filter, order_by};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
-use crate::api::{names, replay};
+use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
     Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskField, TaskId,
@@ -56,7 +56,7 @@ pub(in crate::api) fn new_task(
 ) -> Result<(Owner, TaskWrite)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
-    fields.check("request_id", replay::parse(&request.request_id));
+    fields.check("request_id", idempotency::parse(&request.request_id));
     let write = create(&mut fields, request.task_id, request.task);
     fields.finish(owner.zip(write))
 }
@@ -100,7 +100,7 @@ pub(in crate::api) fn task_update(
         return fields.finish(None);
     };
     let target = fields.task("task.name", names::parse_task(&task.name))?;
-    fields.check("request_id", replay::parse(&request.request_id));
+    fields.check("request_id", idempotency::parse(&request.request_id));
     let write = update(&mut fields, target.map(|(_, id)| id), task, request.update_mask);
     fields.finish(target.map(|(owner, _)| owner).zip(write))
 }
@@ -140,7 +140,7 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
 pub(in crate::api) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
     let mut fields = Fields::new(caller);
     let target = fields.task("name", names::parse_task(name))?;
-    fields.check("request_id", replay::parse(request_id));
+    fields.check("request_id", idempotency::parse(request_id));
     fields.finish(target)
 }
 

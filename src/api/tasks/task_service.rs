@@ -9,13 +9,15 @@ use tonic::{Request, Response, Status};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, cursor};
+use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
-use crate::api::replay::Key;
-use crate::api::{answer, caller, replay};
-use crate::domain::{Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteRules, Written};
+use crate::api::{answer, caller, idempotency};
+use crate::domain::{
+    Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteResult, WriteRules,
+};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
-use crate::storage::{Done, Failed, Operation, Request as Remembered, Review, Storage};
+use crate::storage::{Idempotency, Operation, Outcome, Review, Storage, WriteError};
 
 /// What is configured about tasks.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +46,13 @@ pub struct TaskApi {
 const FEWER_CHANGES: &str = "undo fewer changes at once, the last ones first";
 
 /// An answer with one task.
-fn one(written: &[Written]) -> pb::Task {
+fn one(written: &[WriteResult]) -> pb::Task {
     // A task that never existed is answered as an empty one; only `allow_missing` leads there.
     written.first().and_then(|written| written.task.clone()).map(convert::task_to_pb).unwrap_or_default()
 }
 
 /// The tasks of an answer with many.
-fn many(written: &[Written]) -> Vec<pb::Task> {
+fn many(written: &[WriteResult]) -> Vec<pb::Task> {
     written.iter().map(|written| written.task.clone().map(convert::task_to_pb).unwrap_or_default()).collect()
 }
 
@@ -67,14 +69,14 @@ impl TaskApi {
         &self,
         owner: Owner,
         (writes, history): (Vec<TaskWrite>, Option<HistoryId>),
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
         dry_run: bool,
-        answer: impl Fn(&[Written]) -> M + Clone + Send + Sync + 'static,
-    ) -> Result<M, Failed> {
+        answer: impl Fn(&[WriteResult]) -> M + Clone + Send + Sync + 'static,
+    ) -> Result<M, WriteError> {
         let in_progress = key.is_some();
         let remember = answer.clone();
-        let request = key.map(|key| Remembered {
-            id: key.id,
+        let idempotency = key.map(|key| Idempotency {
+            key: key.id,
             fingerprint: key.fingerprint,
             answer: Arc::new(move |written| remember(written).encode_to_vec()),
         });
@@ -88,14 +90,16 @@ impl TaskApi {
             rules: WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after },
             live_tasks_max: self.rules.live_tasks_max,
             history,
-            request,
+            idempotency,
             dry_run,
         };
         match self.storage.tasks().write(operation).await {
-            Ok(Done::Written(written)) => Ok(answer(&written)),
-            Ok(Done::Replayed(bytes)) => Ok(replay::answer(&bytes)?),
+            Ok(Outcome::Applied(written)) => Ok(answer(&written)),
+            Ok(Outcome::Replayed(bytes)) => Ok(idempotency::decode_answer(&bytes)?),
             // The lock that did not come is held by another of this user's calls; this very one, as far as we know.
-            Err(Failed { error: Error::Conflict, .. }) if in_progress => Err(Error::RequestInProgress.into()),
+            Err(WriteError { error: Error::Conflict, .. }) if in_progress => {
+                Err(Error::RequestInProgress.into())
+            }
             Err(failed) => Err(failed),
         }
     }
@@ -105,7 +109,7 @@ impl TaskApi {
         &self,
         owner: Owner,
         write: TaskWrite,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Response<pb::Task>, Status> {
         let task =
             self.perform(owner, (vec![write], None), key, false, one).await.map_err(|failed| failed.error)?;
@@ -117,7 +121,7 @@ impl TaskApi {
         &self,
         owner: Owner,
         writes: Vec<TaskWrite>,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
         answer: fn(Vec<pb::Task>) -> M,
     ) -> Result<Response<M>, Status> {
         let answered =
@@ -127,7 +131,7 @@ impl TaskApi {
 }
 
 /// The error together with the item that it concerns.
-fn in_item(field: &str, failed: Failed) -> Error {
+fn in_item(field: &str, failed: WriteError) -> Error {
     match failed.at {
         Some(at) => Error::InItem { path: format!("{field}[{at}]"), error: Box::new(failed.error) },
         None => failed.error,
@@ -143,7 +147,7 @@ impl TaskService for TaskApi {
         request: Request<pb::CreateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("CreateTask", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("CreateTask", &mut request, |request| &mut request.request_id);
         let (owner, write) = convert::new_task(&caller, request)?;
         self.write(owner, write, key).await
     }
@@ -190,7 +194,7 @@ impl TaskService for TaskApi {
         request: Request<pb::UpdateTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("UpdateTask", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("UpdateTask", &mut request, |request| &mut request.request_id);
         let (owner, write) = convert::task_update(&caller, request)?;
         self.write(owner, write, key).await
     }
@@ -200,7 +204,7 @@ impl TaskService for TaskApi {
         request: Request<pb::DeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("DeleteTask", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("DeleteTask", &mut request, |request| &mut request.request_id);
         let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         let etag = Etag::given(request.etag);
         self.write(owner, TaskWrite::Delete { id, etag, allow_missing: request.allow_missing }, key).await
@@ -211,7 +215,7 @@ impl TaskService for TaskApi {
         request: Request<pb::UndeleteTaskRequest>,
     ) -> Result<Response<pb::Task>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("UndeleteTask", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("UndeleteTask", &mut request, |request| &mut request.request_id);
         let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         self.write(owner, TaskWrite::Undelete { id }, key).await
     }
@@ -225,7 +229,7 @@ impl TaskService for TaskApi {
         let found = self.storage.tasks().find_many(owner, &ids).await?;
         let mut tasks = Vec::with_capacity(found.len());
         for (at, task) in found.into_iter().enumerate() {
-            let missing = || Failed { at: Some(at), error: Error::NotFound(Resource::Task) };
+            let missing = || WriteError { at: Some(at), error: Error::NotFound(Resource::Task) };
             tasks.push(convert::task_to_pb(task.ok_or_else(|| in_item("names", missing()))?));
         }
         let answer = pb::BatchGetTasksResponse { tasks };
@@ -238,7 +242,7 @@ impl TaskService for TaskApi {
         request: Request<pb::BatchCreateTasksRequest>,
     ) -> Result<Response<pb::BatchCreateTasksResponse>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("BatchCreateTasks", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("BatchCreateTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::creates(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchCreateTasksResponse { tasks }).await
     }
@@ -248,7 +252,7 @@ impl TaskService for TaskApi {
         request: Request<pb::BatchUpdateTasksRequest>,
     ) -> Result<Response<pb::BatchUpdateTasksResponse>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("BatchUpdateTasks", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("BatchUpdateTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::updates(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchUpdateTasksResponse { tasks }).await
     }
@@ -258,7 +262,7 @@ impl TaskService for TaskApi {
         request: Request<pb::BatchDeleteTasksRequest>,
     ) -> Result<Response<pb::BatchDeleteTasksResponse>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("BatchDeleteTasks", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("BatchDeleteTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::deletes(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchDeleteTasksResponse { tasks }).await
     }
@@ -317,7 +321,7 @@ impl TaskService for TaskApi {
         request: Request<pb::UndoChangesRequest>,
     ) -> Result<Response<pb::UndoChangesResponse>, Status> {
         let (caller, mut request) = caller(request)?;
-        let key = Key::of("UndoChanges", &mut request, |request| &mut request.request_id);
+        let key = IdempotencyKey::of("UndoChanges", &mut request, |request| &mut request.request_id);
         let (owner, (start, end)) = changes::undo(&caller, &request)?;
         let known = HistoryId::given(&request.history);
         let (writes, history) = match self.undo_writes(owner, known, (start, end), request.force).await {
@@ -327,7 +331,7 @@ impl TaskService for TaskApi {
         };
         let ids: Vec<_> = writes.iter().map(TaskWrite::id).collect();
         let dry_run = request.validate_only;
-        let answer = move |written: &[Written]| changes::undone(owner, &ids, written, dry_run);
+        let answer = move |written: &[WriteResult]| changes::undone(owner, &ids, written, dry_run);
         let answered = self
             .perform(owner, (writes, Some(history)), key, dry_run, answer)
             .await
@@ -363,10 +367,10 @@ impl TaskApi {
     async fn undone_before(
         &self,
         owner: Owner,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Option<Response<pb::UndoChangesResponse>>> {
         let Some(key) = key else { return Ok(None) };
         let remembered = self.storage.changes().answered(owner, key.id, &key.fingerprint).await?;
-        remembered.map(|bytes| replay::answer(&bytes).map(Response::new)).transpose()
+        remembered.map(|bytes| idempotency::decode_answer(&bytes).map(Response::new)).transpose()
     }
 }

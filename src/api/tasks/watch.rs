@@ -92,11 +92,11 @@ impl Watches {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Error::RateLimited { what: "streams of all users" })?;
-        if self.storage.feed().subscribers(owner) >= self.limits.streams_per_user_max {
+        if self.storage.notifier().subscribers(owner) >= self.limits.streams_per_user_max {
             return Err(Error::RateLimited { what: "streams of this user" });
         }
         // Before the first look at the log, so that nothing falls between the two.
-        let news = self.storage.feed().subscribe(owner);
+        let news = self.storage.notifier().subscribe(owner);
         let changes = self.storage.changes();
         let (position, history) = match start {
             Start::Now | Start::InitialState => {

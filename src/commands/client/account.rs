@@ -125,9 +125,9 @@ pub(in crate::commands) async fn log_out(remote: &Remote, forget: bool) -> Outco
 }
 
 pub(in crate::commands) async fn who_am_i(remote: &Remote) -> Outcome {
-    let called = call(remote)?;
-    let user = called.client.whoami().await.map_err(|error| called.service.refused(&error))?;
-    called.output.answer("User", &user, || told(&user, &called.service))
+    let context = call(remote)?;
+    let user = context.client.whoami().await.map_err(|error| context.service.refused(&error))?;
+    context.output.answer("User", &user, || told(&user, &context.service))
 }
 
 fn told(user: &User, service: &Service) -> String {

@@ -19,7 +19,7 @@ const NEW: &str = "credentials.json.new";
 
 /// What the file holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct CredentialsFile {
     /// The address that was logged in to last.
     pub(super) current: Option<String>,
     /// The logins, by address.
@@ -64,12 +64,12 @@ impl Credentials {
     }
 
     /// What is kept now.
-    pub(super) fn read(&self) -> Result<Kept, Failure> {
+    pub(super) fn read(&self) -> Result<CredentialsFile, Failure> {
         let path = self.directory.join(FILE);
         let wrong = |text: String| Failure::new(format!("{}: {text}", path.display()));
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kept::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(CredentialsFile::default()),
             Err(error) => return Err(wrong(error.to_string())),
         };
         let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
@@ -105,7 +105,7 @@ impl Credentials {
     }
 
     /// Changes what is kept; nobody sees half of it.
-    fn change(&self, _: &Lock, change: impl FnOnce(&mut Kept)) -> Result<(), Failure> {
+    fn change(&self, _: &Lock, change: impl FnOnce(&mut CredentialsFile)) -> Result<(), Failure> {
         let mut kept = self.read()?;
         change(&mut kept);
         let text = serde_json::to_string_pretty(&kept).map_err(Failure::new)?;

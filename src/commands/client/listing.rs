@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::table::{short_id, table};
 use super::text::visible;
-use super::{Called, Failure, Outcome};
+use super::{Context, Failure, Outcome};
 use crate::cli::client::{Listing, Urgency};
 use crate::client::ListOptions;
 use crate::commands::say_error;
@@ -16,7 +16,7 @@ const PAGE_SIZE_MAX: i32 = 500;
 /// Shorter pieces of an id are mistakes rather than ids.
 const PIECE_MIN: usize = 4;
 
-pub(super) async fn list(called: &Called, listing: Listing) -> Outcome {
+pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
     let limit = if listing.all { usize::MAX } else { listing.limit.get() };
     let options = ListOptions {
         filter: filter(&listing),
@@ -25,9 +25,9 @@ pub(super) async fn list(called: &Called, listing: Listing) -> Outcome {
         // One more tells whether there are more.
         page_size: i32::try_from(limit.saturating_add(1)).unwrap_or(PAGE_SIZE_MAX).min(PAGE_SIZE_MAX),
     };
-    let mut found = called.client.tasks().list(options);
+    let mut found = context.client.tasks().list(options);
     let (mut tasks, mut count, mut has_more) = (Vec::new(), 0_usize, false);
-    while let Some(task) = found.try_next().await.map_err(|error| called.service.refused(&error))? {
+    while let Some(task) = found.try_next().await.map_err(|error| context.service.refused(&error))? {
         if listing.deleted && task.delete_time.is_none() {
             continue;
         }
@@ -36,15 +36,15 @@ pub(super) async fn list(called: &Called, listing: Listing) -> Outcome {
             break;
         }
         count += 1;
-        if called.output.is_json() {
-            called.output.answer("Task", &task, String::new)?;
+        if context.output.is_json() {
+            context.output.answer("Task", &task, String::new)?;
         } else {
             tasks.push(task);
         }
     }
     if !tasks.is_empty() {
-        table(&called.output, &tasks).iter().try_for_each(|line| called.output.line(line))?;
-    } else if !called.output.is_json() {
+        table(&context.output, &tasks).iter().try_for_each(|line| context.output.line(line))?;
+    } else if !context.output.is_json() {
         say_error("no tasks");
     }
     if has_more {
@@ -80,7 +80,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// The names of the tasks that are meant, each by its name, its id, or the beginning or end of its id.
-pub(super) async fn named(called: &Called, given: &[String], deleted: bool) -> Result<Vec<String>, Failure> {
+pub(super) async fn named(
+    context: &Context,
+    given: &[String],
+    deleted: bool,
+) -> Result<Vec<String>, Failure> {
     let is_whole =
         |given: &str| given.contains('/') || Uuid::try_parse(given).is_ok_and(|_| given.len() == 36);
     let mut pieces: Vec<(String, Vec<Task>)> = Vec::new();
@@ -95,7 +99,7 @@ pub(super) async fn named(called: &Called, given: &[String], deleted: bool) -> R
         pieces.push((piece, Vec::new()));
     }
     if !pieces.is_empty() {
-        find(called, &mut pieces, deleted).await?;
+        find(context, &mut pieces, deleted).await?;
     }
     let mut pieces = pieces.into_iter();
     let names = given.iter().map(|given| match is_whole(given) {
@@ -108,10 +112,10 @@ pub(super) async fn named(called: &Called, given: &[String], deleted: bool) -> R
 }
 
 /// Reads the tasks, and keeps of those that fit a piece as many as are told.
-async fn find(called: &Called, pieces: &mut [(String, Vec<Task>)], deleted: bool) -> Result<(), Failure> {
+async fn find(context: &Context, pieces: &mut [(String, Vec<Task>)], deleted: bool) -> Result<(), Failure> {
     let options = ListOptions { show_deleted: deleted, page_size: PAGE_SIZE_MAX, ..ListOptions::default() };
-    let mut tasks = called.client.tasks().list(options);
-    while let Some(task) = tasks.try_next().await.map_err(|error| called.service.refused(&error))? {
+    let mut tasks = context.client.tasks().list(options);
+    while let Some(task) = tasks.try_next().await.map_err(|error| context.service.refused(&error))? {
         if deleted != task.delete_time.is_some() {
             continue;
         }

@@ -4,14 +4,14 @@ use futures_util::future::BoxFuture;
 
 use super::listing::{named, of};
 use super::table::{details, line, short_id, time};
-use super::{Called, Failure, Outcome};
+use super::{Context, Failure, Outcome};
 use crate::cli::client::{Edit, Fields, Undo, Urgency};
 use crate::cli::due::Due;
 use crate::client::{Checkpoint, Result, Tasks, UndoOptions};
 use crate::pb::undo_conflict::Reason;
 use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
 
-pub(super) async fn add(called: &Called, title: &str, fields: Fields) -> Outcome {
+pub(super) async fn add(context: &Context, title: &str, fields: Fields) -> Outcome {
     let task = Task {
         title: title.to_owned(),
         description: fields.description,
@@ -20,51 +20,51 @@ pub(super) async fn add(called: &Called, title: &str, fields: Fields) -> Outcome
         labels: fields.labels,
         ..Task::default()
     };
-    let added = called.client.tasks().create(task).await.map_err(|error| called.service.refused(&error))?;
-    called.output.answer("Task", &added, || format!("Added {}", line(&added)))
+    let added = context.client.tasks().create(task).await.map_err(|error| context.service.refused(&error))?;
+    context.output.answer("Task", &added, || format!("Added {}", line(&added)))
 }
 
-pub(super) async fn show(called: &Called, given: &str) -> Outcome {
-    let name = match named(called, &[given.to_owned()], false).await {
+pub(super) async fn show(context: &Context, given: &str) -> Outcome {
+    let name = match named(context, &[given.to_owned()], false).await {
         // It may be a deleted one.
-        Err(live) => named(called, &[given.to_owned()], true).await.map_err(|_| live)?,
+        Err(live) => named(context, &[given.to_owned()], true).await.map_err(|_| live)?,
         found => found?,
     };
     let name = name.first().map(String::as_str).unwrap_or_default();
-    let task = called.client.tasks().get(name).await.map_err(|error| called.service.refused(&error))?;
-    called.output.answer("Task", &task, || details(&called.output, &task).join("\n"))
+    let task = context.client.tasks().get(name).await.map_err(|error| context.service.refused(&error))?;
+    context.output.answer("Task", &task, || details(&context.output, &task).join("\n"))
 }
 
-pub(super) async fn complete(called: &Called, given: &[String]) -> Outcome {
-    let names = named(called, given, false).await?;
+pub(super) async fn complete(context: &Context, given: &[String]) -> Outcome {
+    let names = named(context, given, false).await?;
     let complete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
         let task = Task { name, completed: true, ..Task::default() };
         Box::pin(async move { tasks.update(task, &["completed"]).await })
     };
-    each(called, names, complete, |task| format!("Done {}", line(task))).await
+    each(context, names, complete, |task| format!("Done {}", line(task))).await
 }
 
-pub(super) async fn delete(called: &Called, given: &[String]) -> Outcome {
-    let names = named(called, given, false).await?;
+pub(super) async fn delete(context: &Context, given: &[String]) -> Outcome {
+    let names = named(context, given, false).await?;
     let delete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
         Box::pin(async move { tasks.delete(&name).await })
     };
     let told =
         |task: &Task| format!("Deleted {} (can be restored until {})", line(task), time(task.purge_time));
-    each(called, names, delete, told).await
+    each(context, names, delete, told).await
 }
 
-pub(super) async fn restore(called: &Called, given: &[String]) -> Outcome {
-    let names = named(called, given, true).await?;
+pub(super) async fn restore(context: &Context, given: &[String]) -> Outcome {
+    let names = named(context, given, true).await?;
     let restore = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
         Box::pin(async move { tasks.undelete(&name).await })
     };
-    each(called, names, restore, |task| format!("Restored {}", line(task))).await
+    each(context, names, restore, |task| format!("Restored {}", line(task))).await
 }
 
 /// Does the same with each task. One that fails does not keep the others from being done.
 async fn each(
-    called: &Called,
+    context: &Context,
     names: Vec<String>,
     change: impl Fn(Tasks, String) -> BoxFuture<'static, Result<Task>>,
     told: impl Fn(&Task) -> String,
@@ -72,10 +72,10 @@ async fn each(
     let is_alone = names.len() == 1;
     let (mut lines, mut status) = (Vec::new(), 0);
     for name in names {
-        match change(called.client.tasks(), name.clone()).await {
-            Ok(task) => called.output.answer("Task", &task, || told(&task))?,
+        match change(context.client.tasks(), name.clone()).await {
+            Ok(task) => context.output.answer("Task", &task, || told(&task))?,
             Err(error) => {
-                let failure = called.service.refused(&error);
+                let failure = context.service.refused(&error);
                 if is_alone {
                     return Err(failure);
                 }
@@ -87,8 +87,8 @@ async fn each(
     if lines.is_empty() { Ok(()) } else { Err(Failure { lines, status }) }
 }
 
-pub(super) async fn edit(called: &Called, edit: Edit) -> Outcome {
-    let names = named(called, std::slice::from_ref(&edit.task), false).await?;
+pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
+    let names = named(context, std::slice::from_ref(&edit.task), false).await?;
     let fields = edit.fields;
     let paths = [
         ("title", edit.title.is_some()),
@@ -109,14 +109,14 @@ pub(super) async fn edit(called: &Called, edit: Edit) -> Outcome {
         completed: edit.completed,
         ..Task::default()
     };
-    let tasks = called.client.tasks();
-    let changed = tasks.update(task, &paths).await.map_err(|error| called.service.refused(&error))?;
-    called.output.answer("Task", &changed, || format!("Changed {}", line(&changed)))
+    let tasks = context.client.tasks();
+    let changed = tasks.update(task, &paths).await.map_err(|error| context.service.refused(&error))?;
+    context.output.answer("Task", &changed, || format!("Changed {}", line(&changed)))
 }
 
-pub(super) async fn undo(called: &Called, undo: Undo) -> Outcome {
-    let refused = |error| called.service.refused(&error);
-    let tasks = called.client.tasks();
+pub(super) async fn undo(context: &Context, undo: Undo) -> Outcome {
+    let refused = |error| context.service.refused(&error);
+    let tasks = context.client.tasks();
     let Checkpoint { revision: end_revision, history } = tasks.checkpoint().await.map_err(refused)?;
     let start_revision = undo.to.unwrap_or_else(|| end_revision.saturating_sub(undo.changes).max(0));
     if start_revision >= end_revision {
@@ -127,7 +127,7 @@ pub(super) async fn undo(called: &Called, undo: Undo) -> Outcome {
     let options =
         UndoOptions { start_revision, end_revision, validate_only: undo.dry_run, force: false, history };
     let undone = tasks.undo(options).await.map_err(refused)?;
-    called.output.answer("UndoChangesResponse", &undone, || told(&undone, undo.dry_run))?;
+    context.output.answer("UndoChangesResponse", &undone, || told(&undone, undo.dry_run))?;
     if undone.conflicts.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 
 use super::table::{line, short_id, time_of_day};
 use super::text::visible;
-use super::{Called, Failure, Outcome};
+use super::{Context, Failure, Outcome};
 use crate::client::{Checkpoint, Event, WatchFrom};
 use crate::commands::say_error;
 use crate::pb::TaskChange;
@@ -14,27 +14,27 @@ use crate::pb::task_change::Type;
 const INTERRUPTED: u8 = 130;
 
 /// Prints changes until the reader has seen enough, or the right to see them ends.
-pub(super) async fn watch(called: &Called, state: bool, from: Option<Checkpoint>) -> Outcome {
+pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoint>) -> Outcome {
     let from = match from {
         Some(place) => WatchFrom::After(place),
         None if state => WatchFrom::State,
         None => WatchFrom::Now,
     };
     let mut state_is_wanted = state;
-    let mut events = called.client.tasks().watch(from);
+    let mut events = context.client.tasks().watch(from);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
         let event = tokio::select! {
             _ = &mut interrupted => return Err(Failure { lines: Vec::new(), status: INTERRUPTED }),
-            event = events.try_next() => event.map_err(|error| called.service.refused(&error))?,
+            event = events.try_next() => event.map_err(|error| context.service.refused(&error))?,
         };
         let Some(event) = event else { return Ok(()) };
         match event {
-            Event::Change(change, _) => called.output.answer("TaskChange", &change, || told(&change))?,
+            Event::Change(change, _) => context.output.answer("TaskChange", &change, || told(&change))?,
             Event::Task(task) => {
                 let done = if task.completed { "done" } else { "open" };
-                called.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
+                context.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
             }
             Event::StateBegin if !state_is_wanted => {
                 say_error("the changes since are gone: here is every task as it is, then what changes");

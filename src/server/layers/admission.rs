@@ -1,4 +1,4 @@
-//! How many calls there may be: the layer before the gate (`gate.rs`).
+//! How many calls there may be: the layer before the queue (`admission_queue.rs`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,19 +10,19 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::gate::Gate;
+use super::admission_queue::AdmissionQueue;
 use crate::api::status;
 use crate::methods::{Class, Method};
 use crate::storage::Deadline;
 
 #[derive(Debug, Clone)]
 pub(in crate::server) struct AdmissionLayer {
-    gate: Arc<Gate>,
+    queue: Arc<AdmissionQueue>,
 }
 
 impl AdmissionLayer {
-    pub(in crate::server) const fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub(in crate::server) const fn new(queue: Arc<AdmissionQueue>) -> Self {
+        Self { queue }
     }
 }
 
@@ -30,14 +30,14 @@ impl<Inner> Layer<Inner> for AdmissionLayer {
     type Service = Admission<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        Admission { inner, gate: Arc::clone(&self.gate) }
+        Admission { inner, queue: Arc::clone(&self.queue) }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Admission<Inner> {
     inner: Inner,
-    gate: Arc<Gate>,
+    queue: Arc<AdmissionQueue>,
 }
 
 impl<Inner, RequestBody> Service<Request<RequestBody>> for Admission<Inner>
@@ -59,7 +59,7 @@ where
         if class == Class::Always {
             return self.inner.call(request).boxed();
         }
-        if let Some(permit) = self.gate.try_enter(class) {
+        if let Some(permit) = self.queue.try_enter(class) {
             let answer = self.inner.call(request);
             let inside = async move {
                 let answered = answer.await;
@@ -69,10 +69,10 @@ where
             return inside.boxed();
         }
         // The layers further in are always ready, so a clone of them is.
-        let (mut inner, gate) = (self.inner.clone(), Arc::clone(&self.gate));
+        let (mut inner, queue) = (self.inner.clone(), Arc::clone(&self.queue));
         let in_line = async move {
             let remaining = Deadline::current().map_or(Duration::MAX, Deadline::remaining);
-            match gate.enter(class, remaining).await {
+            match queue.enter(class, remaining).await {
                 Ok(permit) => {
                     let answered = inner.call(request).await;
                     drop(permit);

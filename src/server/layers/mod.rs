@@ -4,9 +4,9 @@
 
 pub(super) mod access_log;
 pub(super) mod admission;
+pub(super) mod admission_queue;
 pub(super) mod deadline;
 mod ending_body;
-pub(super) mod gate;
 pub(super) mod grpc_timeout;
 pub(super) mod panics;
 pub(super) mod peer;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::readiness::Readiness;
 use crate::server::Services;
-use crate::server::layers::gate::Gate;
+use crate::server::layers::admission_queue::AdmissionQueue;
 
 type Labels = [(&'static str, &'static str)];
 /// How many lines of the log were given up.
@@ -22,7 +22,7 @@ pub(in crate::server) type LinesDropped = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Where to look.
 pub(in crate::server) struct Gauges {
     pub(in crate::server) services: Services,
-    pub(in crate::server) gate: Arc<Gate>,
+    pub(in crate::server) queue: Arc<AdmissionQueue>,
     pub(in crate::server) readiness: Readiness,
     pub(in crate::server) lines_dropped: Option<LinesDropped>,
     pub(in crate::server) connections_max: usize,
@@ -55,7 +55,7 @@ impl Gauges {
         let ready = if self.readiness.why_not().is_none() { 1.0 } else { 0.0 };
         sheet.gauge("taskwire_ready", "Whether the service says that it is serving", ready)?;
         sheet.gauge("taskwire_connections_max", "Connections there may be", self.connections_max as f64)?;
-        let (streams, users) = self.services.storage.feed().counts();
+        let (streams, users) = self.services.storage.notifier().counts();
         sheet.gauge("taskwire_watch_streams", "Watch streams that are open", streams as f64)?;
         sheet.gauge("taskwire_watched_users", "Users whose changes are watched", users as f64)?;
         let (entries, age) = self.services.authenticator.revocations().state();
@@ -94,7 +94,7 @@ impl Gauges {
     }
 
     fn admission(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
-        let state = self.gate.stands();
+        let state = self.queue.queue_state();
         sheet.gauge("taskwire_admission_in_flight", "Calls that were let in", state.inside as f64)?;
         sheet.gauge(
             "taskwire_admission_max",

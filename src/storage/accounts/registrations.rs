@@ -18,7 +18,7 @@ pub struct Registration {
     /// Who calls; most have no account yet, and share one space of request ids.
     pub caller: Option<UserId>,
     /// The id that the caller gave it.
-    pub request_id: Uuid,
+    pub key: Uuid,
     /// Hash of method and message. The password is not in it: a fast hash of a password is an open one.
     pub fingerprint: Vec<u8>,
     /// The answer to be remembered.
@@ -26,13 +26,13 @@ pub struct Registration {
 }
 
 impl Registration {
-    fn key(&self) -> (Id, Id) {
-        key(self.caller, self.request_id)
+    fn row_key(&self) -> (Id, Id) {
+        row_key(self.caller, self.key)
     }
 }
 
-fn key(caller: Option<UserId>, request_id: Uuid) -> (Id, Id) {
-    (caller.map_or(Id(Uuid::nil()), Id::from), Id(request_id))
+fn row_key(caller: Option<UserId>, key: Uuid) -> (Id, Id) {
+    (caller.map_or(Id(Uuid::nil()), Id::from), Id(key))
 }
 
 /// What is known of an earlier call with the same request id.
@@ -92,7 +92,7 @@ impl Users<'_> {
             let present: Id = database_state::table.select(database_state::history).first(conn).await?;
             let user = as_new(new, now, present.into());
             if let Some(once) = once {
-                let (caller, request_id) = once.key();
+                let (caller, request_id) = once.row_key();
                 // The order of the caller's own writes; one without an account has no row to wait for.
                 let locked = lock_users(vec![caller]).load::<(Id, i64, i64)>(conn).await;
                 locked.map_err(|error| in_progress(error.into()))?;
@@ -145,10 +145,10 @@ impl Users<'_> {
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn remembered(&self, caller: Option<UserId>, request_id: Uuid) -> Result<Option<Remembered>> {
+    pub async fn remembered(&self, caller: Option<UserId>, key: Uuid) -> Result<Option<Remembered>> {
         with_conn!(self.pool, |conn| {
             requests::table
-                .find(key(caller, request_id))
+                .find(row_key(caller, key))
                 .select((requests::fingerprint, requests::answer, requests::password_hash))
                 .first(conn)
                 .await

@@ -64,7 +64,7 @@ pub struct Rotation {
     /// The address it is used from.
     pub peer: String,
     /// The caller's id of this refresh, under which it may be asked for again.
-    pub request_id: Option<Uuid>,
+    pub idempotency_key: Option<Uuid>,
 }
 
 impl std::fmt::Debug for Rotation {
@@ -113,7 +113,7 @@ impl<'a> Sessions<'a> {
                 previous: None,
                 salt: None,
                 rotate_time: new.create_time,
-                rotate_request_id: None,
+                rotate_idempotency_key: None,
             },
         };
         let draft = self.draft.clone();
@@ -200,7 +200,7 @@ impl<'a> Sessions<'a> {
                     sessions::last_use_time.eq(Moment::from(step.now)),
                     sessions::expire_time.eq(Moment::from(step.expire_time)),
                     sessions::peer.eq(&step.peer),
-                    sessions::rotate_request_id.eq(step.request_id.map(Id)),
+                    sessions::rotate_request_id.eq(step.idempotency_key.map(Id)),
                 ))
                 .execute(conn)
                 .await?;
@@ -332,7 +332,7 @@ impl TryFrom<SessionRow> for Session {
                 previous: row.previous_hash,
                 salt: row.successor_salt,
                 rotate_time: row.rotate_time.try_into()?,
-                rotate_request_id: row.rotate_request_id.map(|id| id.0),
+                rotate_idempotency_key: row.rotate_request_id.map(|id| id.0),
             },
         })
     }

@@ -7,7 +7,7 @@ use super::ledger;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
-use crate::storage::{Done, Failed, Feed, Operation};
+use crate::storage::{Notifier, Operation, Outcome, WriteError};
 
 /// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 ///
@@ -15,23 +15,23 @@ use crate::storage::{Done, Failed, Feed, Operation};
 /// it to its end first.
 pub(in crate::storage) async fn commit(
     pool: &Pool,
-    feed: &Feed,
+    notifier: &Notifier,
     operations: Vec<Operation>,
-) -> Result<Vec<Result<Done, Failed>>> {
-    let (results, raised) = pool.bounded_write(run(pool, feed.origin(), operations)).await?;
+) -> Result<Vec<Result<Outcome, WriteError>>> {
+    let (results, raised) = pool.bounded_write(run(pool, notifier.origin(), operations)).await?;
     pool.note_committed(&raised);
     // Only now, after the commit, is there news.
-    feed.announce(raised);
+    notifier.announce(raised);
     Ok(results)
 }
 
 /// A batch of one.
 pub(in crate::storage) async fn commit_one(
     pool: &Pool,
-    feed: &Feed,
+    notifier: &Notifier,
     operation: Operation,
-) -> Result<Done, Failed> {
-    let mut results = commit(pool, feed, vec![operation]).await?;
+) -> Result<Outcome, WriteError> {
+    let mut results = commit(pool, notifier, vec![operation]).await?;
     results.pop().unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
 }
 

@@ -21,7 +21,7 @@ use crate::storage::engine::postgres::Planner;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
 use crate::storage::tasks::as_tasks;
-use crate::storage::{Done, Failed, Feed, Operation, SPANS, Storage, Target};
+use crate::storage::{Notifier, Operation, Outcome, SPANS, Storage, Target, WriteError};
 
 type Key = (UserId, TaskId);
 
@@ -33,7 +33,7 @@ const LISTS_MAX: usize = 16;
 pub(in crate::storage) struct Lanes {
     reads: Vec<Lane<Key, Result<Task>>>,
     lists: Vec<Lane<Ranges, Result<Vec<Task>>>>,
-    writes: Vec<Lane<Operation, Result<Done, Failed>>>,
+    writes: Vec<Lane<Operation, Result<Outcome, WriteError>>>,
     /// The pools that are theirs alone.
     pools: Vec<Pool>,
     /// That of the first lane for lists.
@@ -66,10 +66,10 @@ impl Lanes {
             })
         };
         let write = |pool: Pool| {
-            let feed = storage.feed.clone();
+            let notifier = storage.notifier.clone();
             Lane::open(BATCH_MAX, move |operations| {
-                let (pool, feed) = (pool.clone(), feed.clone());
-                async move { write_all(&pool, &feed, operations).await }
+                let (pool, notifier) = (pool.clone(), notifier.clone());
+                async move { write_all(&pool, &notifier, operations).await }
             })
         };
         let writes = if storage.is_embedded() { 1 } else { count };
@@ -95,7 +95,7 @@ impl Lanes {
     }
 
     /// Carries out one operation, together with others.
-    pub(in crate::storage) async fn write(&self, operation: Operation) -> Result<Done, Failed> {
+    pub(in crate::storage) async fn write(&self, operation: Operation) -> Result<Outcome, WriteError> {
         let owner = operation.owner;
         let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
         sent.instrument(span("write lane")).await?
@@ -182,11 +182,15 @@ async fn list_all(pool: &Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
     read.await.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
 }
 
-async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<Result<Done, Failed>> {
+async fn write_all(
+    pool: &Pool,
+    notifier: &Notifier,
+    operations: Vec<Operation>,
+) -> Vec<Result<Outcome, WriteError>> {
     let count = operations.len();
     // Kept in case the batch fails as a whole; what fails alone is not worth a copy.
     let again = if count > 1 { operations.clone() } else { Vec::new() };
-    match batch::commit(pool, feed, operations).await {
+    match batch::commit(pool, notifier, operations).await {
         Ok(results) => results,
         // Whether it was committed is not known, or trying again at once would help nobody.
         Err(
@@ -207,8 +211,8 @@ async fn write_all(pool: &Pool, feed: &Feed, operations: Vec<Operation>) -> Vec<
                     results.push(Err(Error::Conflict.into()));
                     continue;
                 }
-                let result = batch::commit_one(pool, feed, operation).await;
-                if matches!(result, Err(Failed { error: Error::Conflict, .. })) {
+                let result = batch::commit_one(pool, notifier, operation).await;
+                if matches!(result, Err(WriteError { error: Error::Conflict, .. })) {
                     held.insert(user);
                 }
                 results.push(result);

@@ -8,18 +8,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::task_row;
-use super::write_conn::{Answered, Known, Noted, Outcome, WriteConn};
+use super::write_conn::{AnswerRow, ChangeRow, Snapshot, WriteConn, Writes};
 use crate::domain::{
     Decision, Effect, Error, HistoryId, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId,
-    WriteRules, Written,
+    WriteResult, WriteRules,
 };
 use crate::storage::engine::types::Id;
 
-/// How a call is recognised when it comes again, and what it is then answered.
+/// How a call is recognised when it comes again (its idempotency key), and what it is then answered.
 #[derive(Clone)]
-pub struct Request {
-    /// The id that the caller gave it.
-    pub id: uuid::Uuid,
+pub struct Idempotency {
+    /// What the caller gave it as `request_id`.
+    pub key: uuid::Uuid,
     /// Hash of method and message.
     pub fingerprint: Vec<u8>,
     /// The answer to be remembered, given what was done.
@@ -27,11 +27,11 @@ pub struct Request {
 }
 
 /// Makes the encoded answer out of what became of each write.
-type Answer = dyn Fn(&[Written]) -> Vec<u8> + Send + Sync;
+type Answer = dyn Fn(&[WriteResult]) -> Vec<u8> + Send + Sync;
 
-impl std::fmt::Debug for Request {
+impl std::fmt::Debug for Idempotency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Idempotency").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -48,8 +48,8 @@ pub struct Operation {
     pub live_tasks_max: i64,
     /// The history that the caller believes in, where that matters.
     pub history: Option<HistoryId>,
-    /// The caller's request id.
-    pub request: Option<Request>,
+    /// What makes a retry of it safe.
+    pub idempotency: Option<Idempotency>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Has a word in it before anything is done.
@@ -61,7 +61,7 @@ pub struct Operation {
 pub struct Review(pub Arc<Look>);
 
 /// Passes, or says why an operation must not be carried out.
-type Look = dyn Fn(&[Written]) -> Result<()> + Send + Sync;
+type Look = dyn Fn(&[WriteResult]) -> Result<()> + Send + Sync;
 
 impl std::fmt::Debug for Review {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,30 +71,30 @@ impl std::fmt::Debug for Review {
 
 /// What became of an operation.
 #[derive(Debug, Clone)]
-pub enum Done {
+pub enum Outcome {
     /// It was carried out: what became of each write.
-    Written(Vec<Written>),
+    Applied(Vec<WriteResult>),
     /// It had been carried out before: the answer of that time.
     Replayed(Vec<u8>),
 }
 
 /// Why an operation was not carried out.
 #[derive(Debug, Clone)]
-pub struct Failed {
+pub struct WriteError {
     /// The write that failed; `None` when it was none of them in particular.
     pub at: Option<usize>,
     /// Why.
     pub error: Error,
 }
 
-impl From<Error> for Failed {
+impl From<Error> for WriteError {
     fn from(error: Error) -> Self {
         Self { at: None, error }
     }
 }
 
 /// What became of each operation, and the new revisions of the users whose tasks changed.
-pub(in crate::storage) type Report = (Vec<Result<Done, Failed>>, Vec<(UserId, i64)>);
+pub(in crate::storage) type Report = (Vec<Result<Outcome, WriteError>>, Vec<(UserId, i64)>);
 
 /// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch. `origin`
 /// names this process to others that listen.
@@ -114,10 +114,12 @@ pub(in crate::storage) async fn run<C: WriteConn>(
         .collect();
     let requests = operations
         .iter()
-        .filter_map(|operation| Some((operation.owner.user().into(), Id(operation.request.as_ref()?.id))))
+        .filter_map(|operation| {
+            Some((operation.owner.user().into(), Id(operation.idempotency.as_ref()?.key)))
+        })
         .collect();
     let known = conn
-        .know(
+        .read(
             users.into_iter().map(Id::from).collect(),
             tasks.into_iter().map(|(user, task)| (user.into(), task.into())).collect(),
             requests,
@@ -130,10 +132,10 @@ pub(in crate::storage) async fn run<C: WriteConn>(
 
     let mut ledger = Ledger::open(known, history)?;
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
-    let outcome = ledger.close();
-    let raised = outcome.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
-    if !outcome.is_empty() {
-        conn.store(outcome, origin).await?;
+    let writes = ledger.close();
+    let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
+    if !writes.is_empty() {
+        conn.write(writes, origin).await?;
     }
     Ok((results, raised))
 }
@@ -161,8 +163,8 @@ struct Ledger {
     requests: HashMap<(UserId, Id), (Vec<u8>, Vec<u8>)>,
     /// The present history, where an operation wants it to be the one that it knows.
     history: Option<HistoryId>,
-    changes: Vec<Noted>,
-    answers: Vec<Answered>,
+    changes: Vec<ChangeRow>,
+    answers: Vec<AnswerRow>,
 }
 
 /// What one operation does, until it is known that all of it can be done.
@@ -170,12 +172,12 @@ struct Ledger {
 struct Draft {
     counters: Counters,
     tasks: HashMap<TaskId, Option<Task>>,
-    changes: Vec<Noted>,
-    written: Vec<Written>,
+    changes: Vec<ChangeRow>,
+    written: Vec<WriteResult>,
 }
 
 impl Ledger {
-    fn open(known: Known, history: Option<HistoryId>) -> Result<Self> {
+    fn open(known: Snapshot, history: Option<HistoryId>) -> Result<Self> {
         let counters = known
             .counters
             .into_iter()
@@ -199,13 +201,13 @@ impl Ledger {
         })
     }
 
-    fn apply(&mut self, operation: Operation) -> Result<Done, Failed> {
+    fn apply(&mut self, operation: Operation) -> Result<Outcome, WriteError> {
         let user = operation.owner.user();
-        if let Some(request) = &operation.request
-            && let Some((fingerprint, answer)) = self.requests.get(&(user, Id(request.id)))
+        if let Some(call) = &operation.idempotency
+            && let Some((fingerprint, answer)) = self.requests.get(&(user, Id(call.key)))
         {
-            return if *fingerprint == request.fingerprint {
-                Ok(Done::Replayed(answer.clone()))
+            return if *fingerprint == call.fingerprint {
+                Ok(Outcome::Replayed(answer.clone()))
             } else {
                 Err(Error::RequestIdReused.into())
             };
@@ -216,7 +218,7 @@ impl Ledger {
         let mut draft = Draft { counters, tasks: HashMap::new(), changes: Vec::new(), written: Vec::new() };
         for (at, write) in operation.writes.into_iter().enumerate() {
             self.decide(&mut draft, user, write, operation.rules, operation.live_tasks_max)
-                .map_err(|error| Failed { at: Some(at), error })?;
+                .map_err(|error| WriteError { at: Some(at), error })?;
         }
         // Of an undo only what comes of it counts: it may restore one task before it puts another away.
         if draft.counters.live_tasks > operation.live_tasks_max.max(counters.live_tasks) {
@@ -226,15 +228,14 @@ impl Ledger {
             review(&draft.written)?;
         }
         if operation.dry_run {
-            return Ok(Done::Written(self.as_numbered_now(user, draft.written)));
+            return Ok(Outcome::Applied(self.as_numbered_now(user, draft.written)));
         }
-        if let Some(request) = operation.request {
-            let answer = (request.answer)(&draft.written);
-            self.requests.insert((user, Id(request.id)), (request.fingerprint.clone(), answer.clone()));
-            let (request, fingerprint) = (Id(request.id), request.fingerprint);
-            self.answers.push(Answered { user, request, fingerprint, answer, time: operation.rules.now });
+        if let Some(Idempotency { key, fingerprint, answer }) = operation.idempotency {
+            let (key, answer) = (Id(key), answer(&draft.written));
+            self.requests.insert((user, key), (fingerprint.clone(), answer.clone()));
+            self.answers.push(AnswerRow { user, key, fingerprint, answer, time: operation.rules.now });
         }
-        Ok(Done::Written(self.keep(user, draft)))
+        Ok(Outcome::Applied(self.keep(user, draft)))
     }
 
     fn decide(
@@ -254,11 +255,11 @@ impl Ledger {
         let counted_at_end = matches!(write, TaskWrite::Restore { .. });
         let (kind, fields, task) = match write.decide(user, current, rules)? {
             Decision::Keep(task) => {
-                draft.written.push(Written { task, effect: Effect::Unchanged, etag_now: None });
+                draft.written.push(WriteResult { task, effect: Effect::Unchanged, etag_now: None });
                 return Ok(());
             }
             Decision::Conflict(task) => {
-                draft.written.push(Written { task, effect: Effect::Conflict, etag_now: None });
+                draft.written.push(WriteResult { task, effect: Effect::Conflict, etag_now: None });
                 return Ok(());
             }
             Decision::Remove(_) => (crate::domain::ChangeType::Purged, TaskFields::default(), None),
@@ -273,7 +274,7 @@ impl Ledger {
         draft.counters.revision += 1;
         let revision = draft.counters.revision;
         let task = task.map(|task| Task { revision, ..task });
-        draft.changes.push(Noted {
+        draft.changes.push(ChangeRow {
             owner: user,
             revision,
             kind,
@@ -284,25 +285,25 @@ impl Ledger {
             before: before.as_ref().filter(|_| task.is_some()).map(task_row::encode).transpose()?,
             time: rules.now,
         });
-        draft.written.push(Written { task: task.clone(), effect: Effect::Changed, etag_now: None });
+        draft.written.push(WriteResult { task: task.clone(), effect: Effect::Changed, etag_now: None });
         draft.tasks.insert(id, task);
         Ok(())
     }
 
     /// The tasks as they would be, still with the revisions and etags that they have: nothing has been given out.
-    fn as_numbered_now(&self, user: UserId, written: Vec<Written>) -> Vec<Written> {
+    fn as_numbered_now(&self, user: UserId, written: Vec<WriteResult>) -> Vec<WriteResult> {
         let stored = |id| self.tasks.get(&(user, id)).and_then(|entry| entry.task.as_ref());
-        let renumber = |one: Written| {
+        let renumber = |one: WriteResult| {
             let now = one.task.as_ref().and_then(|task| stored(task.id));
             let revision = now.map_or(0, |now| now.revision);
             let task = one.task.map(|task| Task { revision, ..task });
-            Written { task, etag_now: now.map(Task::etag), ..one }
+            WriteResult { task, etag_now: now.map(Task::etag), ..one }
         };
         written.into_iter().map(renumber).collect()
     }
 
     /// Takes over what an operation did.
-    fn keep(&mut self, user: UserId, draft: Draft) -> Vec<Written> {
+    fn keep(&mut self, user: UserId, draft: Draft) -> Vec<WriteResult> {
         if !draft.changes.is_empty() {
             self.counters.insert(user, draft.counters);
             self.raised.insert(user);
@@ -318,22 +319,22 @@ impl Ledger {
     }
 
     /// What is to be stored.
-    fn close(self) -> Outcome {
-        let mut outcome = Outcome { changes: self.changes, answers: self.answers, ..Outcome::default() };
+    fn close(self) -> Writes {
+        let mut writes = Writes { changes: self.changes, answers: self.answers, ..Writes::default() };
         for user in self.raised {
             if let Some(counters) = self.counters.get(&user) {
-                outcome.counters.push((user, counters.revision, counters.live_tasks));
+                writes.counters.push((user, counters.revision, counters.live_tasks));
             }
         }
         for ((user, id), entry) in self.tasks {
             match (entry.task, entry.stored) {
                 _ if !entry.changed => {}
-                (Some(task), false) => outcome.created.push(task),
-                (Some(task), true) => outcome.updated.push(task),
-                (None, true) => outcome.removed.push((user, id)),
+                (Some(task), false) => writes.created.push(task),
+                (Some(task), true) => writes.updated.push(task),
+                (None, true) => writes.removed.push((user, id)),
                 (None, false) => {}
             }
         }
-        outcome
+        writes
     }
 }

@@ -2,11 +2,11 @@
 
 pub(super) mod batch;
 pub(super) mod changes;
-pub(super) mod feed;
 pub(super) mod filter;
 pub(super) mod lane;
 pub(super) mod lanes;
 pub(super) mod ledger;
+pub(super) mod notifier;
 pub(super) mod ranges;
 pub(super) mod set_statements;
 pub(super) mod task_row;
@@ -33,7 +33,7 @@ use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
 use crate::storage::engine::sql::{Explain, Fragment, Value, Whole};
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
-use crate::storage::{Done, Failed, Feed, Operation, found};
+use crate::storage::{Notifier, Operation, Outcome, WriteError, found};
 
 /// The tasks.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Tasks<'a> {
     pool: &'a Pool,
     /// For what reaches rows by their key alone.
     by_key: &'a Pool,
-    feed: &'a Feed,
+    notifier: &'a Notifier,
     lanes: Option<&'a Lanes>,
 }
 
@@ -49,10 +49,10 @@ impl<'a> Tasks<'a> {
     pub(in crate::storage) const fn new(
         pool: &'a Pool,
         by_key: &'a Pool,
-        feed: &'a Feed,
+        notifier: &'a Notifier,
         lanes: Option<&'a Lanes>,
     ) -> Self {
-        Self { pool, by_key, feed, lanes }
+        Self { pool, by_key, notifier, lanes }
     }
 
     /// The task, deleted or not.
@@ -149,13 +149,14 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of `TaskWrite::decide`, `QuotaExceeded`, `RequestIdReused`, `SessionRevoked` when the owner is gone, or
     /// the storage's.
-    pub async fn write(&self, operation: Operation) -> Result<Done, Failed> {
+    pub async fn write(&self, operation: Operation) -> Result<Outcome, WriteError> {
         match self.lanes {
             Some(lanes) if operation.writes.len() == 1 => lanes.write(operation).await,
             // A large batch would hold up everybody else's small ones.
             _ => {
-                let (pool, feed) = (self.by_key.clone(), self.feed.clone());
-                Box::pin(to_its_end(async move { batch::commit_one(&pool, &feed, operation).await })).await
+                let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
+                Box::pin(to_its_end(async move { batch::commit_one(&pool, &notifier, operation).await }))
+                    .await
             }
         }
     }
@@ -166,9 +167,12 @@ impl<'a> Tasks<'a> {
     ///
     /// # Errors
     /// Inner errors concern one operation, as those of `write` do. Outer ones are the storage's.
-    pub async fn write_together(&self, operations: Vec<Operation>) -> Result<Vec<Result<Done, Failed>>> {
-        let (pool, feed) = (self.by_key.clone(), self.feed.clone());
-        to_its_end(async move { batch::commit(&pool, &feed, operations).await }).await
+    pub async fn write_together(
+        &self,
+        operations: Vec<Operation>,
+    ) -> Result<Vec<Result<Outcome, WriteError>>> {
+        let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
+        to_its_end(async move { batch::commit(&pool, &notifier, operations).await }).await
     }
 
     /// The tasks with these ids, in order; `None` where there is none.

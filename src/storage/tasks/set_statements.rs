@@ -3,7 +3,7 @@
 use diesel::sql_types::{BigInt, Binary};
 
 use super::task_row::{self, TaskRowTypes};
-use super::write_conn::{Answered, Noted};
+use super::write_conn::{AnswerRow, ChangeRow};
 use crate::domain::{Task, TaskId, UserId};
 use crate::storage::engine::set::Piece::{Assignments, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
 use crate::storage::engine::set::{self, Column, Piece, SetStatement};
@@ -125,8 +125,8 @@ pub(in crate::storage) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatemen
     )
 }
 
-pub(in crate::storage) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> {
-    fn column<'a, T>(changes: &'a [Noted], value: impl Fn(&'a Noted) -> T) -> Vec<T> {
+pub(in crate::storage) fn insert_changes(changes: &[ChangeRow]) -> SetStatement<'_> {
+    fn column<'a, T>(changes: &'a [ChangeRow], value: impl Fn(&'a ChangeRow) -> T) -> Vec<T> {
         changes.iter().map(value).collect()
     }
     let rows = set::Rows::new(vec![
@@ -142,10 +142,10 @@ pub(in crate::storage) fn insert_changes(changes: &[Noted]) -> SetStatement<'_> 
     SetStatement::new(&[Insert("task_changes")], rows)
 }
 
-pub(in crate::storage) fn insert_answers(answers: &[Answered]) -> SetStatement<'_> {
+pub(in crate::storage) fn insert_answers(answers: &[AnswerRow]) -> SetStatement<'_> {
     let rows = set::Rows::new(vec![
         ("user_id", Column::Ids(answers.iter().map(|answer| answer.user.into()).collect())),
-        ("request_id", Column::Ids(answers.iter().map(|answer| answer.request).collect())),
+        ("request_id", Column::Ids(answers.iter().map(|answer| answer.key).collect())),
         ("fingerprint", Column::Bytes(answers.iter().map(|answer| answer.fingerprint.as_slice()).collect())),
         ("answer", Column::Bytes(answers.iter().map(|answer| answer.answer.as_slice()).collect())),
         ("create_time", Column::Times(answers.iter().map(|answer| Moment::from(answer.time)).collect())),

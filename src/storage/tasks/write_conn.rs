@@ -8,7 +8,7 @@ use crate::storage::engine::types::Id;
 
 /// What a batch needs to know before it decides.
 #[derive(Debug)]
-pub(in crate::storage) struct Known {
+pub(in crate::storage) struct Snapshot {
     /// User, revision, live tasks; of users that exist. Their rows are held until the transaction ends.
     pub(in crate::storage) counters: Vec<(Id, i64, i64)>,
     pub(in crate::storage) tasks: Vec<TaskRow>,
@@ -18,7 +18,7 @@ pub(in crate::storage) struct Known {
 
 /// A change to be noted.
 #[derive(Debug)]
-pub(in crate::storage) struct Noted {
+pub(in crate::storage) struct ChangeRow {
     pub(in crate::storage) owner: UserId,
     pub(in crate::storage) revision: i64,
     pub(in crate::storage) kind: ChangeType,
@@ -31,9 +31,9 @@ pub(in crate::storage) struct Noted {
 
 /// An answer to be remembered.
 #[derive(Debug)]
-pub(in crate::storage) struct Answered {
+pub(in crate::storage) struct AnswerRow {
     pub(in crate::storage) user: UserId,
-    pub(in crate::storage) request: Id,
+    pub(in crate::storage) key: Id,
     pub(in crate::storage) fingerprint: Vec<u8>,
     pub(in crate::storage) answer: Vec<u8>,
     pub(in crate::storage) time: Timestamp,
@@ -41,17 +41,17 @@ pub(in crate::storage) struct Answered {
 
 /// Everything that a batch stores.
 #[derive(Debug, Default)]
-pub(in crate::storage) struct Outcome {
+pub(in crate::storage) struct Writes {
     /// User, new revision, new number of live tasks.
     pub(in crate::storage) counters: Vec<(UserId, i64, i64)>,
     pub(in crate::storage) created: Vec<Task>,
     pub(in crate::storage) updated: Vec<Task>,
     pub(in crate::storage) removed: Vec<(UserId, TaskId)>,
-    pub(in crate::storage) changes: Vec<Noted>,
-    pub(in crate::storage) answers: Vec<Answered>,
+    pub(in crate::storage) changes: Vec<ChangeRow>,
+    pub(in crate::storage) answers: Vec<AnswerRow>,
 }
 
-impl Outcome {
+impl Writes {
     pub(in crate::storage) const fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.answers.is_empty()
     }
@@ -60,16 +60,16 @@ impl Outcome {
 /// A connection inside a write transaction.
 pub(in crate::storage) trait WriteConn: Send {
     /// Locks the users' rows in the order of their ids and reads the rest as it stands under those locks.
-    fn know(
+    fn read(
         &mut self,
         users: Vec<Id>,
         tasks: Vec<(Id, Id)>,
         requests: Vec<(Id, Id)>,
-    ) -> impl Future<Output = Result<Known>> + Send;
+    ) -> impl Future<Output = Result<Snapshot>> + Send;
 
     /// The present history.
     fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;
 
     /// Stores a batch, and tells the other processes on this database whose tasks changed.
-    fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> impl Future<Output = Result<()>> + Send;
+    fn write(&mut self, writes: Writes, origin: uuid::Uuid) -> impl Future<Output = Result<()>> + Send;
 }

@@ -3,13 +3,13 @@
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::feed;
+use super::notifier;
 use super::set_statements::{
     find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
     remove_tasks, update_tasks,
 };
 use super::task_row::TaskRow;
-use super::write_conn::{Known, Outcome, WriteConn};
+use super::write_conn::{Snapshot, WriteConn, Writes};
 use crate::domain::{HistoryId, Result, UserId};
 use crate::storage::engine::types::Id;
 use crate::storage::schema::database_state;
@@ -29,7 +29,12 @@ diesel::define_sql_function! {
 }
 
 impl WriteConn for AsyncPgConnection {
-    async fn know(&mut self, users: Vec<Id>, tasks: Vec<(Id, Id)>, requests: Vec<(Id, Id)>) -> Result<Known> {
+    async fn read(
+        &mut self,
+        users: Vec<Id>,
+        tasks: Vec<(Id, Id)>,
+        requests: Vec<(Id, Id)>,
+    ) -> Result<Snapshot> {
         let conn = &*self;
         let counters = lock_users(users).load::<(Id, i64, i64)>(&mut &*conn);
         let tasks = async {
@@ -46,7 +51,7 @@ impl WriteConn for AsyncPgConnection {
         };
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (counters, tasks, requests) = tokio::try_join!(biased; counters, tasks, requests)?;
-        Ok(Known { counters, tasks, requests })
+        Ok(Snapshot { counters, tasks, requests })
     }
 
     async fn history(&mut self) -> Result<HistoryId> {
@@ -54,7 +59,7 @@ impl WriteConn for AsyncPgConnection {
         Ok(history.into())
     }
 
-    async fn store(&mut self, outcome: Outcome, origin: uuid::Uuid) -> Result<()> {
+    async fn write(&mut self, writes: Writes, origin: uuid::Uuid) -> Result<()> {
         let conn = &*self;
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
@@ -68,13 +73,13 @@ impl WriteConn for AsyncPgConnection {
         }
         tokio::try_join!(
             biased;
-            unless_empty!(outcome.counters, raise_counters),
-            unless_empty!(outcome.created, insert_tasks),
-            unless_empty!(outcome.updated, update_tasks),
-            unless_empty!(outcome.removed, remove_tasks),
-            unless_empty!(outcome.changes, insert_changes),
-            unless_empty!(outcome.answers, insert_answers),
-            tell(conn, &outcome.counters, origin)
+            unless_empty!(writes.counters, raise_counters),
+            unless_empty!(writes.created, insert_tasks),
+            unless_empty!(writes.updated, update_tasks),
+            unless_empty!(writes.removed, remove_tasks),
+            unless_empty!(writes.changes, insert_changes),
+            unless_empty!(writes.answers, insert_answers),
+            tell(conn, &writes.counters, origin)
         )?;
         Ok(())
     }
@@ -91,6 +96,6 @@ async fn tell(
     if counters.is_empty() {
         return diesel::select(limitless).execute(&mut &*conn).await;
     }
-    let payload = feed::payload(origin, counters.iter().map(|(user, _, _)| *user));
-    diesel::select((pg_notify(feed::CHANNEL, payload), limitless)).execute(&mut &*conn).await
+    let payload = notifier::payload(origin, counters.iter().map(|(user, _, _)| *user));
+    diesel::select((pg_notify(notifier::CHANNEL, payload), limitless)).execute(&mut &*conn).await
 }

@@ -8,19 +8,24 @@ use super::set_statements::{
     remove_tasks, update_tasks,
 };
 use super::task_row::TaskRow;
-use super::write_conn::{Known, Outcome, WriteConn};
+use super::write_conn::{Snapshot, WriteConn, Writes};
 use crate::domain::{HistoryId, Result};
 use crate::storage::engine::types::Id;
 use crate::storage::schema::database_state;
 
 impl WriteConn for SqliteConnection {
-    async fn know(&mut self, users: Vec<Id>, tasks: Vec<(Id, Id)>, requests: Vec<(Id, Id)>) -> Result<Known> {
+    async fn read(
+        &mut self,
+        users: Vec<Id>,
+        tasks: Vec<(Id, Id)>,
+        requests: Vec<(Id, Id)>,
+    ) -> Result<Snapshot> {
         let counters = lock_users(users).load::<(Id, i64, i64)>(self)?;
         let tasks: Vec<TaskRow> =
             if tasks.is_empty() { Vec::new() } else { find_tasks(&tasks).load(self)? };
         let requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)> =
             if requests.is_empty() { Vec::new() } else { find_requests(&requests).load(self)? };
-        Ok(Known { counters, tasks, requests })
+        Ok(Snapshot { counters, tasks, requests })
     }
 
     async fn history(&mut self) -> Result<HistoryId> {
@@ -28,7 +33,7 @@ impl WriteConn for SqliteConnection {
         Ok(history.into())
     }
 
-    async fn store(&mut self, outcome: Outcome, _origin: uuid::Uuid) -> Result<()> {
+    async fn write(&mut self, writes: Writes, _origin: uuid::Uuid) -> Result<()> {
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
                 if !$rows.is_empty() {
@@ -36,12 +41,12 @@ impl WriteConn for SqliteConnection {
                 }
             };
         }
-        unless_empty!(outcome.counters, raise_counters);
-        unless_empty!(outcome.created, insert_tasks);
-        unless_empty!(outcome.updated, update_tasks);
-        unless_empty!(outcome.removed, remove_tasks);
-        unless_empty!(outcome.changes, insert_changes);
-        unless_empty!(outcome.answers, insert_answers);
+        unless_empty!(writes.counters, raise_counters);
+        unless_empty!(writes.created, insert_tasks);
+        unless_empty!(writes.updated, update_tasks);
+        unless_empty!(writes.removed, remove_tasks);
+        unless_empty!(writes.changes, insert_changes);
+        unless_empty!(writes.answers, insert_answers);
         Ok(())
     }
 }

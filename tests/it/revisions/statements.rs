@@ -33,6 +33,17 @@ async fn count(cluster: &Cluster) {
     let replica = world.serve(rules()).await;
     let mut tasks = replica.tasks(&replica.register("one@example.org").await);
 
+    // The jobs have had their first turn, and the next one is minutes away.
+    const JOBS: [&str; 4] = ["purge_time", "task_changes", "DELETE FROM \"requests\"", "\"sessions\""];
+    for job in JOBS {
+        let seen = format!("select count(*) from pg_stat_statements where query like '%{job}%'");
+        let at_rest = "select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() \
+                       and datname = current_database()";
+        while raw.query_texts(&seen).await[0] == "0" || raw.query_texts(at_rest).await[0] != "0" {
+            tokio::task::yield_now().await;
+        }
+    }
+
     let mut counts = Vec::new();
     for size in [2_usize, 200] {
         let mut counted = BTreeMap::new();

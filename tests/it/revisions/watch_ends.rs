@@ -84,7 +84,7 @@ async fn a_reader_who_does_not_read_is_cut_off(database: TestDatabase) {
     // More than windows and buffers hold.
     let large = pb::Task { description: Some("x".repeat(1000)), ..titled("large") };
     let mut told = 0;
-    while replica.services.storage.feed().subscribers(owner(&replica, &user)) > 1 {
+    while replica.services.storage.notifier().subscribers(owner(&replica, &user)) > 1 {
         let items = vec![creation(large.clone()); 100];
         tasks.batch_create_tasks(batch_creation(items)).await.unwrap();
         for _ in 0..100 {

@@ -26,7 +26,7 @@ use taskwire::domain::{
     Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite, Timestamp, Title,
     UserId, WriteRules,
 };
-use taskwire::storage::{Done, Limits, Operation, Storage};
+use taskwire::storage::{Limits, Operation, Outcome, Storage};
 
 use crate::support::database::{TestDatabase, limits};
 
@@ -154,13 +154,13 @@ impl Person {
             rules: rules(now),
             live_tasks_max: quota,
             history: None,
-            request: None,
+            idempotency: None,
             dry_run: false,
             review: None,
         };
         match self.storage.tasks().write(operation).await {
-            Ok(Done::Written(mut written)) => Ok(written.remove(0).task),
-            Ok(Done::Replayed(_)) => panic!("there was no request to replay"),
+            Ok(Outcome::Applied(mut written)) => Ok(written.remove(0).task),
+            Ok(Outcome::Replayed(_)) => panic!("there was no request to replay"),
             Err(failed) => Err(failed.error),
         }
     }

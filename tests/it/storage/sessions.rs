@@ -48,7 +48,7 @@ pub(super) fn step(session: &Session, presented: &str, successor: &str, now: Tim
         now,
         expire_time: now.after(std::time::Duration::from_secs(1000)),
         peer: "[2001:db8::1]:2".into(),
-        request_id: Some(REQUEST),
+        idempotency_key: Some(REQUEST),
     }
 }
 
@@ -89,7 +89,7 @@ async fn rotation_moves_the_session_on(database: TestDatabase) {
             previous: Some(b"first".to_vec()),
             salt: Some(b"salt of second".to_vec()),
             rotate_time: at(10),
-            rotate_request_id: Some(REQUEST),
+            rotate_idempotency_key: Some(REQUEST),
         },
         ..session.clone()
     };

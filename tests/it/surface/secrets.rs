@@ -109,7 +109,7 @@ fn values_hide_passwords_keys_and_hashes() {
         previous: Some(canary()),
         salt: Some(canary()),
         rotate_time: now,
-        rotate_request_id: None,
+        rotate_idempotency_key: None,
     };
     let rotation = Rotation {
         user: user_id,
@@ -121,7 +121,7 @@ fn values_hide_passwords_keys_and_hashes() {
         now,
         expire_time: now,
         peer: String::new(),
-        request_id: None,
+        idempotency_key: None,
     };
     let values: [(&str, &dyn Debug); 5] = [
         ("Account", &Account { user, password_hash: Some(CANARY.into()) }),

@@ -33,7 +33,7 @@ const POLLED_MAX: usize = 1000;
 
 /// Who waits for news of whom. Clones share the same list.
 #[derive(Debug, Clone)]
-pub struct Feed {
+pub struct Notifier {
     origin: Uuid,
     watched: Arc<Mutex<HashMap<UserId, watch::Sender<i64>>>>,
     histories: watch::Receiver<Option<HistoryId>>,
@@ -45,7 +45,7 @@ pub struct Subscription {
     news: watch::Receiver<i64>,
     histories: watch::Receiver<Option<HistoryId>>,
     user: UserId,
-    feed: Feed,
+    notifier: Notifier,
 }
 
 impl Subscription {
@@ -71,7 +71,7 @@ impl Subscription {
     /// is over, and would be news for ever.
     pub fn correct(&self, told: i64, reached: i64) {
         if told > reached
-            && let Some(sender) = self.feed.lock().get(&self.user)
+            && let Some(sender) = self.notifier.lock().get(&self.user)
         {
             sender.send_if_modified(|latest| {
                 if *latest == told {
@@ -85,7 +85,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut watched = self.feed.lock();
+        let mut watched = self.notifier.lock();
         // This one still counts itself.
         if watched.get(&self.user).is_some_and(|sender| sender.receiver_count() <= 1) {
             watched.remove(&self.user);
@@ -93,7 +93,7 @@ impl Drop for Subscription {
     }
 }
 
-impl Feed {
+impl Notifier {
     /// Nobody waits yet; `histories` tells which history is the present one.
     pub(in crate::storage) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
         Self { origin: Uuid::now_v7(), watched: Arc::default(), histories }
@@ -113,7 +113,7 @@ impl Feed {
     pub fn subscribe(&self, owner: Owner) -> Subscription {
         let user = owner.user();
         let news = self.lock().entry(user).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        Subscription { news, histories: self.histories.clone(), user, feed: self.clone() }
+        Subscription { news, histories: self.histories.clone(), user, notifier: self.clone() }
     }
 
     /// How many wait for news of this user.
@@ -158,7 +158,7 @@ impl Storage {
         let polling = async {
             loop {
                 tokio::time::sleep(POLL_INTERVAL).await;
-                self.poll(&self.feed.watched()).await;
+                self.poll(&self.notifier.watched()).await;
             }
         };
         tokio::select! {
@@ -172,7 +172,7 @@ impl Storage {
     async fn poll(&self, users: &[UserId]) {
         for some in users.chunks(POLLED_MAX) {
             if let Ok(revisions) = self.changes().current_revisions(some).await {
-                self.feed.announce(revisions.into_iter().collect());
+                self.notifier.announce(revisions.into_iter().collect());
             }
         }
     }
@@ -189,7 +189,7 @@ impl Storage {
                 && connection.batch_execute(&format!("listen {CHANNEL}")).await.is_ok()
             {
                 // What was said while nobody listened is lost; look for all of it once.
-                self.poll(&self.feed.watched()).await;
+                self.poll(&self.notifier.watched()).await;
                 let mut notifications = std::pin::pin!(connection.notifications_stream());
                 loop {
                     tokio::select! {
@@ -208,10 +208,10 @@ impl Storage {
 
     async fn hear(&self, payload: &str) {
         let (origin, users) = payload.split_once(' ').unwrap_or((payload, ""));
-        if origin == self.feed.origin.as_simple().to_string() {
+        if origin == self.notifier.origin.as_simple().to_string() {
             return;
         }
-        let watched = self.feed.watched();
+        let watched = self.notifier.watched();
         if users == "*" {
             return self.poll(&watched).await;
         }

@@ -1,4 +1,4 @@
-//! The gate that calls pass: so many at a time, so many in line, and a word at once to whoever would wait in vain.
+//! The queue that calls pass: so many at a time, so many in line, and a word at once to whoever would wait in vain.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,17 +32,17 @@ impl AdmissionLimits {
     }
 }
 
-/// One gate. There is one for all connections.
+/// The queue. There is one for all connections.
 #[derive(Debug)]
-pub(in crate::server) struct Gate {
+pub(in crate::server) struct AdmissionQueue {
     limits: AdmissionLimits,
     state: Mutex<State>,
     refused: AtomicU64,
 }
 
-/// How a gate stands.
+/// How the queue stands.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::server) struct Stands {
+pub(in crate::server) struct QueueState {
     /// Calls inside.
     pub(in crate::server) inside: usize,
     /// Calls there may be inside.
@@ -72,12 +72,12 @@ type Waiting = oneshot::Sender<Permit>;
 /// The right to be inside. It ends when this is dropped.
 #[derive(Debug)]
 pub(in crate::server) struct Permit {
-    gate: Arc<Gate>,
+    queue: Arc<AdmissionQueue>,
     class: Class,
     since: Instant,
 }
 
-impl Gate {
+impl AdmissionQueue {
     pub(in crate::server) fn new(limits: AdmissionLimits) -> Arc<Self> {
         let state = State {
             inside: 0,
@@ -95,9 +95,9 @@ impl Gate {
     }
 
     /// How it stands now.
-    pub(in crate::server) fn stands(&self) -> Stands {
+    pub(in crate::server) fn queue_state(&self) -> QueueState {
         let state = self.state();
-        Stands {
+        QueueState {
             inside: state.inside,
             calls_max: self.limits.calls_max,
             interactive: state.interactive.len(),
@@ -122,7 +122,7 @@ impl Gate {
     }
 
     fn permit(self: &Arc<Self>, class: Class) -> Permit {
-        Permit { gate: Arc::clone(self), class, since: Instant::now() }
+        Permit { queue: Arc::clone(self), class, since: Instant::now() }
     }
 
     /// Waits in line to go in.
@@ -151,7 +151,7 @@ impl Gate {
         };
         // Somebody may have left in between.
         self.let_in();
-        turn.await.map_err(|_| Error::Internal("the gate is gone".to_owned()))
+        turn.await.map_err(|_| Error::Internal("the queue is gone".to_owned()))
     }
 
     /// Lets in whoever is next, as long as there is room.
@@ -226,7 +226,7 @@ impl State {
 impl Drop for Permit {
     fn drop(&mut self) {
         let took = self.since.elapsed().as_secs_f64();
-        let mut state = self.gate.state();
+        let mut state = self.queue.state();
         state.inside -= 1;
         if self.class == Class::Batch {
             state.batch_inside -= 1;
@@ -236,7 +236,7 @@ impl Drop for Permit {
         state.moved = self.since + Duration::from_secs_f64(took);
         drop(state);
         if waiting {
-            self.gate.let_in();
+            self.queue.let_in();
         }
     }
 }
@@ -248,39 +248,39 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
-    use super::{AdmissionLimits, Gate};
+    use super::{AdmissionLimits, AdmissionQueue};
     use crate::domain::Error;
     use crate::methods::Class::{Batch, Interactive};
 
-    fn gate(calls_max: usize, waiting_max: usize) -> Arc<Gate> {
-        Gate::new(AdmissionLimits { calls_max, waiting_max })
+    fn queue(calls_max: usize, waiting_max: usize) -> Arc<AdmissionQueue> {
+        AdmissionQueue::new(AdmissionLimits { calls_max, waiting_max })
     }
 
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn whoever_leaves_lets_the_next_one_in() {
-        let gate = gate(1, 4);
-        let inside = gate.try_enter(Interactive).unwrap();
-        assert!(gate.try_enter(Interactive).is_none());
-        let mut first = Box::pin(gate.enter(Interactive, LONG));
-        let mut second = Box::pin(gate.enter(Interactive, LONG));
+        let queue = queue(1, 4);
+        let inside = queue.try_enter(Interactive).unwrap();
+        assert!(queue.try_enter(Interactive).is_none());
+        let mut first = Box::pin(queue.enter(Interactive, LONG));
+        let mut second = Box::pin(queue.enter(Interactive, LONG));
         assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
         drop(inside);
         let inside = first.await.unwrap();
         assert!((&mut second).now_or_never().is_none());
         drop(inside);
         drop(second.await.unwrap());
-        assert!(gate.try_enter(Interactive).is_some());
+        assert!(queue.try_enter(Interactive).is_some());
     }
 
     #[tokio::test]
     async fn a_single_call_goes_before_a_batch() {
-        let gate = gate(2, 4);
-        let inside = (gate.try_enter(Batch).unwrap(), gate.try_enter(Interactive).unwrap());
-        let mut batch = Box::pin(gate.enter(Batch, LONG));
+        let queue = queue(2, 4);
+        let inside = (queue.try_enter(Batch).unwrap(), queue.try_enter(Interactive).unwrap());
+        let mut batch = Box::pin(queue.enter(Batch, LONG));
         assert!((&mut batch).now_or_never().is_none());
-        let mut single = Box::pin(gate.enter(Interactive, LONG));
+        let mut single = Box::pin(queue.enter(Interactive, LONG));
         assert!((&mut single).now_or_never().is_none());
         drop(inside.0);
         let single = single.await.unwrap();
@@ -291,47 +291,47 @@ mod tests {
 
     #[tokio::test]
     async fn batches_leave_room_for_single_calls() {
-        let gate = gate(4, 4);
-        let inside = [gate.try_enter(Batch).unwrap(), gate.try_enter(Batch).unwrap()];
-        assert!(gate.try_enter(Batch).is_none());
-        assert!(gate.try_enter(Interactive).is_some());
+        let queue = queue(4, 4);
+        let inside = [queue.try_enter(Batch).unwrap(), queue.try_enter(Batch).unwrap()];
+        assert!(queue.try_enter(Batch).is_none());
+        assert!(queue.try_enter(Interactive).is_some());
         drop(inside);
-        assert!(gate.try_enter(Batch).is_some());
+        assert!(queue.try_enter(Batch).is_some());
     }
 
     #[tokio::test]
     async fn a_full_line_refuses_and_forgets_who_has_gone() {
-        let gate = gate(1, 1);
-        let _inside = gate.try_enter(Interactive).unwrap();
-        let mut waiting = Box::pin(gate.enter(Interactive, LONG));
+        let queue = queue(1, 1);
+        let _inside = queue.try_enter(Interactive).unwrap();
+        let mut waiting = Box::pin(queue.enter(Interactive, LONG));
         assert!((&mut waiting).now_or_never().is_none());
-        let refused = gate.enter(Interactive, LONG).await;
+        let refused = queue.enter(Interactive, LONG).await;
         assert!(matches!(refused, Err(Error::Busy { retry_after }) if retry_after >= super::RETRY_MIN));
         drop(waiting);
-        assert!(gate.enter(Interactive, LONG).now_or_never().is_none());
+        assert!(queue.enter(Interactive, LONG).now_or_never().is_none());
     }
 
     #[tokio::test]
     async fn who_cannot_be_done_in_time_hears_of_it_at_once() {
-        let gate = gate(1, 10);
-        gate.state().call_seconds = 1.0;
-        let _inside = gate.try_enter(Interactive).unwrap();
+        let queue = queue(1, 10);
+        queue.state().call_seconds = 1.0;
+        let _inside = queue.try_enter(Interactive).unwrap();
         let begin = Instant::now();
-        let refused = gate.enter(Interactive, Duration::from_millis(1500)).await;
+        let refused = queue.enter(Interactive, Duration::from_millis(1500)).await;
         assert!(matches!(refused, Err(Error::Busy { retry_after }) if retry_after >= Duration::from_secs(1)));
         assert!(begin.elapsed() < Duration::from_millis(500));
-        assert!(gate.enter(Interactive, Duration::from_millis(2500)).now_or_never().is_none());
+        assert!(queue.enter(Interactive, Duration::from_millis(2500)).now_or_never().is_none());
     }
 
     /// The best of many rounds: other work on the machine is not what is measured.
     #[test]
     fn with_room_it_costs_less_than_a_microsecond() {
         const CALLS: u32 = 1000;
-        let gate = gate(512, 2048);
+        let queue = queue(512, 2048);
         let round = || {
             let begin = Instant::now();
             for _ in 0..CALLS {
-                drop(gate.try_enter(Interactive));
+                drop(queue.try_enter(Interactive));
             }
             begin.elapsed() / CALLS
         };
@@ -342,13 +342,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_that_nobody_takes_is_given_on() {
-        let gate = gate(1, 4);
-        let inside = gate.try_enter(Interactive).unwrap();
-        let mut gone = Box::pin(gate.enter(Interactive, LONG));
+        let queue = queue(1, 4);
+        let inside = queue.try_enter(Interactive).unwrap();
+        let mut gone = Box::pin(queue.enter(Interactive, LONG));
         assert!((&mut gone).now_or_never().is_none());
         drop(inside);
         // Let in, but dropped before it looked.
         drop(gone);
-        assert!(gate.try_enter(Interactive).is_some());
+        assert!(queue.try_enter(Interactive).is_some());
     }
 }

@@ -14,19 +14,19 @@ pub(super) fn parse(text: &str) -> Result<Option<Uuid>, Rule> {
 }
 
 /// A remembered answer.
-pub(super) fn answer<M: Message + Default>(bytes: &[u8]) -> Result<M> {
+pub(super) fn decode_answer<M: Message + Default>(bytes: &[u8]) -> Result<M> {
     M::decode(bytes).map_err(|error| Error::Internal(format!("a remembered answer cannot be read: {error}")))
 }
 
 /// What a call is recognised by.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
+pub(super) struct IdempotencyKey {
     pub(super) id: Uuid,
     /// SHA-256 of method and message, without the id.
     pub(super) fingerprint: Vec<u8>,
 }
 
-impl Key {
+impl IdempotencyKey {
     /// The key of a registration. Its password does not go into the fingerprint, which is not slow enough to keep one.
     pub(super) fn of_registration(request: &pb::CreateUserRequest) -> Option<Self> {
         let mut open = pb::CreateUserRequest { password: String::new(), ..request.clone() };
