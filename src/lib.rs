@@ -17,19 +17,20 @@
 //!
 //! [`methods`] lists every method once.
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
-//! [`client`] is for the other side of the wire; it knows the generated code and no floor.
+//! Beside them, in crates of their own: [`pb`], the generated code, and [`client`], for the other side of the wire.
 
 pub mod accounts;
 pub mod api;
 pub mod auth;
 pub mod cli;
-pub mod client;
 pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod methods;
 pub mod openapi;
-pub mod pb;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+
+pub use taskwire_client as client;
+pub use taskwire_proto as pb;

@@ -1,14 +1,14 @@
 //! A session with Taskwire: register, log in, create, page, watch, and tell errors by their reasons.
 
 use futures_util::TryStreamExt as _;
-use taskwire::client::{Client, Event, ListOptions, NewAccount, WatchFrom};
-use taskwire::pb::{Task, TaskChange};
+use taskwire_client::{Client, Event, ListOptions, NewAccount, WatchFrom};
+use taskwire_proto::{Task, TaskChange};
 use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Registers when need be, and logs in.
-async fn log_in(client: &Client, email: &str) -> taskwire::client::Result<()> {
+async fn log_in(client: &Client, email: &str) -> taskwire_client::Result<()> {
     let new =
         NewAccount { email: email.to_owned(), password: PASSWORD.to_owned(), display_name: "Ada".to_owned() };
     match client.register(new).await {

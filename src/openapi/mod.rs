@@ -15,7 +15,7 @@ use comments::Comments;
 use schemas::Schemas;
 
 /// The descriptor set with its comments. The one that reflection serves has none.
-const DOCUMENTED: &[u8] = tonic::include_file_descriptor_set!("taskwire_documented");
+use crate::pb::DOCUMENTED_DESCRIPTOR_SET as DOCUMENTED;
 
 const PACKAGE: &str = "taskwire.v1";
 

@@ -99,9 +99,9 @@ fn in_circles(mut imports: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Modul
 
 #[test]
 fn no_file_imports_one_that_imports_it() {
-    for base in ["src", "benches/load"] {
+    for base in ["src", "crates/client/src", "benches/load"] {
         let imports = imports(&Source::below(base), base);
-        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 20, "{base}: {imports:?}");
+        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 15, "{base}: {imports:?}");
         let circles = in_circles(imports);
         assert!(circles.is_empty(), "{base}: {circles:#?}");
     }

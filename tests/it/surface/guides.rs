@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
 
 /// What stands between backquotes and looks like a path of this project.
 fn paths(text: &str) -> BTreeSet<String> {
-    let tops = ["src/", "proto/", "migrations/", "docs/", "deploy/", "examples/", "tests/"];
+    let tops = ["src/", "crates/", "proto/", "migrations/", "docs/", "deploy/", "examples/", "tests/"];
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|path| tops.iter().any(|top| path.starts_with(top))).map(str::to_owned).collect()
 }
@@ -36,7 +36,7 @@ fn the_list_for_a_field_names_every_file_that_a_field_stands_in() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         code.into_iter().any(|line| line.contains("due_time") || line.contains("DueTime"))
     };
-    let found: BTreeSet<String> = [files("src", "rs"), files("proto", "proto")]
+    let found: BTreeSet<String> = [files("src", "rs"), files("crates", "rs"), files("proto", "proto")]
         .concat()
         .into_iter()
         .filter(|path| stands_in(&std::fs::read_to_string(path).unwrap()))

@@ -5,6 +5,7 @@ mod answers;
 mod arrows;
 mod circles;
 mod contract;
+mod crates;
 pub(crate) mod descriptors;
 mod errors;
 mod guides;

@@ -57,7 +57,7 @@ fn messages_hide_passwords_and_tokens() {
 
 #[test]
 fn every_message_with_a_secret_has_a_debug_of_its_own() {
-    let build = include_str!("../../../build.rs");
+    let build = include_str!("../../../crates/proto/build.rs");
     let mut found = 0;
     for file in descriptors::ours() {
         for message in &file.message_type {
@@ -68,7 +68,7 @@ fn every_message_with_a_secret_has_a_debug_of_its_own() {
             if message.field.iter().any(|field| is_secret(field.name())) {
                 found += 1;
                 let listed = format!("\".taskwire.v1.{}\"", message.name());
-                assert!(build.contains(&listed), "{listed} is not among the SECRET ones of build.rs");
+                assert!(build.contains(&listed), "{listed} is not among the SECRET ones of crates/proto/build.rs");
             }
         }
     }

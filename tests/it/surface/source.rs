@@ -55,25 +55,30 @@ impl Source {
         for (at, _) in self.code.match_indices(&climb) {
             let mut climbed = BTreeSet::new();
             heads(&self.code[at + climb.len()..], &mut climbed);
-            named.extend(climbed.into_iter().filter(|name| FLOORS.contains(&name.as_str())));
+            named.extend(climbed.into_iter().filter(|name| is_known(name)));
         }
         named
     }
 }
 
+fn is_known(name: &str) -> bool {
+    FLOORS.contains(&name) || CRATES.contains(&name)
+}
+
+/// The crates that the service stands on, by the names under which it has them.
+pub(super) const CRATES: [&str; 2] = ["client", "pb"];
+
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 14] = [
+pub(super) const FLOORS: [&str; 12] = [
     "accounts",
     "api",
     "auth",
     "cli",
-    "client",
     "commands",
     "config",
     "domain",
     "methods",
     "openapi",
-    "pb",
     "server",
     "storage",
     "telemetry",

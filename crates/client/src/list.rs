@@ -9,7 +9,7 @@ use tokio_stream::Stream;
 use super::error::Result;
 use super::tasks::{Checkpoint, ListOptions, Tasks};
 use super::watch::{Event, are_gone};
-use crate::pb;
+use taskwire_proto as pb;
 
 impl Tasks {
     /// Every task, or those that the filter lets through. Pages are read as they are needed.

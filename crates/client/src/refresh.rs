@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::call::{Bounds, Core, Kind};
 use super::error::{Error, Result};
 use super::session::{CachedSession, Exchange, is_over};
-use crate::pb::user_service_client::UserServiceClient;
+use taskwire_proto::user_service_client::UserServiceClient;
 
 impl Core {
     /// The session with other tokens than these. Whoever asks meanwhile waits and gets the same.

@@ -2,10 +2,10 @@
 //!
 //! ```no_run
 //! use futures_util::TryStreamExt as _;
-//! use taskwire::client::{Client, ListOptions};
-//! use taskwire::pb::Task;
+//! use taskwire_client::{Client, ListOptions};
+//! use taskwire_proto::Task;
 //!
-//! # async fn example() -> taskwire::client::Result<()> {
+//! # async fn example() -> taskwire_client::Result<()> {
 //! let client = Client::builder("http://127.0.0.1:50051").connect().await?;
 //! client.login("ada@example.com", "correct horse battery staple", "laptop").await?;
 //! let tasks = client.tasks();
@@ -34,8 +34,8 @@ use std::sync::Arc;
 use self::call::{Core, Kind};
 use self::retry::idempotency_key;
 use self::session::is_over;
-use crate::pb;
-use crate::pb::user_service_client::UserServiceClient;
+use taskwire_proto as pb;
+use taskwire_proto::user_service_client::UserServiceClient;
 
 pub use self::builder::Builder;
 pub use self::error::{Error, Result};

@@ -8,8 +8,8 @@ use tonic::{Code, Streaming};
 use super::error::{Error, Origin, Result};
 use super::retry::pause;
 use super::tasks::{Checkpoint, Tasks};
-use crate::pb::watch_tasks_response::Event as Sent;
-use crate::pb::{Task, TaskChange, WatchTasksResponse};
+use taskwire_proto::watch_tasks_response::Event as Sent;
+use taskwire_proto::{Task, TaskChange, WatchTasksResponse};
 
 /// Where a watch begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,9 +213,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::{Checkpoint, Event, Position, Sent, Watch};
-    use crate::client::{Client, Result};
-    use crate::pb::watch_tasks_response::{Bookmark, InitialStateEnd};
-    use crate::pb::{Task, TaskChange, WatchTasksResponse};
+    use crate::{Client, Result};
+    use taskwire_proto::watch_tasks_response::{Bookmark, InitialStateEnd};
+    use taskwire_proto::{Task, TaskChange, WatchTasksResponse};
 
     fn watch(position: Position) -> Watch {
         let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();

@@ -10,7 +10,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 use super::error::{Error, Result};
 use super::retry::idempotency_key;
-use crate::pb;
+use taskwire_proto as pb;
 
 /// A login, to be kept between two runs of a program. Whoever has it is logged in: keep it where only its owner reads.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

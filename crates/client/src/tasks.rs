@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 use super::call::{Core, Kind};
 use super::error::Result;
 use super::retry::idempotency_key;
-use crate::pb;
-use crate::pb::task_service_client::TaskServiceClient;
+use taskwire_proto as pb;
+use taskwire_proto::task_service_client::TaskServiceClient;
 
 /// The tasks of one user. A task is named by its whole name, `users/{user}/tasks/{task}`, or by its id.
 #[derive(Clone)]

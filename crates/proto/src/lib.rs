@@ -13,6 +13,9 @@ tonic::include_proto!("taskwire.v1");
 /// The descriptor set of the whole contract, with its annotations, as reflection serves it.
 pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("taskwire_descriptor");
 
+/// As `DESCRIPTOR_SET`, with the comments as well, from which the OpenAPI document is made.
+pub const DOCUMENTED_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("taskwire_documented");
+
 const HIDDEN: &str = "…";
 
 impl fmt::Debug for CreateUserRequest {

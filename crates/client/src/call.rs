@@ -13,7 +13,7 @@ use tonic::{Code, Request, Response, Status};
 use super::error::{Error, Result};
 use super::retry::{Budget, may_repeat, pause};
 use super::session::{CachedSession, Exchange, Session, SessionStore, is_over};
-use crate::pb;
+use taskwire_proto as pb;
 
 /// How often a call is made with other tokens: what another process left may have expired as well.
 const EXCHANGES_MAX: u32 = 2;
