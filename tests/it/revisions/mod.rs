@@ -12,7 +12,6 @@ mod etags;
 mod history;
 mod housekeeping;
 mod listed;
-mod measure;
 mod model;
 mod model_check;
 mod model_random;
