@@ -185,6 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_a_second_ahead_is_not_yet_set_back() {
+        let (clock, start) = following(true);
+        hold(&clock, start, 0, (1000, 1000));
+        assert_eq!(shown(&clock, start, 1000), at(1000));
+        assert_eq!(shown(&clock, start, 3000), at(2000));
+    }
+
+    #[test]
+    fn how_far_the_machine_is_ahead_is_told_in_microseconds() {
+        let hour = Duration::from_secs(60 * 60);
+        let (clock, _hand) = Clock::manual(machine_time().before(hour));
+        let ahead = clock.machine_ahead_micros();
+        // A minute is more than this takes.
+        assert!((3_600_000_000..3_660_000_000).contains(&ahead), "{ahead}");
+    }
+
+    #[test]
     fn a_clock_that_is_far_ahead_is_set_back_only_where_it_may_be() {
         let (clock, start) = following(true);
         hold(&clock, start, -90_000, (1000, 1000));

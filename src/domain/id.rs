@@ -138,3 +138,24 @@ impl HistoryId {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_holds_its_time_to_the_microsecond_and_a_counter() {
+        let now = Timestamp::from_micros(1_767_225_600_123_456).unwrap();
+        let ids = [TaskId::generate_at(now), TaskId::generate_at(now)];
+        for id in ids {
+            let (seconds, nanos) = id.uuid().get_timestamp().unwrap().to_unix();
+            assert_eq!((seconds, nanos / 1_000_000), (1_767_225_600, 123));
+            let bytes = id.as_bytes();
+            // 456 of 1000, in 4096ths.
+            assert_eq!((u16::from(bytes[6] & 0x0f) << 8) | u16::from(bytes[7]), 1867);
+        }
+        assert!(ids[0] < ids[1], "{ids:?}");
+        let later = Timestamp::from_micros(1_767_225_600_123_457).unwrap();
+        assert!(TaskId::generate_at(later) > ids[1]);
+    }
+}
