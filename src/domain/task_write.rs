@@ -246,3 +246,56 @@ fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
     let task = Task { update_time, delete_time: None, purge_time: None, ..current };
     Ok(store(task, ChangeType::Undeleted, 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Labels, Priority, Title};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_parts(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn rules(seconds: i64) -> WriteRules {
+        WriteRules { now: at(seconds), purge_after: DAY }
+    }
+
+    /// What is stored.
+    fn stored(decision: Result<Decision>) -> Task {
+        match decision.unwrap() {
+            Decision::Store { task, .. } => task,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_task_is_purged_when_its_time_has_come_and_not_if_it_was_taken_back() {
+        let owner = UserId::generate();
+        let new = NewTask {
+            id: TaskId::generate(),
+            id_is_new: true,
+            title: Title::parse("Buy milk").unwrap(),
+            description: None,
+            completed: false,
+            priority: Priority::Medium,
+            due_time: None,
+            labels: Labels::default(),
+        };
+        let id = new.id;
+        let purge = |task: &Task, seconds| {
+            TaskWrite::Purge { id }.decide(owner, Some(task.clone()), rules(seconds)).unwrap()
+        };
+        let made = stored(TaskWrite::Create(new).decide(owner, None, rules(0)));
+        let delete = TaskWrite::Delete { id, etag: None, allow_missing: false };
+        let deleted = stored(delete.decide(owner, Some(made), rules(10)));
+        let day = 24 * 60 * 60;
+        assert_eq!(purge(&deleted, 10 + day - 1), Decision::Keep(Some(deleted.clone())));
+        assert_eq!(purge(&deleted, 10 + day), Decision::Remove(deleted.clone()));
+        let restored = stored(TaskWrite::Undelete { id }.decide(owner, Some(deleted), rules(20)));
+        assert_eq!(purge(&restored, 10 + day), Decision::Keep(Some(restored.clone())));
+        let gone = TaskWrite::Purge { id }.decide(owner, None, rules(10 + day)).unwrap();
+        assert_eq!(gone, Decision::Keep(None));
+    }
+}

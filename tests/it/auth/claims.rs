@@ -2,17 +2,7 @@
 
 use serde_json::json;
 
-use super::forge::Forge;
-use super::served::{Served, run};
-use super::{Accepted, Invalid, Verdict, assert_tokens};
-
-fn hold(cases: impl FnOnce(&Forge) -> Vec<(&'static str, String, Verdict)>) {
-    run(async {
-        let served = Served::start().await;
-        let forge = Forge::at(&served).await;
-        assert_tokens(&served, cases(&forge)).await;
-    });
-}
+use super::{Accepted, Invalid, hold};
 
 #[test]
 fn issuer_and_audience() {

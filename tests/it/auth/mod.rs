@@ -15,7 +15,8 @@ use taskwire::methods::{Access, METHODS};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use served::Served;
+use forge::Forge;
+use served::{Served, run};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +83,15 @@ async fn assert_headers(served: &Served, cases: &[(&str, Vec<Vec<u8>>, Verdict)]
     for (verdict, texts) in texts {
         assert_eq!(texts.len(), 1, "{verdict:?} is told apart: {texts:?}");
     }
+}
+
+/// Makes tokens for a server and sees what becomes of each.
+fn hold(cases: impl FnOnce(&Forge) -> Vec<(&'static str, String, Verdict)>) {
+    run(async {
+        let served = Served::start().await;
+        let forge = Forge::at(&served).await;
+        assert_tokens(&served, cases(&forge)).await;
+    });
 }
 
 /// As `assert_headers`, for whole bearer tokens.

@@ -2,17 +2,8 @@
 
 use serde_json::json;
 
-use super::forge::{Forge, from_now, whole_from_now};
-use super::served::{Served, run};
-use super::{Accepted, Expired, Invalid, Verdict, assert_tokens};
-
-fn hold(cases: impl FnOnce(&Forge) -> Vec<(&'static str, String, Verdict)>) {
-    run(async {
-        let served = Served::start().await;
-        let forge = Forge::at(&served).await;
-        assert_tokens(&served, cases(&forge)).await;
-    });
-}
+use super::forge::{from_now, whole_from_now};
+use super::{Accepted, Expired, Invalid, hold};
 
 #[test]
 fn expiry() {

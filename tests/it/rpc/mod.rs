@@ -49,6 +49,18 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
+/// A task with something in every field.
+fn full() -> pb::Task {
+    pb::Task {
+        description: Some("two litres".to_owned()),
+        completed: true,
+        priority: pb::Priority::High.into(),
+        due_time: Some(at(1000)),
+        labels: texts(&["home", "shop"]),
+        ..titled("Buy milk")
+    }
+}
+
 /// A mask; none without paths.
 fn mask(paths: &[&str]) -> Option<FieldMask> {
     (!paths.is_empty()).then(|| FieldMask { paths: texts(paths) })

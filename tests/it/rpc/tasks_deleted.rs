@@ -2,7 +2,7 @@
 
 use taskwire::pb;
 
-use super::{NO_TASK, alone, at, listing, seconds, texts, titled};
+use super::{NO_TASK, alone, at, full, listing, seconds, texts, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
@@ -18,18 +18,6 @@ both_engines!(
     deletion_compares_the_etag,
     of_two_deletions_at_once_one_wins,
 );
-
-/// A task with something in every field.
-fn full() -> pb::Task {
-    pb::Task {
-        description: Some("two litres".to_owned()),
-        completed: true,
-        priority: pb::Priority::High.into(),
-        due_time: Some(at(1000)),
-        labels: texts(&["home", "shop"]),
-        ..titled("Buy milk")
-    }
-}
 
 async fn a_deleted_task_is_answered_and_can_still_be_read(database: TestDatabase) {
     let (server, ada) = alone(database).await;

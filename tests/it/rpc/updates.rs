@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 use taskwire::pb;
 
-use super::{alone, at, mask, seconds, texts, titled};
+use super::{alone, at, full, mask, seconds, texts, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
@@ -25,18 +25,6 @@ both_engines!(
     of_two_updates_with_one_etag_one_wins,
     concurrent_updates_of_different_fields_all_count,
 );
-
-/// A task with something in every field.
-fn full() -> pb::Task {
-    pb::Task {
-        description: Some("two litres".to_owned()),
-        completed: true,
-        priority: pb::Priority::High.into(),
-        due_time: Some(at(1000)),
-        labels: texts(&["home", "shop"]),
-        ..titled("Buy milk")
-    }
-}
 
 /// What an update of this task holds: its name, and what is to be written.
 fn of(task: &pb::Task, fields: pb::Task) -> pb::Task {

@@ -68,7 +68,10 @@ fn every_message_with_a_secret_has_a_debug_of_its_own() {
             if message.field.iter().any(|field| is_secret(field.name())) {
                 found += 1;
                 let listed = format!("\".taskwire.v1.{}\"", message.name());
-                assert!(build.contains(&listed), "{listed} is not among the SECRET ones of crates/proto/build.rs");
+                assert!(
+                    build.contains(&listed),
+                    "{listed} is not among the SECRET ones of crates/proto/build.rs"
+                );
             }
         }
     }
