@@ -2,7 +2,7 @@
 
 use taskwire::pb;
 
-use super::{NO_TASK, alone, at, full, listing, seconds, texts, titled};
+use super::{NO_TASK, alone, at, full, listing, seconds, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
