@@ -171,6 +171,7 @@ mod tests {
         for reference in [0, 500, 1000] {
             hold(&clock, start, reference, (0, 1000));
             assert_eq!(shown(&clock, start, 1000), at(1000));
+            assert_eq!(shown(&clock, start, 2000), at(2000));
         }
     }
 
