@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_far_behind_its_machine_is_set_to_it() {
+        let clock = Clock::following(at(0).before(Duration::from_secs(60 * 60 * 24 * 365 * 20)), false);
+        let before = machine_time();
+        clock.hold_to_machine();
+        assert!(clock.now() >= before, "{:?}", clock.now());
+    }
+
+    #[test]
     fn how_far_the_machine_is_ahead_is_told_in_microseconds() {
         let hour = Duration::from_secs(60 * 60);
         let (clock, _hand) = Clock::manual(machine_time().before(hour));
