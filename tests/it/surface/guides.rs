@@ -33,7 +33,9 @@ fn what_the_lists_name_is_there() {
 #[test]
 fn the_list_for_a_field_names_every_file_that_a_field_stands_in() {
     let stands_in = |text: &str| {
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        // To tests within a file the compiler leads.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         code.into_iter().any(|line| line.contains("due_time") || line.contains("DueTime"))
     };
     let found: BTreeSet<String> = [files("src", "rs"), files("crates", "rs"), files("proto", "proto")]
