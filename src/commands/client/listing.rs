@@ -56,9 +56,6 @@ pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
 /// The conditions, in the language of the service.
 fn filter(listing: &Listing) -> String {
     let mut conditions = Vec::new();
-    if let Some(filter) = listing.filter.as_deref().filter(|filter| !filter.trim().is_empty()) {
-        conditions.push(format!("({filter})"));
-    }
     if listing.completed || listing.open {
         conditions.push(format!("completed = {}", listing.completed));
     }
@@ -72,7 +69,15 @@ fn filter(listing: &Listing) -> String {
     }
     conditions.extend(listing.labels.iter().map(|label| format!("labels:{}", quoted(label))));
     conditions.extend(listing.texts.iter().map(|text| quoted(text)));
-    conditions.join(" AND ")
+    match listing.filter.as_deref().filter(|filter| !filter.trim().is_empty()) {
+        // As it was typed, so that places in errors are those of what was typed.
+        Some(filter) if conditions.is_empty() => filter.to_owned(),
+        Some(filter) => {
+            conditions.insert(0, format!("({filter})"));
+            conditions.join(" AND ")
+        }
+        None => conditions.join(" AND "),
+    }
 }
 
 fn quoted(text: &str) -> String {

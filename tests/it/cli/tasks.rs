@@ -234,7 +234,7 @@ async fn what_breaks_a_rule_is_named(database: TestDatabase) {
         (vec!["task", "add", " "], vec!["task.title", "FIELD_INVALID"]),
         (vec!["task", "add", &long], vec!["task.title", "200"]),
         (vec!["task", "add", "Milk", "-l", "a\u{7}b"], vec!["task.labels"]),
-        (vec!["task", "list", "--filter", "colour = red"], vec!["FILTER_INVALID"]),
+        (vec!["task", "list", "--filter", "colour = red"], vec!["FILTER_INVALID", "at character 1:"]),
         (vec!["task", "list", "--order-by", "colour"], vec!["ORDER_BY_INVALID"]),
         (vec!["task", "edit", "aaaa"], vec!["--title"]),
         (vec!["task", "edit", "aaaa", "--due", "today", "--no-due"], vec!["--no-due"]),
