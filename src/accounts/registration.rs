@@ -57,7 +57,7 @@ impl Accounts {
 
     /// Makes an account, once however often the call comes.
     ///
-    /// Callers without an account share the request ids, so an id alone proves nothing: the answer is for whoever
+    /// Callers without an account share the keys, so a key alone proves nothing: the answer is for whoever
     /// knows the password that was sent, and guesses are counted as those of a login are.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Request ids (AIP-155): how a call is recognised when it comes again.
+//! Idempotency keys, which callers give as `request_id` (AIP-155): how a call is recognised when it comes again.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::{Error, Result, Rule, TaskId};
 use crate::pb;
 
-/// Reads a request id; empty stands for none.
+/// Reads a `request_id`; empty stands for none.
 pub(super) fn parse(text: &str) -> Result<Option<Uuid>, Rule> {
     // The spelling is that of any id.
     if text.is_empty() { Ok(None) } else { TaskId::parse(text).map(|id| Some(id.uuid())) }
@@ -33,7 +33,7 @@ impl IdempotencyKey {
         Self::of("CreateUser", &mut open, |request| &mut request.request_id)
     }
 
-    /// The key of a call; `None` when it has no request id. One that is malformed is refused elsewhere. The id is no part
+    /// The key of a call; `None` when it has no `request_id`. One that is malformed is refused elsewhere. The id is no part
     /// of what is compared: it may be spelled in another way.
     pub(super) fn of<M: Message>(
         method: &'static str,

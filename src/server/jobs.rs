@@ -12,7 +12,7 @@ use super::operator::metrics::Metrics;
 use crate::domain::{Error, Result, TaskWrite, Timestamp, WriteRules};
 use crate::storage::Operation;
 
-/// How long an answer to a call with a request id is remembered.
+/// How long an answer to a call with an idempotency key is remembered.
 const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Tasks that one turn of a job takes on.
 const CHUNK: i64 = 500;

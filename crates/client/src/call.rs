@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Read,
     /// It opens a stream, which lives longer than any deadline.
     Stream,
-    /// It carries the same request id, and is answered as the first was.
+    /// It carries the same idempotency key, and is answered as the first was.
     Idempotent,
     /// It finds done what it asks for.
     Repeatable,

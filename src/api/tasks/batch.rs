@@ -80,7 +80,7 @@ fn writes<T>(
     fields.finish(owner.map(|owner| (owner, writes)))
 }
 
-/// An item carries no request id of its own: the batch is one call.
+/// An item carries no idempotency key of its own: the batch is one call.
 fn no_request_id(fields: &mut Fields<'_>, request_id: &str) {
     let empty =
         if request_id.is_empty() { Ok(()) } else { Err(Rule::field("must be empty: the batch has one")) };

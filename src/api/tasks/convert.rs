@@ -136,7 +136,7 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
     }
 }
 
-/// A task by its name, and the request id of what is done to it.
+/// A task by its name, and the idempotency key of what is done to it.
 pub(in crate::api) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
     let mut fields = Fields::new(caller);
     let target = fields.task("name", names::parse_task(name))?;

@@ -1,4 +1,4 @@
-//! Accounts in the making; each at most once per request id.
+//! Accounts in the making; each at most once per idempotency key.
 
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, Queryable};
 use diesel_async::RunQueryDsl as _;
@@ -15,9 +15,9 @@ use crate::storage::tasks::set_statements::lock_users;
 /// How a registration is recognised when it comes again, and what it is then answered.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Who calls; most have no account yet, and share one space of request ids.
+    /// Who calls; most have no account yet, and share one space of keys.
     pub caller: Option<UserId>,
-    /// The id that the caller gave it.
+    /// What the caller gave it as `request_id`.
     pub key: Uuid,
     /// Hash of method and message. The password is not in it: a fast hash of a password is an open one.
     pub fingerprint: Vec<u8>,
@@ -35,7 +35,7 @@ fn row_key(caller: Option<UserId>, key: Uuid) -> (Id, Id) {
     (caller.map_or(Id(Uuid::nil()), Id::from), Id(key))
 }
 
-/// What is known of an earlier call with the same request id.
+/// What is known of an earlier call with the same idempotency key.
 #[derive(Clone, Queryable)]
 pub struct Remembered {
     /// Hash of its method and message.
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Remembered {
 pub enum Registered {
     /// The account was made.
     Now(User),
-    /// A call with this request id was carried out before.
+    /// A call with this idempotency key was carried out before.
     Before(Remembered),
 }
 
@@ -70,12 +70,12 @@ impl Users<'_> {
         match self.create_once(new, password_hash, None, now).await? {
             Registered::Now(user) => Ok(user),
             Registered::Before(_) => {
-                Err(Error::Internal("an account without a request id was replayed".into()))
+                Err(Error::Internal("an account without an idempotency key was replayed".into()))
             }
         }
     }
 
-    /// Makes an account, unless a call with this request id was carried out before. Waits for one that is under way.
+    /// Makes an account, unless a call with this idempotency key was carried out before. Waits for one that is under way.
     ///
     /// # Errors
     /// `UserAlreadyExists` when the email is taken, `RequestInProgress` when the wait takes too long, or those of the
@@ -141,7 +141,7 @@ impl Users<'_> {
         })
     }
 
-    /// What is known of an earlier call with this request id.
+    /// What is known of an earlier call with this idempotency key.
     ///
     /// # Errors
     /// Those of the storage.

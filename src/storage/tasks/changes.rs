@@ -174,7 +174,7 @@ impl<'a> Changes<'a> {
         Ok(count)
     }
 
-    /// The answer to the call with this request id, when it was carried out before.
+    /// The answer to the call with this idempotency key, when it was carried out before.
     ///
     /// # Errors
     /// `RequestIdReused` when that was another call, or those of the storage.

@@ -118,7 +118,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
             Some((operation.owner.user().into(), Id(operation.idempotency.as_ref()?.key)))
         })
         .collect();
-    let known = conn
+    let snapshot = conn
         .read(
             users.into_iter().map(Id::from).collect(),
             tasks.into_iter().map(|(user, task)| (user.into(), task.into())).collect(),
@@ -130,7 +130,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
         false => None,
     };
 
-    let mut ledger = Ledger::open(known, history)?;
+    let mut ledger = Ledger::open(snapshot, history)?;
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
@@ -177,16 +177,16 @@ struct Draft {
 }
 
 impl Ledger {
-    fn open(known: Snapshot, history: Option<HistoryId>) -> Result<Self> {
-        let counters = known
+    fn open(snapshot: Snapshot, history: Option<HistoryId>) -> Result<Self> {
+        let counters = snapshot
             .counters
             .into_iter()
             .map(|(user, revision, live_tasks)| (user.into(), Counters { revision, live_tasks }));
-        let tasks = known.tasks.into_iter().map(|row| {
+        let tasks = snapshot.tasks.into_iter().map(|row| {
             let task = Task::try_from(row)?;
             Ok(((task.owner, task.id), Entry { task: Some(task), stored: true, changed: false }))
         });
-        let requests = known
+        let requests = snapshot
             .requests
             .into_iter()
             .map(|(user, request, fingerprint, answer)| ((user.into(), request), (fingerprint, answer)));

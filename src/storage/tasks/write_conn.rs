@@ -1,4 +1,4 @@
-//! What a write batch asks of a connection: to know what it is about, and to store what became of it.
+//! What a write batch asks of a connection: to read what it is about, and to write what became of it.
 
 use std::future::Future;
 
@@ -12,7 +12,7 @@ pub(in crate::storage) struct Snapshot {
     /// User, revision, live tasks; of users that exist. Their rows are held until the transaction ends.
     pub(in crate::storage) counters: Vec<(Id, i64, i64)>,
     pub(in crate::storage) tasks: Vec<TaskRow>,
-    /// User, request id, fingerprint, answer.
+    /// User, idempotency key, fingerprint, answer.
     pub(in crate::storage) requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)>,
 }
 
