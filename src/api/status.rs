@@ -389,3 +389,37 @@ fn log_cause(error: &Error) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Rule;
+
+    #[test]
+    fn who_refuses_with_a_time_in_mind_is_heard() {
+        let retry_after = Duration::from_millis(250);
+        let mine = [
+            Error::Busy { retry_after },
+            Error::TooManyCalls { retry_after },
+            Error::LoginThrottled { retry_after },
+        ];
+        for error in mine {
+            let details = Status::from(error).get_error_details();
+            assert_eq!(details.retry_info().unwrap().retry_delay, Some(retry_after));
+        }
+        let details = Status::from(Error::Overloaded).get_error_details();
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn violations_have_their_reason_when_it_is_one_and_the_same() {
+        let reason_of = |reasons: &[InvalidReason]| {
+            let at = |reason: &InvalidReason| Rule::of(*reason, "must be otherwise").at("field");
+            common_reason(&reasons.iter().map(at).collect::<Vec<_>>())
+        };
+        let (mask, token) = (InvalidReason::FieldMask, InvalidReason::PageToken);
+        assert_eq!(reason_of(&[mask, mask]), Reason::from(mask));
+        assert_eq!(reason_of(&[mask, token]), Reason::FieldInvalid);
+        assert_eq!(reason_of(&[mask]), Reason::from(mask));
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -95,21 +95,6 @@ impl SigningKey {
             id: URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.as_bytes())),
             public,
         })
-    }
-
-    /// Reads a key file, which other users must not be able to access.
-    ///
-    /// # Errors
-    /// `File`, `TooOpen` or `Malformed`.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let shown = path.display().to_string();
-        let failed = |source| KeyError::File { path: shown.clone(), source };
-        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-        if mode & 0o007 != 0 {
-            return Err(KeyError::TooOpen { path: shown });
-        }
-        let pem = std::fs::read(path).map_err(failed)?;
-        Self::from_pem(&pem, &shown)
     }
 
     /// Writes a new key to a file that must not exist yet, for its owner alone (0600).

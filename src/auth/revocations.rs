@@ -168,11 +168,14 @@ mod tests {
 
     #[test]
     fn nobody_is_admitted_before_the_storage_was_read() {
-        let (clock, _) = Clock::manual(at(0));
+        let (clock, hand) = Clock::manual(at(0));
         let revocations = Revocations::new(clock, Duration::from_secs(900));
         let caller = principal(0);
+        assert_eq!(revocations.state(), (0, None));
         assert!(matches!(revocations.check(&caller), Err(Error::StorageUnavailable(_))));
         revocations.learn(&[], None, at(0));
+        hand.advance(Duration::from_secs(3));
+        assert_eq!(revocations.state(), (0, Some(Duration::from_secs(3))));
         assert_eq!(revocations.check(&caller), Ok(()));
     }
 
@@ -183,6 +186,7 @@ mod tests {
         let caller = principal(0);
         assert!(revocations.learn(&[revocation(caller.user.uuid(), true, 1)], None, at(1)));
         assert!(!revocations.learn(&[revocation(caller.user.uuid(), true, 1)], None, at(2)));
+        assert_eq!(revocations.state().0, 1);
         assert_eq!(revocations.check(&caller), Err(Error::SessionRevoked));
         assert!(revocations.learn(&[revocation(caller.user.uuid(), false, 3)], None, at(3)));
         assert_eq!(revocations.check(&caller), Ok(()));

@@ -10,7 +10,7 @@ use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
 
-both_engines!(every_action_is_recorded, the_trail_has_pages_and_an_end);
+both_engines!(every_action_is_recorded, the_trail_has_pages_and_an_end, what_has_ended_is_kept_for_its_time,);
 
 async fn trail(replica: &Replica, token: &str, parent: &str) -> Vec<pb::AuditEvent> {
     let request = pb::ListAuditEventsRequest { parent: parent.into(), page_size: 500, ..Default::default() };
@@ -137,4 +137,35 @@ async fn the_trail_has_pages_and_an_end(database: TestDatabase) {
     two.unwrap();
     assert_eq!(world.database.query_i64("select count(*) from audit_events").await, 0);
     assert_eq!(world.database.query_i64("select count(*) from sessions").await, 0);
+}
+
+async fn what_has_ended_is_kept_for_its_time(database: TestDatabase) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let world = World::new(database);
+    let replica = world.replica().await;
+    replica.register("ada@example.org").await;
+    for _ in 0..2 {
+        let pair = replica.log_in("ada@example.org", PASSWORD).await.unwrap();
+        answer(replica.users(&pair.access_token).logout(pb::LogoutRequest {}).await).unwrap();
+    }
+    let kept = async |table: &str| {
+        replica.accounts.sweep().await.unwrap();
+        world.database.query_i64(&format!("select count(*) from {table}")).await
+    };
+    // Wrong passwords: for a day.
+    replica.log_in("ada@example.org", "wrong password").await.refused("CREDENTIALS_INVALID");
+    world.hand.advance(23 * HOUR);
+    assert_ne!(kept("login_throttles").await, 0);
+    world.hand.advance(2 * HOUR);
+    assert_eq!(kept("login_throttles").await, 0);
+    // What was taken back: for longer than any access token lives. The last of them keeps the count.
+    world.hand.advance(22 * HOUR);
+    assert_eq!(kept("revocations").await, 2);
+    world.hand.advance(2 * HOUR);
+    assert_eq!(kept("revocations").await, 1);
+    // Sessions: a week after their end, which is thirty days after the last refresh.
+    world.hand.advance((36 * 24 - 49) * HOUR);
+    assert_eq!(kept("sessions").await, 3);
+    world.hand.advance(25 * HOUR);
+    assert_eq!(kept("sessions").await, 0);
 }

@@ -11,7 +11,7 @@ use taskwire::domain::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::world::{PASSWORD, Setup, World, token_config};
+use super::world::{PASSWORD, Setup, World, answer, token_config};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
@@ -22,6 +22,10 @@ both_engines!(
     a_shared_secret_works_and_nothing_else_signs_with_it,
     keys_are_fetched_on_an_unknown_kid_once_a_minute,
     who_is_unknown_stays_out_where_no_accounts_are_made,
+    who_has_no_password_leaves_without_one,
+    a_token_is_remembered_for_half_a_minute_and_never_past_its_end,
+    the_key_is_the_one_that_the_header_means,
+    every_algorithm_that_may_be_configured_works,
 );
 
 const ISSUER: &str = "https://idp.example";
@@ -135,6 +139,7 @@ async fn forged_tokens_are_refused(database: TestDatabase) {
         ("no audience", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("aud")))),
         ("no subject", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("sub")))),
         ("an empty subject", Box::new(|_, claims| claims["sub"] = "".into())),
+        ("a subject that is too long", Box::new(|_, claims| claims["sub"] = "s".repeat(256).into())),
         ("a subject with controls", Box::new(|_, claims| claims["sub"] = "a\u{0}b".into())),
         ("no end", Box::new(|_, claims| drop(claims.as_object_mut().unwrap().remove("exp")))),
         ("an end that is text", Box::new(move |_, claims| claims["exp"] = (now + 300).to_string().into())),
@@ -168,6 +173,7 @@ async fn forged_tokens_are_refused(database: TestDatabase) {
     replica.probe(&late).await.refused("TOKEN_EXPIRED");
     replica.probe(&good).await.unwrap();
     assert_eq!(world.database.query_i64("select count(*) from users").await, 1);
+    replica.probe(&idp.token(&world, |_, claims| claims["sub"] = "s".repeat(255).into())).await.unwrap();
 }
 
 async fn a_shared_secret_works_and_nothing_else_signs_with_it(database: TestDatabase) {
@@ -229,7 +235,8 @@ async fn keys_are_fetched_on_an_unknown_kid_once_a_minute(database: TestDatabase
     });
     let world = World::with(database, trusting(vec![config(&url, true)]));
     let replica = world.replica().await;
-    replica.probe(&first.token(&world, |_, _| {})).await.unwrap();
+    let retired = first.token(&world, |_, _| {});
+    replica.probe(&retired).await.unwrap();
     assert_eq!(fetches.load(Ordering::SeqCst), 1);
     // A flood of unknown keys is not a flood of fetches.
     for number in 0..20 {
@@ -243,6 +250,7 @@ async fn keys_are_fetched_on_an_unknown_kid_once_a_minute(database: TestDatabase
     world.hand.advance(Duration::from_secs(60));
     replica.probe(&second.token(&world, |_, _| {})).await.unwrap();
     assert_eq!(fetches.load(Ordering::SeqCst), 2);
+    replica.probe(&retired).await.refused("TOKEN_INVALID");
     // The issuer is away: the last good copy goes on.
     *set.lock().unwrap() = String::new();
     world.hand.advance(Duration::from_secs(3600));
@@ -261,4 +269,164 @@ async fn who_is_unknown_stays_out_where_no_accounts_are_made(database: TestDatab
     let clock = world.clock.clone();
     let wrong = IssuerConfig { issuer: own.clone(), ..config(&file, false) };
     assert!(Issuers::new(vec![wrong], &own, world.database.storage.clone(), clock).is_err());
+}
+
+async fn who_has_no_password_leaves_without_one(database: TestDatabase) {
+    let idp = Idp::new();
+    let (_directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, true)]));
+    let replica = world.replica().await;
+    let token = idp.token(&world, |_, _| {});
+    replica.probe(&token).await.unwrap();
+    let delete = taskwire::pb::DeleteUserRequest { name: "users/me".into(), ..Default::default() };
+    answer(replica.users(&token).delete_user(delete).await).unwrap();
+    assert_eq!(world.database.query_i64("select count(*) from users").await, 0);
+}
+
+async fn a_token_is_remembered_for_half_a_minute_and_never_past_its_end(database: TestDatabase) {
+    let idp = Idp::new();
+    let (_directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, true)]));
+    let replica = world.replica().await;
+    let (now, _) = world.clock.now().to_parts();
+    let token = idp.token(&world, |_, _| {});
+    let known = replica.probe(&token).await.unwrap().name;
+    // Past the storage, so that nothing tells of it but the row.
+    world.database.execute("delete from identities").await;
+    assert_eq!(replica.probe(&token).await.unwrap().name, known);
+    world.hand.advance(Duration::from_secs(30));
+    assert_ne!(replica.probe(&token).await.unwrap().name, known);
+
+    let short = idp.token(&world, |_, claims| claims["exp"] = (now + 40).into());
+    replica.probe(&short).await.unwrap();
+    world.hand.advance(Duration::from_secs(16));
+    replica.probe(&short).await.refused("TOKEN_EXPIRED");
+}
+
+async fn the_key_is_the_one_that_the_header_means(database: TestDatabase) {
+    let idp = Idp::new();
+    let only: Value = serde_json::from_str(&idp.jwks()).unwrap();
+    let key = &only["keys"][0];
+    let variant = |change: Value| {
+        let mut key = key.clone();
+        key.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        key
+    };
+    let several = json!({"keys": [
+        variant(json!({"kid": "signs", "use": "sig", "alg": "EdDSA"})),
+        variant(json!({"kid": "encrypts", "use": "enc"})),
+        variant(json!({"kid": "another algorithm", "use": "sig", "alg": "ES256"})),
+    ]});
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, set: &Value| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, set.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let one = config(&file("one.json", &only), true);
+    let many =
+        IssuerConfig { issuer: "https://many.example".into(), ..config(&file("many.json", &several), true) };
+    let world = World::with(database, trusting(vec![one, many]));
+    let replica = world.replica().await;
+    let token = |issuer: &str, kid: Option<&str>| {
+        idp.token(&world, |header, claims| {
+            header.kid = kid.map(str::to_owned);
+            claims["iss"] = issuer.into();
+        })
+    };
+    replica.probe(&token(ISSUER, None)).await.unwrap();
+    replica.probe(&token("https://many.example", Some("signs"))).await.unwrap();
+    for kid in [None, Some("encrypts"), Some("another algorithm"), Some("unknown")] {
+        let refusal = replica.probe(&token("https://many.example", kid)).await.unwrap_err();
+        assert_eq!(refusal.reason, "TOKEN_INVALID", "{kid:?}");
+    }
+}
+
+async fn every_algorithm_that_may_be_configured_works(database: TestDatabase) {
+    const NAMES: [&str; 8] = ["ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
+    let rsa = keys::rsa();
+    let (p256, p384) = (keys::elliptic("P-256"), keys::elliptic("P-384"));
+    let directory = tempfile::TempDir::new().unwrap();
+    let key = |name: &str| match name {
+        "ES256" => &p256,
+        "ES384" => &p384,
+        _ => &rsa,
+    };
+    let configs = NAMES.map(|name| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, json!({"keys": [key(name).jwk]}).to_string()).unwrap();
+        IssuerConfig {
+            issuer: format!("https://{name}.example"),
+            algorithms: vec![name.into()],
+            ..config(path.to_str().unwrap(), true)
+        }
+    });
+    let world = World::with(database, trusting(configs.to_vec()));
+    let replica = world.replica().await;
+    let (now, _) = world.clock.now().to_parts();
+    let signed = |issuer: &str, name: &str| {
+        let claims = json!({
+            "iss": format!("https://{issuer}.example"), "aud": "taskwire", "sub": "s", "exp": now + 60,
+        });
+        encode(&Header::new(name.parse().unwrap()), &claims, &key(name).private).unwrap()
+    };
+    for issuer in NAMES {
+        for name in NAMES {
+            let answer = replica.probe(&signed(issuer, name)).await;
+            let reason = answer.err().map(|refusal| refusal.reason);
+            let expected = (issuer != name).then(|| "TOKEN_INVALID".to_owned());
+            assert_eq!(reason, expected, "{name} to an issuer of {issuer}");
+        }
+    }
+}
+
+/// Pairs of keys of the kinds that an issuer may have.
+mod keys {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    };
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use jsonwebtoken::EncodingKey;
+    use serde_json::{Value, json};
+
+    pub(super) struct Pair {
+        pub(super) private: EncodingKey,
+        pub(super) jwk: Value,
+    }
+
+    fn pem(der: &[u8]) -> String {
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der))
+    }
+
+    pub(super) fn rsa() -> Pair {
+        let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der = AsDer::<Pkcs8V1Der>::as_der(&pair).unwrap();
+        let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let public = pair.public_key();
+        let jwk = json!({
+            "kty": "RSA",
+            "n": number(public.modulus().big_endian_without_leading_zero()),
+            "e": number(public.exponent().big_endian_without_leading_zero()),
+        });
+        Pair { private: EncodingKey::from_rsa_pem(pem(der.as_ref()).as_bytes()).unwrap(), jwk }
+    }
+
+    pub(super) fn elliptic(curve: &str) -> Pair {
+        let algorithm = match curve {
+            "P-256" => &ECDSA_P256_SHA256_FIXED_SIGNING,
+            _ => &ECDSA_P384_SHA384_FIXED_SIGNING,
+        };
+        let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+        let der = pair.to_pkcs8v1().unwrap();
+        // An uncompressed point: a four, x, y.
+        let point = &pair.public_key().as_ref()[1..];
+        let (x, y) = point.split_at(point.len() / 2);
+        let jwk = json!({
+            "kty": "EC", "crv": curve, "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        });
+        Pair { private: EncodingKey::from_ec_pem(pem(der.as_ref()).as_bytes()).unwrap(), jwk }
+    }
 }

@@ -28,7 +28,7 @@ fn a_key_file_is_for_its_owner_alone_and_is_never_overwritten() {
     let file = sandbox.path("key.pem");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let before = std::fs::read(&file).unwrap();
-    taskwire::auth::SigningKey::load(&file).unwrap();
+    taskwire::auth::KeyRing::load(&file).unwrap();
 
     let ended = sandbox.run(arguments);
     assert_eq!(ended.status, Some(1));

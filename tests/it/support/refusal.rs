@@ -55,6 +55,20 @@ const REASONS: [(Code, &str); 14] = [
     (Code::Cancelled, ""),
 ];
 
+/// What an error with one of these reasons has to bring along.
+const DETAILS: [(&str, &str); 3] = [
+    (
+        "TASK_NOT_FOUND USER_NOT_FOUND SESSION_NOT_FOUND API_KEY_NOT_FOUND TASK_ALREADY_EXISTS \
+         USER_ALREADY_EXISTS TASK_NOT_DELETED TASK_DELETED",
+        "ResourceInfo",
+    ),
+    ("QUOTA_EXCEEDED", "QuotaFailure"),
+    (
+        "RATE_LIMITED LOGIN_THROTTLED OVERLOADED STORAGE_UNAVAILABLE DRAINING CONFLICT REQUEST_IN_PROGRESS",
+        "RetryInfo",
+    ),
+];
+
 /// Words of what lies below: none of them is for a client to read.
 const INTERNALS: [&str; 22] = [
     "sql",
@@ -125,6 +139,11 @@ impl From<Status> for Refusal {
             status.code(),
             info.reason
         );
+        for (reasons, kind) in DETAILS {
+            if reasons.split(' ').any(|name| name == info.reason) {
+                assert!(kinds.iter().any(|sent| sent == kind), "no {kind}: {status:?}");
+            }
+        }
         if kinds.iter().any(|kind| kind == "BadRequest") {
             assert!((1..=VIOLATIONS_MAX).contains(&violations.len()), "{status:?}");
         }
