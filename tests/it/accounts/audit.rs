@@ -10,7 +10,7 @@ use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
 
-both_engines!(every_action_is_recorded, the_trail_has_pages_and_an_end, what_has_ended_is_kept_for_its_time,);
+both_engines!(every_action_is_recorded, the_trail_has_pages_and_an_end, what_has_ended_is_kept_for_its_time);
 
 async fn trail(replica: &Replica, token: &str, parent: &str) -> Vec<pb::AuditEvent> {
     let request = pb::ListAuditEventsRequest { parent: parent.into(), page_size: 500, ..Default::default() };
