@@ -427,6 +427,7 @@ mod tests {
         description takes :* alone ⇒ 1 description != a
         labels takes : alone ⇒ 1 labels = a ¦ 1 labels != a ¦ 1 labels > *
         due_time takes = != < <= > >= and :* ⇒ 1 due_time:"*" ¦ 1 due_time:2026-03-01T09:00:00Z
+        complete_time takes = != < <= > >= and :* ⇒ 1 complete_time:"*" ¦ 1 complete_time:2026-03-01T09:00:00Z
         create_time takes = != < <= > >= ⇒ 1 create_time:*
         must not contain control characters ⇒ 1 ␀ ¦ 2 a␉b ¦ 3 "é␉" ¦ 2 a␡b ¦ 7 title:␀
         expected true or false ⇒ 13 completed = TRUE ¦ 13 completed!= 1 ¦ 11 completed=* ¦ 11 completed=""
