@@ -467,7 +467,8 @@ mod tests {
             ("a ".repeat(20), "a ".repeat(21), terms),
             (nested("(", 10), nested("(", 11), depth),
             (nested("-(", 5), nested("-(", 6), depth),
-            ("(a) -(b) ".repeat(10), "(".repeat(1000), depth),
+            ("(a) ".repeat(20), "(".repeat(1000), depth),
+            ("-(a) ".repeat(20), nested("-(", 6), depth),
             (String::new(), nested("(", 100_000), bytes),
         ] {
             assert!(parse(&within).is_ok(), "{within}");
