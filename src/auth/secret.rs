@@ -16,3 +16,13 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
 pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     verify_slices_are_equal(left, right).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_like_another() {
+        assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
+    }
+}
