@@ -11,7 +11,7 @@ use taskwire::domain::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::world::{PASSWORD, Setup, World, answer, token_config};
+use super::world::{PASSWORD, Replica, Setup, World, answer, token_config};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::Refused as _;
@@ -88,6 +88,15 @@ fn jwks_file(idp: &Idp) -> (tempfile::TempDir, String) {
     (directory, path)
 }
 
+/// An issuer whose subjects get accounts, its key set in a file, and a replica that trusts it.
+async fn trusted(database: TestDatabase) -> (Idp, tempfile::TempDir, World, Replica) {
+    let idp = Idp::new();
+    let (directory, file) = jwks_file(&idp);
+    let world = World::with(database, trusting(vec![config(&file, true)]));
+    let replica = world.replica().await;
+    (idp, directory, world, replica)
+}
+
 async fn a_subject_gets_one_account_on_first_use(database: TestDatabase) {
     let idp = Idp::new();
     let (_directory, file) = jwks_file(&idp);
@@ -126,10 +135,7 @@ async fn a_subject_gets_one_account_on_first_use(database: TestDatabase) {
 }
 
 async fn forged_tokens_are_refused(database: TestDatabase) {
-    let idp = Idp::new();
-    let (_directory, file) = jwks_file(&idp);
-    let world = World::with(database, trusting(vec![config(&file, true)]));
-    let replica = world.replica().await;
+    let (idp, _directory, world, replica) = trusted(database).await;
     let (now, _) = world.clock.now().to_parts();
     type Change = Box<dyn FnOnce(&mut Header, &mut Value)>;
     let forged: Vec<(&str, Change)> = vec![
@@ -272,10 +278,7 @@ async fn who_is_unknown_stays_out_where_no_accounts_are_made(database: TestDatab
 }
 
 async fn who_has_no_password_leaves_without_one(database: TestDatabase) {
-    let idp = Idp::new();
-    let (_directory, file) = jwks_file(&idp);
-    let world = World::with(database, trusting(vec![config(&file, true)]));
-    let replica = world.replica().await;
+    let (idp, _directory, world, replica) = trusted(database).await;
     let token = idp.token(&world, |_, _| {});
     replica.probe(&token).await.unwrap();
     let delete = taskwire::pb::DeleteUserRequest { name: "users/me".into(), ..Default::default() };
@@ -284,10 +287,7 @@ async fn who_has_no_password_leaves_without_one(database: TestDatabase) {
 }
 
 async fn a_token_is_remembered_for_half_a_minute_and_never_past_its_end(database: TestDatabase) {
-    let idp = Idp::new();
-    let (_directory, file) = jwks_file(&idp);
-    let world = World::with(database, trusting(vec![config(&file, true)]));
-    let replica = world.replica().await;
+    let (idp, _directory, world, replica) = trusted(database).await;
     let (now, _) = world.clock.now().to_parts();
     let token = idp.token(&world, |_, _| {});
     let known = replica.probe(&token).await.unwrap().name;
