@@ -87,6 +87,10 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
 
+    /// Standbys of PostgreSQL that answer reads whose callers say how new is new enough: their URLs, comma-separated
+    #[arg(long, env = "TASKWIRE_READ_URLS", value_name = "URLS", default_value = "", hide_env_values = true)]
+    pub read_urls: SecretString,
+
     /// Apply missing migrations at start (SQLite always does)
     #[arg(long, env = "TASKWIRE_MIGRATE", value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub migrate: bool,
@@ -357,9 +361,14 @@ impl Settings {
         let mut problems = Vec::new();
         let mut problem = |key, text: &str| problems.push(ConfigError { key, text: text.to_owned() });
 
-        let storage = Storage::open(self.database_url().expose_secret(), self.storage_limits());
+        let mut storage = Storage::open(self.database_url().expose_secret(), self.storage_limits());
         if let Err(OpenError::Url(text)) = &storage {
             problem("TASKWIRE_DATABASE_URL", text);
+        } else {
+            storage = storage.and_then(|storage| storage.with_standbys(self.read_urls.expose_secret()));
+            if let Err(OpenError::Url(text)) = &storage {
+                problem("TASKWIRE_READ_URLS", text);
+            }
         }
         let embedded = storage.as_ref().is_ok_and(Storage::is_embedded);
         if !embedded && storage.is_ok() && self.signing_key_file.is_none() {
@@ -448,6 +457,7 @@ impl Config {
             ("TASKWIRE_LISTEN", settings.listen.to_string()),
             ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
             ("TASKWIRE_DATABASE_URL", Storage::mask(settings.database_url().expose_secret())),
+            ("TASKWIRE_READ_URLS", Storage::mask_all(settings.read_urls.expose_secret())),
             ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
             ("TASKWIRE_SIGNING_KEY_FILE", self.signing_key_file.display().to_string()),
             ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),

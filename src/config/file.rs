@@ -58,7 +58,7 @@ pub fn read(path: &str) -> Result<Vec<Entry>, Vec<String>> {
             Err(problem) => problems.push((line, format!("{path}:{line}: {name}: {problem}"))),
         }
         // The file is a secret as soon as it holds one.
-        if name == "database_url" && metadata.mode() & 0o007 != 0 {
+        if matches!(name.as_str(), "database_url" | "read_urls") && metadata.mode() & 0o007 != 0 {
             let problem = "a file that holds it must be closed to other users (chmod 600)";
             problems.push((line, format!("{path}:{line}: {name}: {problem}")));
         }

@@ -133,6 +133,8 @@ pub struct TaskQuery {
     pub after: Option<Cursor>,
     /// At most how many.
     pub page_size: PageSize,
+    /// The revision of the user up to which the answer has to hold every change; `None` for all that there is.
+    pub min_revision: Option<i64>,
 }
 
 /// One page of tasks.
@@ -142,6 +144,8 @@ pub struct TaskPage {
     pub tasks: Vec<Task>,
     /// Where the next page starts; absent on the last one.
     pub next: Option<Cursor>,
+    /// The revision of the user of which the next page has to be at least, where it may come from elsewhere.
+    pub revision: Option<i64>,
 }
 
 /// How many tasks there are, of which kinds.

@@ -26,12 +26,18 @@ struct Job {
     work: fn(&Services) -> BoxFuture<'_, Result<()>>,
 }
 
-const JOBS: [Job; 5] = [
+const JOBS: [Job; 6] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
         interval: Duration::from_secs(1),
         work: |services| services.authenticator.revocations().refresh(&services.storage).boxed(),
+    },
+    Job {
+        name: "standbys",
+        // One that is away is asked in vain for that long.
+        interval: Duration::from_secs(1),
+        work: |services| services.storage.probe_standbys().map(Ok).boxed(),
     },
     Job {
         name: "sweep accounts",

@@ -32,11 +32,13 @@ pub use tasks::changes::Changes;
 pub use tasks::lane::LaneMetrics;
 pub use tasks::ledger::{Idempotency, Operation, Outcome, Review, WriteError};
 pub use tasks::notifier::{Notifier, Subscription};
+pub use tasks::standbys::{ReadCounts, StandbyState};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};
 use engine::server::Server;
-use tasks::lanes::Lanes;
+use tasks::lanes::{LANE_KINDS, Lanes};
+use tasks::standbys::{self, Standbys};
 
 /// The target of the spans that become traces. Logs leave it out.
 pub const SPANS: &str = "taskwire::spans";
@@ -96,6 +98,7 @@ pub struct Storage {
     notifier: Notifier,
     /// Opened with the first call, since they need a runtime.
     lanes: Arc<OnceLock<Lanes>>,
+    standbys: Arc<Standbys>,
 }
 
 impl Storage {
@@ -124,7 +127,7 @@ impl Storage {
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = engine::postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let server = Arc::new(Server::new(Clock::following(now, true)));
-            let (pool, by_key) = Pool::postgres(&target, limits, &server);
+            let (pool, by_key) = Pool::postgres(&target, limits, &server, LANE_KINDS);
             Ok(Self::of(Target::Postgres(Box::new(target)), pool, by_key))
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
@@ -133,7 +136,40 @@ impl Storage {
 
     fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
         let notifier = Notifier::new(pool.server().histories());
-        Self { target, pool, by_key, notifier, lanes: Arc::default() }
+        let standbys = Arc::new(Standbys::none(pool.server()));
+        Self { target, pool, by_key, notifier, lanes: Arc::default(), standbys }
+    }
+
+    /// With standbys that answer reads: their `postgres://` URLs, with commas or spaces between. None is connected to yet,
+    /// and none is asked before `probe_standbys` has seen it.
+    ///
+    /// # Errors
+    /// `OpenError::Url` with what is wrong; no URL is repeated, as it may hold a password.
+    pub fn with_standbys(self, urls: &str) -> Result<Self, OpenError> {
+        let urls = standbys::urls(urls);
+        if !urls.is_empty() && self.is_embedded() {
+            let text = "are of standbys of PostgreSQL, and TASKWIRE_DATABASE_URL is another database";
+            return Err(OpenError::Url(text.into()));
+        }
+        let standbys = Standbys::at(&urls, self.pool.limits, self.pool.server());
+        let standbys =
+            standbys.map_err(|(number, text)| OpenError::Url(format!("number {} {text}", number + 1)))?;
+        Ok(Self { standbys: Arc::new(standbys), ..self })
+    }
+
+    /// Looks at the standbys, whether and how far behind they follow the primary. To be asked every second.
+    pub async fn probe_standbys(&self) {
+        self.standbys.probe().await;
+    }
+
+    /// How the standbys stand.
+    pub fn standby_states(&self) -> Vec<StandbyState> {
+        self.standbys.states()
+    }
+
+    /// Who answered reads of tasks and changes.
+    pub fn read_counts(&self) -> ReadCounts {
+        self.standbys.counts()
     }
 
     /// The clock by which everything in this database goes: on PostgreSQL the server's, so that all replicas have one;
@@ -145,6 +181,11 @@ impl Storage {
     /// A URL without the password that it may hold.
     pub fn mask(url: &str) -> String {
         if url.starts_with("sqlite:") { url.to_owned() } else { engine::postgres::mask(url) }
+    }
+
+    /// The URLs of standbys without the passwords that they may hold.
+    pub fn mask_all(urls: &str) -> String {
+        standbys::urls(urls).into_iter().map(Self::mask).collect::<Vec<_>>().join(",")
     }
 
     /// Whether this is the embedded engine, which migrates itself at start.
@@ -191,7 +232,7 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool, &self.by_key, &self.notifier, self.lanes())
+        Tasks::new(&self.pool, &self.by_key, &self.notifier, self.lanes(), &self.standbys)
     }
 
     /// `None` when every call goes to the pool by itself.
@@ -211,6 +252,7 @@ impl Storage {
             states.extend(self.by_key.state("by_key"));
         }
         states.extend(self.lanes.get().and_then(Lanes::pool_state));
+        states.extend(self.standbys.pool_state());
         states
     }
 
@@ -221,7 +263,7 @@ impl Storage {
 
     /// The change log.
     pub fn changes(&self) -> Changes<'_> {
-        Changes::new(&self.pool, &self.by_key)
+        Changes::new(&self.pool, &self.by_key, &self.standbys)
     }
 
     /// News of changes, for whoever waits for them.

@@ -15,6 +15,7 @@ mod plans;
 mod process;
 mod revisions;
 mod rpc;
+mod standbys;
 mod storage;
 mod support;
 mod surface;

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::Client;
-use super::call::Core;
+use super::call::{Core, Seen};
 use super::error::{Error, Result};
 use super::retry::Budget;
 use super::session::{CachedSession, Exchange, LoadSession, OnSession, Session, SessionStore, bearer};
@@ -31,6 +31,7 @@ pub struct Builder {
     session: Option<Session>,
     on_session: Option<OnSession>,
     load_session: Option<LoadSession>,
+    linearizable_reads: bool,
     timeout: Duration,
     attempts: u32,
 }
@@ -55,6 +56,7 @@ impl Builder {
             session: None,
             on_session: None,
             load_session: None,
+            linearizable_reads: false,
             timeout: TIMEOUT,
             attempts: ATTEMPTS,
         }
@@ -101,6 +103,14 @@ impl Builder {
     /// How often a call is tried, at most; 4 times unless told.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Reads see everything that anybody committed before them. Unless this is asked for they see at least what this
+    /// client was answered before, its own changes in particular; a service with standbys answers them from there, without
+    /// what others changed in the last moments, perhaps. The first read of a client sees everything in any case.
+    pub fn linearizable_reads(mut self) -> Self {
+        self.linearizable_reads = true;
         self
     }
 
@@ -154,6 +164,7 @@ impl Builder {
             attempts: self.attempts,
             budget: Budget::full(),
             exchange: Mutex::new(Exchange::default()),
+            seen: Seen::nothing(self.linearizable_reads),
         };
         Ok(Client { core: Arc::new(core) })
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
@@ -43,6 +44,36 @@ pub(super) struct Core {
     pub(super) budget: Budget,
     /// Held by whoever changes the session.
     pub(super) exchange: Mutex<Exchange>,
+    pub(super) seen: Seen,
+}
+
+/// How far the changes of the session's user were seen: reads are to hold at least as much.
+#[derive(Debug)]
+pub(super) struct Seen {
+    revision: AtomicI64,
+    /// Whether reads are to hold everything.
+    everything: bool,
+}
+
+impl Seen {
+    pub(super) const fn nothing(everything: bool) -> Self {
+        Self { revision: AtomicI64::new(0), everything }
+    }
+
+    /// Notes a revision that was answered.
+    pub(super) fn note(&self, revision: i64) {
+        self.revision.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    /// Forgets what was seen, for somebody else.
+    fn forget(&self) {
+        self.revision.store(0, Ordering::Relaxed);
+    }
+
+    /// What a read has to hold at least; everything, as long as nothing was seen.
+    pub(super) fn min_revision(&self) -> Option<i64> {
+        Some(self.revision.load(Ordering::Relaxed)).filter(|revision| *revision > 0 && !self.everything)
+    }
 }
 
 /// How often and how long a call is tried.
@@ -152,6 +183,7 @@ impl Core {
         let held = CachedSession::answered(pair, asked)?;
         let _changing = self.exchange.lock().await;
         self.session_store.put(Some(Arc::clone(&held)));
+        self.seen.forget();
         Ok(held.session.clone())
     }
 

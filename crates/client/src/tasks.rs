@@ -85,14 +85,14 @@ impl Tasks {
             ..pb::CreateTaskRequest::default()
         };
         let create = |channel, request| async move { service(channel).create_task(request).await };
-        self.core.authorized(Kind::Idempotent, request, create).await
+        self.seen(self.core.authorized(Kind::Idempotent, request, create).await?)
     }
 
     /// A task, also a deleted one.
     pub async fn get(&self, task: &str) -> Result<pb::Task> {
-        let request = pb::GetTaskRequest { name: self.name(task) };
+        let request = pb::GetTaskRequest { name: self.name(task), min_revision: self.min_revision() };
         let get = |channel, request| async move { service(channel).get_task(request).await };
-        self.core.authorized(Kind::Read, request, get).await
+        self.seen(self.core.authorized(Kind::Read, request, get).await?)
     }
 
     /// Changes these fields of the task to what it says of them; without paths, those that it says something of. With an
@@ -106,7 +106,7 @@ impl Tasks {
             request_id: idempotency_key(),
         };
         let update = |channel, request| async move { service(channel).update_task(request).await };
-        self.core.authorized(Kind::Idempotent, request, update).await
+        self.seen(self.core.authorized(Kind::Idempotent, request, update).await?)
     }
 
     /// Deletes a task; it can be had back for a while.
@@ -117,14 +117,14 @@ impl Tasks {
             ..pb::DeleteTaskRequest::default()
         };
         let delete = |channel, request| async move { service(channel).delete_task(request).await };
-        self.core.authorized(Kind::Idempotent, request, delete).await
+        self.seen(self.core.authorized(Kind::Idempotent, request, delete).await?)
     }
 
     /// Has a deleted task back.
     pub async fn undelete(&self, task: &str) -> Result<pb::Task> {
         let request = pb::UndeleteTaskRequest { name: self.name(task), request_id: idempotency_key() };
         let undelete = |channel, request| async move { service(channel).undelete_task(request).await };
-        self.core.authorized(Kind::Idempotent, request, undelete).await
+        self.seen(self.core.authorized(Kind::Idempotent, request, undelete).await?)
     }
 
     /// Undoes changes, as new changes, all of them or none.
@@ -139,7 +139,9 @@ impl Tasks {
             history: options.history,
         };
         let undo = |channel, request| async move { service(channel).undo_changes(request).await };
-        self.core.authorized(Kind::Idempotent, request, undo).await
+        let undone: pb::UndoChangesResponse = self.core.authorized(Kind::Idempotent, request, undo).await?;
+        self.note(undone.revisions.iter().copied());
+        Ok(undone)
     }
 
     /// The place of the last change.
@@ -174,9 +176,12 @@ impl Tasks {
             filter: options.filter.clone(),
             order_by: options.order_by.clone(),
             show_deleted: options.show_deleted,
+            min_revision: self.min_revision(),
         };
         let list = |channel, request| async move { service(channel).list_tasks(request).await };
-        self.core.authorized(Kind::Read, request, list).await
+        let page: pb::ListTasksResponse = self.core.authorized(Kind::Read, request, list).await?;
+        self.note(page.tasks.iter().map(|task| task.revision));
+        Ok(page)
     }
 
     pub(super) async fn change_page(
@@ -189,9 +194,12 @@ impl Tasks {
             start_revision: after.revision,
             page_size,
             history: after.history,
+            min_revision: self.min_revision(),
         };
         let list = |channel, request| async move { service(channel).list_task_changes(request).await };
-        self.core.authorized(Kind::Read, request, list).await
+        let page: pb::ListTaskChangesResponse = self.core.authorized(Kind::Read, request, list).await?;
+        self.note([page.current_revision]);
+        Ok(page)
     }
 
     pub(super) async fn open_watch(
@@ -206,6 +214,21 @@ impl Tasks {
         };
         let watch = |channel, request: Request<_>| async move { service(channel).watch_tasks(request).await };
         self.core.authorized(Kind::Stream, request, watch).await
+    }
+
+    /// Notes how far a task shows the changes.
+    fn seen(&self, task: pb::Task) -> Result<pb::Task> {
+        self.note([task.revision]);
+        Ok(task)
+    }
+
+    /// Notes revisions that were answered.
+    pub(super) fn note(&self, revisions: impl IntoIterator<Item = i64>) {
+        revisions.into_iter().for_each(|revision| self.core.seen.note(revision));
+    }
+
+    fn min_revision(&self) -> Option<i64> {
+        self.core.seen.min_revision()
     }
 
     fn name(&self, task: &str) -> String {

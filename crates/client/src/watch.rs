@@ -153,6 +153,9 @@ impl Watch {
             _ => None,
         };
         (self.failures, self.gaps) = (0, 0);
+        if let Position::After(place) = &self.position {
+            self.tasks.note([place.revision]);
+        }
         Ok(event)
     }
 

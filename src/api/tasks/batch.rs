@@ -1,6 +1,6 @@
 //! Batches of tasks: many items, one owner, all or nothing (AIP-231, 233, 234, 235).
 
-use super::convert::{create, required, update};
+use super::convert::{create, min_revision, required, update};
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
@@ -22,11 +22,11 @@ fn size(count: usize, max: usize) -> Result<(), Rule> {
     }
 }
 
-/// The tasks that are asked for, in order.
+/// The tasks that are asked for, in order, and what the answer has to hold.
 pub(in crate::api) fn get(
     caller: &Principal,
     request: pb::BatchGetTasksRequest,
-) -> Result<(Owner, Vec<TaskId>)> {
+) -> Result<(Owner, Vec<TaskId>, Option<i64>)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     if fields.check("names", size(request.names.len(), NAMES_MAX)).is_none() {
@@ -39,7 +39,8 @@ pub(in crate::api) fn get(
             Err(rule) => fields.refuse(format!("names[{at}]"), rule),
         }
     }
-    fields.finish(owner.map(|owner| (owner, ids)))
+    let least = min_revision(&mut fields, request.min_revision);
+    fields.finish(owner.zip(least).map(|(owner, least)| (owner, ids, least)))
 }
 
 /// The task that a name leads to, which must lie below the batch's parent.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::convert::{task_to_pb, time_to_pb};
+use super::convert::{min_revision, revision, task_to_pb, time_to_pb};
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
@@ -20,17 +20,14 @@ pub(in crate::api) const UNDONE_MAX: i64 = 1000;
 pub(in crate::api) fn list(
     caller: &Principal,
     request: &pb::ListTaskChangesRequest,
-) -> Result<(Owner, (i64, PageSize))> {
+) -> Result<(Owner, (i64, PageSize, Option<i64>))> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     let start = fields.check("start_revision", revision(request.start_revision));
     let page_size = fields.check("page_size", PageSize::parse(request.page_size));
-    fields.finish(owner.zip(start.zip(page_size)))
-}
-
-/// Reads a revision.
-pub(in crate::api) fn revision(number: i64) -> Result<i64, Rule> {
-    if number < 0 { Err(Rule::field("must not be negative")) } else { Ok(number) }
+    let least = min_revision(&mut fields, request.min_revision);
+    let wanted = start.zip(page_size).zip(least).map(|((start, page_size), least)| (start, page_size, least));
+    fields.finish(owner.zip(wanted))
 }
 
 /// A stretch of the log to be undone: after the first number, up to the second.

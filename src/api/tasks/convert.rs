@@ -49,6 +49,16 @@ fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
     value.map(Description::parse).transpose()
 }
 
+/// Reads a revision.
+pub(in crate::api) fn revision(number: i64) -> Result<i64, Rule> {
+    if number < 0 { Err(Rule::field("must not be negative")) } else { Ok(number) }
+}
+
+/// What an answer has to hold at least, where the caller says so.
+pub(in crate::api) fn min_revision(fields: &mut Fields<'_>, number: Option<i64>) -> Option<Option<i64>> {
+    fields.check("min_revision", number.map(revision).transpose())
+}
+
 /// A task to be made, and below whom.
 pub(in crate::api) fn new_task(
     caller: &Principal,
@@ -144,6 +154,17 @@ pub(in crate::api) fn task_name(caller: &Principal, name: &str, request_id: &str
     fields.finish(target)
 }
 
+/// A task to be read, and what the answer has to hold.
+pub(in crate::api) fn task_to_get(
+    caller: &Principal,
+    request: &pb::GetTaskRequest,
+) -> Result<(Owner, TaskId, Option<i64>)> {
+    let mut fields = Fields::new(caller);
+    let target = fields.task("name", names::parse_task(&request.name))?;
+    let least = min_revision(&mut fields, request.min_revision);
+    fields.finish(target.zip(least).map(|((owner, id), least)| (owner, id, least)))
+}
+
 /// A list to be read; where it goes on from a page token is for the caller of this to fill in.
 pub(in crate::api) fn task_query(
     caller: &Principal,
@@ -154,12 +175,10 @@ pub(in crate::api) fn task_query(
     let page_size = fields.check("page_size", PageSize::parse(request.page_size));
     let filter = fields.check("filter", filter::parse(&request.filter));
     let order = fields.check("order_by", order_by::parse(&request.order_by));
-    let query = filter.zip(order).zip(page_size).map(|((filter, order), page_size)| TaskQuery {
-        filter,
-        order,
-        show_deleted: request.show_deleted,
-        after: None,
-        page_size,
+    let min_revision = min_revision(&mut fields, request.min_revision);
+    let of_page = page_size.zip(min_revision);
+    let query = filter.zip(order).zip(of_page).map(|((filter, order), (page_size, min_revision))| {
+        TaskQuery { filter, order, show_deleted: request.show_deleted, after: None, page_size, min_revision }
     });
     fields.finish(owner.zip(query))
 }
@@ -173,6 +192,7 @@ pub(in crate::api) fn task_count(
         parent: request.parent.clone(),
         filter: request.filter.clone(),
         show_deleted: request.show_deleted,
+        min_revision: request.min_revision,
         ..pb::ListTasksRequest::default()
     };
     task_query(caller, &list)

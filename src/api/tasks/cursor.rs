@@ -1,4 +1,5 @@
-//! A place in a list of tasks, as its page token carries it: the id (16 bytes), then one value per key of the order.
+//! A place in a list of tasks, as its page token carries it: the id (16 bytes), one value per key of the order, and where the
+//! first page was answered with one, the user's revision (8 bytes).
 
 use crate::api::page_token::List;
 use crate::auth::Principal;
@@ -15,11 +16,23 @@ pub(super) fn list_of(caller: &Principal, owner: Owner, request: &ListTasksReque
         .with_text(&request.order_by)
 }
 
+/// Where a list goes on.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// After this task.
+    pub(super) cursor: Cursor,
+    /// The revision of the user of which the page has to be at least; without one, the primary has to answer.
+    pub(super) revision: Option<i64>,
+}
+
 /// The bytes of a place.
-pub(super) fn encode(cursor: &Cursor) -> Vec<u8> {
+pub(super) fn encode(cursor: &Cursor, revision: Option<i64>) -> Vec<u8> {
     let mut bytes = cursor.id.as_bytes().to_vec();
     for value in &cursor.values {
         encode_value(&mut bytes, value);
+    }
+    if let Some(revision) = revision {
+        bytes.extend_from_slice(&revision.to_be_bytes());
     }
     bytes
 }
@@ -44,7 +57,7 @@ fn encode_value(bytes: &mut Vec<u8>, value: &SortValue) {
 }
 
 /// Reads such a place; `None` when it is none of this order.
-pub(super) fn decode(bytes: &[u8], order: &TaskOrder) -> Option<Cursor> {
+pub(super) fn decode(bytes: &[u8], order: &TaskOrder) -> Option<Place> {
     let (id, mut rest) = bytes.split_first_chunk::<16>()?;
     let mut values = Vec::with_capacity(order.keys().len());
     for _ in order.keys() {
@@ -52,7 +65,11 @@ pub(super) fn decode(bytes: &[u8], order: &TaskOrder) -> Option<Cursor> {
         values.push(value);
         rest = after;
     }
-    rest.is_empty().then(|| Cursor { values, id: TaskId::from_bytes(*id) })
+    let revision = match rest {
+        [] => None,
+        rest => Some(i64::from_be_bytes(rest.try_into().ok()?)),
+    };
+    Some(Place { cursor: Cursor { values, id: TaskId::from_bytes(*id) }, revision })
 }
 
 fn decode_value(bytes: &[u8]) -> Option<(SortValue, &[u8])> {

@@ -154,8 +154,8 @@ impl TaskService for TaskApi {
 
     async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, id) = convert::task_name(&caller, &request.name, "")?;
-        let task = self.storage.tasks().find(owner, id).await?;
+        let (owner, id, least) = convert::task_to_get(&caller, &request)?;
+        let task = self.storage.tasks().find(owner, id, least).await?;
         Ok(Response::new(convert::task_to_pb(task)))
     }
 
@@ -167,7 +167,11 @@ impl TaskService for TaskApi {
         let (owner, mut query) = convert::task_query(&caller, &request)?;
         let list = cursor::list_of(&caller, owner, &request);
         let place = |bytes: &[u8]| cursor::decode(bytes, &query.order);
-        query.after = self.page_tokens.open(&list, &request.page_token, place).await?;
+        if let Some(place) = self.page_tokens.open(&list, &request.page_token, place).await? {
+            query.after = Some(place.cursor);
+            // Where the first page was the primary's, the others are as well: nothing else is certainly as new.
+            query.min_revision = place.revision.map(|first| query.min_revision.unwrap_or(first).max(first));
+        }
         let page = self.storage.tasks().list(owner, &query).await?;
         let mut next = page.next;
         let may_be_cut = page.tasks.len() > answer::ALWAYS_FIT;
@@ -183,7 +187,7 @@ impl TaskService for TaskApi {
             next = Some(cursors.swap_remove(fitting - 1));
         }
         let next_page_token = match &next {
-            Some(next) => self.page_tokens.seal(&list, &cursor::encode(next)).await?,
+            Some(next) => self.page_tokens.seal(&list, &cursor::encode(next, page.revision)).await?,
             None => String::new(),
         };
         Ok(Response::new(pb::ListTasksResponse { tasks, next_page_token }))
@@ -225,8 +229,8 @@ impl TaskService for TaskApi {
         request: Request<pb::BatchGetTasksRequest>,
     ) -> Result<Response<pb::BatchGetTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, ids) = batch::get(&caller, request)?;
-        let found = self.storage.tasks().find_many(owner, &ids).await?;
+        let (owner, ids, least) = batch::get(&caller, request)?;
+        let found = self.storage.tasks().find_many(owner, &ids, least).await?;
         let mut tasks = Vec::with_capacity(found.len());
         for (at, task) in found.into_iter().enumerate() {
             let missing = || WriteError { at: Some(at), error: Error::NotFound(Resource::Task) };
@@ -290,9 +294,9 @@ impl TaskService for TaskApi {
         request: Request<pb::ListTaskChangesRequest>,
     ) -> Result<Response<pb::ListTaskChangesResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, (start, page_size)) = changes::list(&caller, &request)?;
+        let (owner, (start, page_size, least)) = changes::list(&caller, &request)?;
         let known = HistoryId::given(&request.history);
-        let page = self.storage.changes().list(owner, known, start, page_size.get()).await?;
+        let page = self.storage.changes().list(owner, known, start, page_size.get(), least).await?;
         let mut changes: Vec<pb::TaskChange> =
             page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect();
         let fitting = answer::fitting(&changes);
@@ -352,7 +356,7 @@ impl TaskApi {
     ) -> Result<(Vec<TaskWrite>, HistoryId)> {
         let count = usize::try_from(end - start).unwrap_or_default();
         loop {
-            let page = self.storage.changes().list(owner, known, start, count).await?;
+            let page = self.storage.changes().list(owner, known, start, count, None).await?;
             if end > page.current_revision {
                 return Err(Error::RevisionInFuture { current: page.current_revision });
             }

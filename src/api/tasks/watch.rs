@@ -12,8 +12,8 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::changes::{change_to_pb, revision};
-use super::convert::task_to_pb;
+use super::changes::change_to_pb;
+use super::convert::{revision, task_to_pb};
 use crate::api::fields::Fields;
 use crate::api::names;
 use crate::auth::Principal;
@@ -98,16 +98,16 @@ impl Watches {
         // Before the first look at the log, so that nothing falls between the two.
         let news = self.storage.notifier().subscribe(owner);
         let changes = self.storage.changes();
-        let (position, history) = match start {
+        let (position, history, reached) = match start {
             Start::Now | Start::InitialState => {
                 let (position, history) = changes.current_revision(owner).await?;
                 history.check(known)?;
-                (position, history)
+                (position, history, position)
             }
             // Refuses what is compacted, in the future or of another history before the stream begins.
             Start::After(revision) => {
-                let page = changes.list(owner, known, revision, 0).await?;
-                (revision, page.history)
+                let page = changes.list(owner, known, revision, 0, None).await?;
+                (revision, page.history, page.current_revision)
             }
         };
         let (sender, receiver) = mpsc::channel(BUFFER_MESSAGES);
@@ -118,6 +118,7 @@ impl Watches {
             owner,
             position,
             history,
+            reached,
             news,
             sender,
             stall_timeout: self.limits.stall_timeout,
@@ -161,6 +162,8 @@ struct Watch {
     position: i64,
     /// The one that the position belongs to. The stream ends with it.
     history: HistoryId,
+    /// Where the log stood when the stream was opened. What is read has to hold that, and whatever was told since.
+    reached: i64,
     news: Subscription,
     sender: Sender<Box<WatchTasksResponse>>,
     stall_timeout: Duration,
@@ -207,7 +210,8 @@ impl Watch {
     async fn send_initial_state(&mut self) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.storage.tasks().walk(self.owner, after, READ_MAX as i64).await?;
+            let page =
+                self.storage.tasks().walk(self.owner, after, READ_MAX as i64, Some(self.reached)).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             for task in page {
@@ -220,7 +224,9 @@ impl Watch {
     async fn send_changes(&mut self) -> Result<()> {
         loop {
             let changes = self.storage.changes();
-            let page = match changes.list(self.owner, Some(self.history), self.position, READ_MAX).await {
+            let least = self.reached.max(self.news.told());
+            let list = changes.list(self.owner, Some(self.history), self.position, READ_MAX, Some(least));
+            let page = match list.await {
                 Ok(page) => page,
                 // A storage that is away for a moment ends no stream: the log has everything when it is back.
                 Err(Error::StorageUnavailable(_) | Error::Overloaded | Error::DeadlineExceeded) => {

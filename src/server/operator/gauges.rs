@@ -14,8 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::readiness::Readiness;
 use crate::server::Services;
 use crate::server::layers::admission_queue::AdmissionQueue;
+use crate::storage::StandbyState;
 
-type Labels = [(&'static str, &'static str)];
+type Labels<'a> = [(&'static str, &'a str)];
 /// How many lines of the log were given up.
 pub(in crate::server) type LinesDropped = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -41,6 +42,7 @@ impl Collector for Gauges {
         self.admission(&mut sheet)?;
         self.storage(&mut sheet)?;
         self.lanes(&mut sheet)?;
+        self.reads(&mut sheet)?;
         process(&mut sheet)
     }
 }
@@ -101,7 +103,7 @@ impl Gauges {
             "Calls that are let in at the same time",
             state.calls_max as f64,
         )?;
-        let waiting: [(&Labels, f64); 2] = [
+        let waiting: [(&Labels<'_>, f64); 2] = [
             (&[("class", "interactive")], state.interactive as f64),
             (&[("class", "batch")], state.batch as f64),
         ];
@@ -181,6 +183,39 @@ impl Gauges {
     }
 }
 
+impl Gauges {
+    fn reads(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let storage = &self.services.storage;
+        let (counts, standbys) = (storage.read_counts(), storage.standby_states());
+        let by_standbys = standbys.iter().map(|standby| standby.answered).sum();
+        let reads: [(&Labels<'_>, u64); 2] =
+            [(&[("server", "primary")], counts.primary), (&[("server", "standby")], by_standbys)];
+        sheet.counters("taskwire_reads", "Reads of tasks and changes, by who answered them", reads)?;
+        let fallbacks = counts.fallbacks.map(|(reason, count)| ([("reason", reason)], count));
+        sheet.counters(
+            "taskwire_read_fallbacks",
+            "Reads that a standby might have answered and the primary did",
+            fallbacks.iter().map(|(label, count)| (&label[..], *count)),
+        )?;
+        let labels: Vec<_> = standbys.iter().map(|standby| [("standby", standby.name.as_str())]).collect();
+        let each = |value: fn(&StandbyState) -> f64| {
+            labels.iter().zip(&standbys).map(move |(label, standby)| (&label[..], value(standby)))
+        };
+        let used = each(|standby| if standby.is_used { 1.0 } else { 0.0 });
+        sheet.gauges("taskwire_standby_used", "Whether a standby is asked", used)?;
+        let lag = each(|standby| standby.lag.as_secs_f64());
+        sheet.gauges(
+            "taskwire_standby_lag_seconds",
+            "How long ago there was more than a standby has",
+            lag,
+        )?;
+        let bytes = each(|standby| standby.lag_bytes as f64);
+        sheet.gauges("taskwire_standby_lag_bytes", "How much of the log a standby lacks", bytes)?;
+        let answered = labels.iter().zip(&standbys).map(|(label, standby)| (&label[..], standby.answered));
+        sheet.counters("taskwire_standby_reads", "Reads that a standby answered", answered)
+    }
+}
+
 /// What Prometheus' own clients say of every process, and the runtime.
 fn process(sheet: &mut Sheet<'_>) -> fmt::Result {
     let read = |name| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
@@ -247,7 +282,7 @@ impl Sheet<'_> {
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (&'l Labels, f64)>,
+        values: impl IntoIterator<Item = (&'l Labels<'l>, f64)>,
     ) -> fmt::Result {
         let mut metric = self.begin(name, help, MetricType::Gauge)?;
         for (labels, value) in values {
@@ -260,7 +295,7 @@ impl Sheet<'_> {
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (&'l Labels, u64)>,
+        values: impl IntoIterator<Item = (&'l Labels<'l>, u64)>,
     ) -> fmt::Result {
         let mut metric = self.begin(name, help, MetricType::Counter)?;
         for (labels, value) in values {
@@ -273,7 +308,7 @@ impl Sheet<'_> {
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (&'l Labels, &'l Histogram)>,
+        values: impl IntoIterator<Item = (&'l Labels<'l>, &'l Histogram)>,
     ) -> fmt::Result {
         let mut metric = self.begin(name, help, MetricType::Histogram)?;
         for (labels, histogram) in values {

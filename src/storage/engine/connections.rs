@@ -11,6 +11,7 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use super::deadline::Deadline;
 use super::meters::{Checkouts, PoolState};
+use super::replication::{Sight, look_at};
 use super::server::{SILENT, Server};
 use crate::domain::{Error, Result};
 
@@ -95,16 +96,20 @@ where
 pub(in crate::storage) fn builder<C>(
     size: u32,
     wait_max: Duration,
+    server: &Server,
 ) -> bb8::Builder<AsyncDieselConnectionManager<C>>
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
 {
+    // That a standby is away is said once, by whoever looks at it every second.
+    let sink: Box<dyn bb8::ErrorSink<PoolError>> =
+        if server.is_standby() { Box::new(bb8::NopErrorSink) } else { Box::new(LogSink) };
     Bb8Pool::<C>::builder()
         .max_size(size)
         .connection_timeout(wait_max)
         // Whoever waits gives up after the checkout timeout; a failed attempt is made again by the next caller.
         .retry_connection(false)
-        .error_sink(Box::new(LogSink))
+        .error_sink(sink)
 }
 
 /// Notes failed connection attempts, which `bb8` makes in the background and would otherwise swallow.
@@ -212,6 +217,25 @@ pub(in crate::storage) async fn probe(
     let turn = server.turn();
     let mut guard = checkout(connections).await?;
     match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
+        Ok(result) => result,
+        Err(_) => {
+            server.leave_silent(turn);
+            Err(Error::StorageUnavailable(SILENT.into()))
+        }
+    }
+}
+
+/// Looks at a standby on one of these connections. All of them are given up when it does not answer.
+pub(in crate::storage) async fn probe_standby(
+    connections: &Connections<AsyncPgConnection>,
+    server: &Server,
+) -> Result<Sight> {
+    let turn = server.turn();
+    let look = async {
+        let mut guard = checkout(connections).await?;
+        Ok(look_at(&mut guard).await?)
+    };
+    match tokio::time::timeout(PROBE_PATIENCE, look).await {
         Ok(result) => result,
         Err(_) => {
             server.leave_silent(turn);

@@ -77,6 +77,19 @@ pub struct PoolState {
     pub checkouts: Histogram,
 }
 
+impl PoolState {
+    /// Several of one kind, all together; their waits are those of the first.
+    pub(in crate::storage) fn sum(states: impl Iterator<Item = Self>) -> Option<Self> {
+        states.reduce(|sum, one| Self {
+            connections: sum.connections + one.connections,
+            idle: sum.idle + one.idle,
+            connections_max: sum.connections_max + one.connections_max,
+            waiting: sum.waiting + one.waiting,
+            ..sum
+        })
+    }
+}
+
 /// Kinds of errors, as labels. What a caller did wrong is none of the storage's.
 const KINDS: [&str; 6] = ["unavailable", "overloaded", "timeout", "full", "conflict", "internal"];
 

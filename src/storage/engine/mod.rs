@@ -10,6 +10,7 @@ pub(super) mod meters;
 pub(super) mod migrations;
 pub(super) mod pool;
 pub(super) mod postgres;
+pub(super) mod replication;
 pub(super) mod server;
 pub(super) mod set;
 pub(super) mod sql;

@@ -24,9 +24,6 @@ use super::{postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
 use crate::storage::SPANS;
 
-/// Kinds of lanes: reading tasks, reading lists, writing tasks.
-const LANE_KINDS: u32 = 3;
-
 /// The connections to whichever engine the URL named.
 #[derive(Clone)]
 pub(in crate::storage) struct Pool {
@@ -64,15 +61,15 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Connections to PostgreSQL: those for everything, and those for what reaches rows by
-    /// their key alone.
+    /// Connections to PostgreSQL: those for everything, and those for what reaches rows by their key alone. So many kinds
+    /// of lanes have connections of their own, which count as well.
     pub(in crate::storage) fn postgres(
         target: &postgres::Target,
         limits: Limits,
         server: &Arc<Server>,
+        lane_kinds: u32,
     ) -> (Self, Self) {
-        // The lanes' own connections count as well.
-        let lanes = LANE_KINDS * u32::try_from(limits.lanes).unwrap_or(0);
+        let lanes = lane_kinds * u32::try_from(limits.lanes).unwrap_or(0);
         let left = limits.postgres_connections_max.saturating_sub(lanes).max(2);
         let by_key = (left / 4).max(1);
         let shared = Self::of_postgres(target, limits, left - by_key, Planner::Free, server, Arc::default());
@@ -92,7 +89,7 @@ impl Pool {
         let (target, of) = (target.clone(), Arc::clone(server));
         let make = move || {
             let config = postgres::manager_config(&target, limits, planner, &of);
-            builder(size, limits.checkout_timeout)
+            builder(size, limits.checkout_timeout, &of)
                 .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
         };
         let connections = Connections::made_by(make, size, limits.checkout_timeout, server);
@@ -157,7 +154,7 @@ impl Pool {
             let make = move || {
                 let config = sqlite::manager_config(role, limits, &of, &last_change);
                 let manager = AsyncDieselConnectionManager::new_with_config(path.clone(), config);
-                builder(size, limits.checkout_timeout).build_unchecked(manager)
+                builder(size, limits.checkout_timeout, &of).build_unchecked(manager)
             };
             Connections::made_by(make, size, limits.checkout_timeout, server)
         };

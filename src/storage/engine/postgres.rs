@@ -84,7 +84,20 @@ impl Target {
     /// # Errors
     /// What is wrong with it, without repeating it: it may hold a password.
     pub(in crate::storage) fn parse(url: &str, limits: Limits) -> Result<Self, String> {
+        Self::of(DatabaseUrl::parse(url)?, limits)
+    }
+
+    /// As `parse`, for a server that need not be one that can be written to.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub(in crate::storage) fn parse_standby(url: &str, limits: Limits) -> Result<Self, String> {
         let mut url = DatabaseUrl::parse(url)?;
+        url.writable = false;
+        Self::of(url, limits)
+    }
+
+    fn of(mut url: DatabaseUrl, limits: Limits) -> Result<Self, String> {
         let config = &mut url.config;
         if config.get_application_name().is_none() {
             config.application_name("taskwire");

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use diesel::sql_types::{Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::sync::watch;
 
+use super::replication::Written;
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
 use crate::domain::{Clock, Error, HistoryId, Result, Timestamp};
 
@@ -24,6 +25,10 @@ pub(in crate::storage) struct Server {
     history: watch::Sender<Option<HistoryId>>,
     seen_on: Mutex<Option<String>>,
     read_only: AtomicBool,
+    /// Whether it is one that is only ever read, as standbys are.
+    is_standby: bool,
+    /// How far its log has come, for standbys to be compared with.
+    written: Mutex<Written>,
     clock: Clock,
 }
 
@@ -44,6 +49,8 @@ struct Look {
     now: Moment,
     #[diesel(sql_type = Nullable<Text>)]
     here: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    written: Option<i64>,
     #[diesel(sql_type = DbUuid)]
     history: Id,
     #[diesel(sql_type = Nullable<Text>)]
@@ -64,7 +71,9 @@ fn look(identifier: &str) -> String {
          case when pg_is_in_recovery() then null else concat_ws('/', {identifier}, \
          substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), \
          (select oid from pg_database where datname = current_database()), 'database_state'::regclass::oid) end \
-         as here, history, seen_on from database_state"
+         as here, \
+         case when pg_is_in_recovery() then null else (pg_current_wal_lsn() - '0/0')::bigint end as written, \
+         history, seen_on from database_state"
     )
 }
 
@@ -76,8 +85,35 @@ impl Server {
             history: watch::Sender::new(None),
             seen_on: Mutex::default(),
             read_only: AtomicBool::new(false),
+            is_standby: false,
+            written: Mutex::default(),
             clock,
         }
+    }
+
+    /// A standby of the server that keeps this clock.
+    pub(in crate::storage) fn standby(clock: Clock) -> Self {
+        Self { is_standby: true, ..Self::new(clock) }
+    }
+
+    /// Whether it is one that is only ever read.
+    pub(in crate::storage) const fn is_standby(&self) -> bool {
+        self.is_standby
+    }
+
+    /// How far its log has come.
+    pub(in crate::storage) fn written(&self) -> Written {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The present history, as far as it is known.
+    pub(in crate::storage) fn present_history(&self) -> Option<HistoryId> {
+        *self.history.borrow()
+    }
+
+    /// The cluster, timeline and database that it was seen on last.
+    pub(in crate::storage) fn seen_on(&self) -> Option<String> {
+        self.seen_on.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The clock that is held to the server's.
@@ -128,7 +164,7 @@ impl Server {
             *current += u64::from(is_news);
             is_news
         });
-        if left && self.is_read_only() {
+        if left && (self.is_read_only() || self.is_standby) {
             tracing::debug!(why, "all connections to the database are made anew");
         } else if left {
             tracing::warn!(why, "all connections to the database are made anew");
@@ -146,14 +182,16 @@ impl Server {
     /// # Errors
     /// Why not.
     pub(in crate::storage) async fn admit(&self, connection: &mut AsyncPgConnection) -> Result<(), String> {
+        if self.is_standby {
+            return never_write(connection).await;
+        }
         let turn = self.turn();
         let was_read_only = self.is_read_only();
         let seen = self.look(connection).await.map_err(|error| error.to_string())?;
         let Some(here) = seen.here.filter(|_| !seen.read_only) else {
             // Reading goes on. Should this very server be promoted, its new timeline is to be seen before anything is
             // written there: so not on this connection.
-            let never = "set default_transaction_read_only = on";
-            return connection.batch_execute(never).await.map_err(|error| error.to_string());
+            return never_write(connection).await;
         };
         if was_read_only {
             self.leave(turn, "the database can be written to again");
@@ -187,8 +225,7 @@ impl Server {
             self.leave(turn, READ_ONLY);
             return Err(Error::StorageUnavailable(READ_ONLY.into()));
         }
-        let known = self.seen_on.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if known != seen.here {
+        if self.seen_on() != seen.here {
             self.leave(turn, "the server was promoted");
             return Err(Error::StorageUnavailable("the server was promoted".into()));
         }
@@ -204,6 +241,9 @@ impl Server {
             seen => seen?,
         };
         self.read_only.store(seen.read_only, Ordering::Relaxed);
+        if let Some(written) = seen.written {
+            self.written.lock().unwrap_or_else(PoisonError::into_inner).note(sent, written);
+        }
         // A standby's time is as good, but a server that is refused decides nothing.
         if !seen.read_only
             && let Ok(now) = Timestamp::try_from(seen.now)
@@ -212,6 +252,12 @@ impl Server {
         }
         Ok(seen)
     }
+}
+
+/// Keeps a connection from ever writing, also should its server be promoted.
+async fn never_write(connection: &mut AsyncPgConnection) -> Result<(), String> {
+    let never = "set default_transaction_read_only = on";
+    connection.batch_execute(never).await.map_err(|error| error.to_string())
 }
 
 /// Notes that the data is seen here for the first time. When it was seen elsewhere before, a new history begins; of

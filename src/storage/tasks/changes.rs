@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
+use super::change_row::{self, ChangeRow, Counters};
 use super::set_statements::{find_revisions, lock_users};
-use super::task_row;
-use crate::domain::{
-    ChangePage, ChangeType, Error, HistoryId, Owner, Result, TaskChange, TaskFields, TaskId, Timestamp,
-    UserId,
-};
+use super::standbys::Standbys;
+use crate::domain::{ChangePage, Error, HistoryId, Owner, Result, TaskId, Timestamp, UserId};
 use crate::storage::engine::history;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
@@ -23,16 +21,16 @@ pub struct Changes<'a> {
     pool: &'a Pool,
     /// For what reaches rows by their key alone.
     by_key: &'a Pool,
+    standbys: &'a Standbys,
 }
 
-type Row = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
-
 impl<'a> Changes<'a> {
-    pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
-        Self { pool, by_key }
+    pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool, standbys: &'a Standbys) -> Self {
+        Self { pool, by_key, standbys }
     }
 
-    /// At most `limit` changes after `start_revision`, in order and without a gap.
+    /// At most `limit` changes after `start_revision`, in order and without a gap. With a `min_revision`, by whoever holds the
+    /// user's changes up to it.
     ///
     /// # Errors
     /// `HistoryChanged` when the history is another one than `known`, `RevisionCompacted`, `RevisionInFuture`,
@@ -43,10 +41,17 @@ impl<'a> Changes<'a> {
         known: Option<HistoryId>,
         start_revision: i64,
         limit: usize,
+        min_revision: Option<i64>,
     ) -> Result<ChangePage> {
+        if let Some(question) = self.standbys.ask(owner, min_revision) {
+            let asked = question.standby.changes(owner, known, start_revision, limit, question.at_least);
+            if let Some((page, _)) = Box::pin(question.answer(asked)).await {
+                return page;
+            }
+        }
         let user = Id::from(owner.user());
         let (rows, counters) = with_conn!(self.by_key, |conn| {
-            let rows: Vec<Row> = task_changes::table
+            let rows: Vec<ChangeRow> = task_changes::table
                 .filter(task_changes::user_id.eq(user))
                 .filter(task_changes::revision.gt(start_revision))
                 .order(task_changes::revision.asc())
@@ -71,20 +76,9 @@ impl<'a> Changes<'a> {
                 .optional()?;
             Ok((rows, counters))
         })?;
-        let (current_revision, earliest_revision, present) = found(counters, Error::SessionRevoked)?;
-        let history = history::read(present)?;
-        history.check(known)?;
-        if start_revision < earliest_revision {
-            return Err(Error::RevisionCompacted { earliest: earliest_revision });
-        }
-        if start_revision > current_revision {
-            return Err(Error::RevisionInFuture { current: current_revision });
-        }
-        let changes =
-            rows.into_iter().take(limit).map(|row| change(owner, row)).collect::<Result<Vec<_>>>()?;
-        // Not by the number of rows: there may be more by now than when they were read.
-        let has_more = changes.last().map_or(start_revision, |last| last.revision) < current_revision;
-        Ok(ChangePage { changes, current_revision, history, earliest_revision, has_more })
+        let (current, earliest, present) = found(counters, Error::SessionRevoked)?;
+        let counters = Counters { current, earliest, history: history::read(present)? };
+        change_row::page(owner, known, start_revision, limit, rows, counters)
     }
 
     /// The user's current revision, and the history that it belongs to.
@@ -208,21 +202,4 @@ impl<'a> Changes<'a> {
             Ok::<usize, Error>(diesel::delete(old).execute(conn).await?)
         })
     }
-}
-
-fn change(owner: Owner, row: Row) -> Result<TaskChange> {
-    let (revision, kind, task_id, fields, state, before, create_time) = row;
-    let task_id = TaskId::from(task_id);
-    let task =
-        |text: Option<String>| text.map(|text| task_row::decode(owner.user(), task_id, &text)).transpose();
-    Ok(TaskChange {
-        revision,
-        kind: ChangeType::from_code(kind)
-            .ok_or_else(|| Error::Internal("a stored change type is unknown".into()))?,
-        task_id,
-        fields: TaskFields::from_bits(fields),
-        task: task(state)?,
-        before: task(before)?,
-        create_time: create_time.try_into()?,
-    })
 }

@@ -16,12 +16,14 @@ use futures_util::FutureExt as _;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{Error, Result, UserId};
+use crate::domain::{Error, Owner, Result, UserId};
 
 /// Operations that may wait in one lane. Beyond it the database is too slow for what comes in.
 const QUEUE_MAX: usize = 4096;
 /// Operations of one batch.
 pub(in crate::storage) const BATCH_MAX: usize = 128;
+/// Lists that are read together: each is as much work as dozens of single tasks.
+pub(in crate::storage) const LISTS_MAX: usize = 16;
 
 /// How a lane is doing. Counters only ever rise.
 #[derive(Debug)]
@@ -107,6 +109,14 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
     pub(in crate::storage) fn metrics(&self) -> &LaneMetrics {
         &self.metrics
     }
+}
+
+/// The lane of a user. The last bytes of a UUID of either common version are random.
+pub(in crate::storage) fn place(owner: Owner, lanes: usize) -> usize {
+    let bytes = owner.user();
+    let tail =
+        bytes.as_bytes()[8..].iter().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(*byte));
+    tail % lanes.max(1)
 }
 
 /// Counts a caller for as long as it waits, whether it gets its answer or goes away.

@@ -10,14 +10,15 @@ use diesel_async::RunQueryDsl as _;
 use tracing::Instrument as _;
 
 use super::batch;
-use super::lane::{BATCH_MAX, Lane, LaneMetrics};
+use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics, place};
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
-use super::task_row::TaskRow;
+use super::task_row::{TaskRow, TaskRowTypes};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
 use crate::storage::engine::postgres::Planner;
+use crate::storage::engine::sql::Whole;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
 use crate::storage::tasks::as_tasks;
@@ -25,8 +26,8 @@ use crate::storage::{Notifier, Operation, Outcome, SPANS, Storage, Target, Write
 
 type Key = (UserId, TaskId);
 
-/// Lists that are read together: each is as much work as dozens of single tasks.
-const LISTS_MAX: usize = 16;
+/// Kinds of lanes with connections of their own: reading tasks, reading lists, writing tasks.
+pub(in crate::storage) const LANE_KINDS: u32 = 3;
 
 /// All lanes.
 #[derive(Debug)]
@@ -103,13 +104,7 @@ impl Lanes {
 
     /// How the pools that are theirs alone stand, all together.
     pub(in crate::storage) fn pool_state(&self) -> Option<PoolState> {
-        let states = self.pools.iter().flat_map(|pool| pool.state("lanes"));
-        states.reduce(|sum, one| PoolState {
-            connections: sum.connections + one.connections,
-            idle: sum.idle + one.idle,
-            connections_max: sum.connections_max + one.connections_max,
-            ..sum
-        })
+        PoolState::sum(self.pools.iter().flat_map(|pool| pool.state("lanes")))
     }
 
     pub(in crate::storage) fn metrics(&self) -> Vec<(&'static str, &LaneMetrics)> {
@@ -123,14 +118,6 @@ impl Lanes {
 /// The span of one operation in a lane, its wait included; none where nothing is traced.
 fn span(name: &'static str) -> tracing::Span {
     tracing::trace_span!(target: SPANS, "lane", otel.name = name, otel.kind = "internal")
-}
-
-/// The lane of a user. The last bytes of a UUID of either common version are random.
-fn place(owner: Owner, lanes: usize) -> usize {
-    let bytes = owner.user();
-    let tail =
-        bytes.as_bytes()[8..].iter().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(*byte));
-    tail % lanes.max(1)
 }
 
 async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
@@ -162,7 +149,8 @@ async fn list_all(pool: &Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
             Engine::Postgres(connections) => on_postgres!(connections, |conn| {
                 let conn = &*conn;
                 let read = lists.iter().map(|list| async {
-                    let rows: Vec<TaskRow> = list.statement().load(&mut &*conn).await?;
+                    let rows: Vec<TaskRow> =
+                        Whole::<TaskRowTypes>::new(list.statement()).load(&mut &*conn).await?;
                     Ok(as_tasks(rows))
                 });
                 futures_util::future::try_join_all(read).await
@@ -170,7 +158,8 @@ async fn list_all(pool: &Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
             Engine::Sqlite { readers, .. } => {
                 let read = move |conn: &mut _| {
                     let read = |list: Ranges| {
-                        let rows: Vec<TaskRow> = diesel::RunQueryDsl::load(list.statement(), conn)?;
+                        let rows: Vec<TaskRow> =
+                            diesel::RunQueryDsl::load(Whole::<TaskRowTypes>::new(list.statement()), conn)?;
                         Ok(as_tasks(rows))
                     };
                     lists.into_iter().map(read).collect()

@@ -1,6 +1,7 @@
 //! The tasks of one owner. Every method takes an `Owner`, and every statement names the owner's id.
 
 pub(super) mod batch;
+pub(super) mod change_row;
 pub(super) mod changes;
 pub(super) mod filter;
 pub(super) mod lane;
@@ -8,7 +9,9 @@ pub(super) mod lanes;
 pub(super) mod ledger;
 pub(super) mod notifier;
 pub(super) mod ranges;
+pub(super) mod read_statements;
 pub(super) mod set_statements;
+pub(super) mod standbys;
 pub(super) mod task_row;
 pub(super) mod write_conn;
 pub(super) mod write_postgres;
@@ -17,22 +20,21 @@ pub(super) mod write_sqlite;
 use std::collections::HashMap;
 
 use diesel::sql_types::BigInt;
-use diesel::{
-    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _,
-};
+use diesel::{OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 
 use self::lanes::Lanes;
 use self::ranges::Ranges;
 use self::set_statements::find_tasks;
-use self::task_row::{COLUMNS, TaskRow, TaskRowTypes};
+use self::standbys::Standbys;
+use self::task_row::{TaskRow, TaskRowTypes};
 use crate::domain::{
     Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Timestamp,
 };
 use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
-use crate::storage::engine::sql::{Explain, Fragment, Value, Whole};
+use crate::storage::engine::sql::{Explain, Whole};
 use crate::storage::engine::types::Id;
-use crate::storage::schema::tasks;
+use crate::storage::schema::{tasks, users};
 use crate::storage::{Notifier, Operation, Outcome, WriteError, found};
 
 /// The tasks.
@@ -43,6 +45,7 @@ pub struct Tasks<'a> {
     by_key: &'a Pool,
     notifier: &'a Notifier,
     lanes: Option<&'a Lanes>,
+    standbys: &'a Standbys,
 }
 
 impl<'a> Tasks<'a> {
@@ -51,15 +54,24 @@ impl<'a> Tasks<'a> {
         by_key: &'a Pool,
         notifier: &'a Notifier,
         lanes: Option<&'a Lanes>,
+        standbys: &'a Standbys,
     ) -> Self {
-        Self { pool, by_key, notifier, lanes }
+        Self { pool, by_key, notifier, lanes, standbys }
     }
 
-    /// The task, deleted or not.
+    /// The task, deleted or not. With a `min_revision`, by whoever holds the user's changes up to it; the same goes for every
+    /// read below.
     ///
     /// # Errors
     /// `NotFound`, or those of the storage.
-    pub async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
+    pub async fn find(&self, owner: Owner, id: TaskId, min_revision: Option<i64>) -> Result<Task> {
+        if let Some(question) = self.standbys.ask(owner, min_revision) {
+            let asked = question.standby.find(owner, id, question.at_least);
+            // Boxed, as what follows.
+            if let Some((task, _)) = Box::pin(question.answer(asked)).await {
+                return found(task, Error::NotFound(Resource::Task));
+            }
+        }
         if let Some(lanes) = self.lanes {
             return lanes.find(owner, id).await;
         }
@@ -85,21 +97,48 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn list(&self, owner: Owner, query: &TaskQuery) -> Result<TaskPage> {
+        if let Some(question) = self.standbys.ask(owner, query.min_revision) {
+            let asked = question.standby.list(owner, query, question.at_least);
+            if let Some((tasks, revision)) = Box::pin(question.answer(asked)).await {
+                return Ok(as_page(tasks, query, Some(revision)));
+            }
+        }
+        let page = self.list_on_primary(owner, query).await?;
+        // The next page may come from a standby, and must not be older than this one.
+        let is_carried_on = query.min_revision.is_some() && page.next.is_some() && !self.standbys.is_empty();
+        let revision = match is_carried_on {
+            true => Some(self.revision(owner).await?),
+            false => None,
+        };
+        Ok(TaskPage { revision, ..page })
+    }
+
+    /// The user's revision, on the primary.
+    async fn revision(&self, owner: Owner) -> Result<i64> {
+        let user = Id::from(owner.user());
+        let revision = with_conn!(self.by_key, |conn| {
+            users::table.find(user).select(users::revision).first(conn).await.optional()
+        })?;
+        found(revision, Error::SessionRevoked)
+    }
+
+    async fn list_on_primary(&self, owner: Owner, query: &TaskQuery) -> Result<TaskPage> {
         let ranges = Ranges::of(owner, query);
         let tasks = match (self.lanes, ranges) {
             (Some(lanes), Some(ranges)) => lanes.list(ranges).await?,
             (None, Some(ranges)) => {
-                let rows = load!(self.pool, TaskRow, ranges.statement(), as_tasks);
-                rows??
+                let statement = || Whole::<TaskRowTypes>::new(ranges.statement());
+                load!(self.pool, TaskRow, statement(), as_tasks)??
             }
             (_, None) => Box::pin(self.list_any(owner, query)).await?,
         };
-        Ok(as_page(tasks, query))
+        Ok(as_page(tasks, query, None))
     }
 
     /// A list of whatever shape.
     async fn list_any(&self, owner: Owner, query: &TaskQuery) -> Result<Vec<Task>> {
-        load!(self.pool, TaskRow, any_list(owner, query), as_tasks)?
+        let statement = || Whole::<TaskRowTypes>::new(read_statements::list(owner, query));
+        load!(self.pool, TaskRow, statement(), as_tasks)?
     }
 
     /// How the engine would read such a page, a line per step.
@@ -110,7 +149,9 @@ impl<'a> Tasks<'a> {
         use crate::storage::engine::pool::Engine;
         use diesel::sql_types::{Integer, Text};
         let ranges = Ranges::of(owner, query);
-        let statement = || ranges.map_or_else(|| any_list(owner, query), |ranges| ranges.statement());
+        let fragment =
+            || ranges.map_or_else(|| read_statements::list(owner, query), |ranges| ranges.statement());
+        let statement = || Whole::<TaskRowTypes>::new(fragment());
         let pool = self.lanes.filter(|_| ranges.is_some()).map_or(self.pool, |lanes| &lanes.of_lists);
         #[derive(QueryableByName)]
         struct PostgresStep {
@@ -179,7 +220,18 @@ impl<'a> Tasks<'a> {
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn find_many(&self, owner: Owner, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
+    pub async fn find_many(
+        &self,
+        owner: Owner,
+        ids: &[TaskId],
+        min_revision: Option<i64>,
+    ) -> Result<Vec<Option<Task>>> {
+        if let Some(question) = self.standbys.ask(owner, min_revision) {
+            let asked = question.standby.find_many(owner, ids, question.at_least);
+            if let Some((tasks, _)) = Box::pin(question.answer(asked)).await {
+                return Ok(tasks);
+            }
+        }
         let user = Id::from(owner.user());
         let keys: Vec<(Id, Id)> = ids.iter().map(|id| (user, Id::from(*id))).collect();
         let tasks = load!(self.by_key, TaskRow, find_tasks(&keys), as_tasks)??;
@@ -192,18 +244,14 @@ impl<'a> Tasks<'a> {
     /// # Errors
     /// Those of the storage.
     pub async fn count(&self, owner: Owner, query: &TaskQuery, now: Timestamp) -> Result<TaskCounts> {
-        let statement = || {
-            let mut sql = Fragment::new();
-            sql.sql(
-                "select count(*), count(*) filter (where completed), count(*) filter (where priority = 1), \
-                 count(*) filter (where priority = 2), count(*) filter (where priority = 3), count(*) filter \
-                 (where not completed and delete_time is null and due_time is not null and due_time < ",
-            );
-            sql.bind(Value::Time(now.into())).sql(") from tasks where user_id = ");
-            sql.bind(Value::Id(owner.user().into())).sql(" and ");
-            sql.append(filter::condition(query));
-            Whole::<(BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)>::new(sql)
-        };
+        if let Some(question) = self.standbys.ask(owner, query.min_revision) {
+            let asked = question.standby.count(owner, query, now, question.at_least);
+            if let Some((counts, _)) = Box::pin(question.answer(asked)).await {
+                return Ok(counts);
+            }
+        }
+        type Counts = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
+        let statement = || Whole::<Counts>::new(read_statements::count(owner, query, now));
         let (total, completed, low, medium, high, overdue) = with_conn!(self.pool, |conn| {
             statement().get_result::<(i64, i64, i64, i64, i64, i64)>(conn).await
         })?;
@@ -214,33 +262,22 @@ impl<'a> Tasks<'a> {
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn walk(&self, owner: Owner, after: Option<TaskId>, limit: i64) -> Result<Vec<Task>> {
-        let rows: Vec<TaskRow> = with_conn!(self.pool, |conn| {
-            tasks::table
-                .filter(tasks::user_id.eq(Id::from(owner.user())))
-                .filter(tasks::task_id.gt(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))))
-                .filter(tasks::delete_time.is_null())
-                .order(tasks::task_id.asc())
-                .limit(limit)
-                .select(TaskRow::as_select())
-                .load(conn)
-                .await
-        })?;
-        rows.into_iter().map(Task::try_from).collect()
+    pub async fn walk(
+        &self,
+        owner: Owner,
+        after: Option<TaskId>,
+        limit: i64,
+        min_revision: Option<i64>,
+    ) -> Result<Vec<Task>> {
+        if let Some(question) = self.standbys.ask(owner, min_revision) {
+            let asked = question.standby.walk(owner, after, limit, question.at_least);
+            if let Some((tasks, _)) = Box::pin(question.answer(asked)).await {
+                return Ok(tasks);
+            }
+        }
+        let statement = || Whole::<TaskRowTypes>::new(read_statements::walk(owner, after, limit));
+        load!(self.pool, TaskRow, statement(), as_tasks)?
     }
-}
-
-/// The statement of a list of whatever shape, with one row more than the page has, to know whether there is another.
-fn any_list(owner: Owner, query: &TaskQuery) -> Whole<TaskRowTypes> {
-    let mut sql = Fragment::new();
-    sql.sql("select ").sql(COLUMNS).sql(" from tasks where user_id = ");
-    sql.bind(Value::Id(owner.user().into())).sql(" and ");
-    sql.append(filter::condition(query));
-    sql.sql(" order by ");
-    sql.append(filter::order(query));
-    let limit = i64::try_from(query.page_size.get() + 1).unwrap_or(i64::MAX);
-    sql.sql(" limit ").bind(Value::Big(limit));
-    Whole::new(sql)
 }
 
 /// All or nothing: a list that left out what cannot be read would lie.
@@ -248,10 +285,10 @@ pub(in crate::storage) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 
-fn as_page(mut tasks: Vec<Task>, query: &TaskQuery) -> TaskPage {
+fn as_page(mut tasks: Vec<Task>, query: &TaskQuery, revision: Option<i64>) -> TaskPage {
     let page_size = query.page_size.get();
     let more = tasks.len() > page_size;
     tasks.truncate(page_size);
     let next = tasks.last().filter(|_| more).map(|last| query.order.cursor_at(last));
-    TaskPage { tasks, next }
+    TaskPage { tasks, next, revision }
 }

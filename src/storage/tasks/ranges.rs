@@ -4,11 +4,11 @@
 //! Two indexes serve them. The list by both values is one range of `(user_id, completed, priority, create_time, task_id)`;
 //! one that leaves a value open is merged out of the ranges of all its values, which both engines do as they read.
 
-use super::task_row::{COLUMNS, TaskRowTypes};
+use super::task_row::COLUMNS;
 use crate::domain::{
     Comparison, Condition, Cursor, Filter, OrderField, Owner, Priority, SortValue, TaskQuery,
 };
-use crate::storage::engine::sql::{Fragment, Value, Whole};
+use crate::storage::engine::sql::{Fragment, Value};
 use crate::storage::engine::types::{Id, Moment};
 
 /// One such list.
@@ -42,7 +42,7 @@ impl Ranges {
     }
 
     /// The statement that reads it, and one row more than the page has, to know whether there is another.
-    pub(in crate::storage) fn statement(&self) -> Whole<TaskRowTypes> {
+    pub(in crate::storage) fn statement(&self) -> Fragment {
         let mut out = Fragment::new();
         if self.completed.is_none() && self.priority.is_none() {
             self.range(&mut out, None);
@@ -70,9 +70,9 @@ impl Ranges {
         self.limited(out)
     }
 
-    fn limited(&self, mut out: Fragment) -> Whole<TaskRowTypes> {
+    fn limited(&self, mut out: Fragment) -> Fragment {
         out.sql(" limit ").bind(self.limit());
-        Whole::new(out)
+        out
     }
 
     fn limit(&self) -> Value {

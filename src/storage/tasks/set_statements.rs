@@ -1,6 +1,6 @@
 //! The statements over sets of rows: what a write batch reads first, what it stores at the end, and their relations.
 
-use diesel::sql_types::{BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::task_row::{self, TaskRowTypes};
 use super::write_conn::{AnswerRow, ChangeRow};
@@ -45,6 +45,25 @@ pub(in crate::storage) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static,
             Rows,
             Sql(" cross join tasks where "),
             TASK_KEY,
+        ],
+        ids(keys),
+    )
+}
+
+/// The tasks with these keys, whoever has them, or nothing in their place; and how much is held of their users' changes.
+pub(in crate::storage) fn find_held(
+    keys: &[(Id, Id)],
+) -> SetStatement<'static, (DbUuid, DbUuid, BigInt, Nullable<DbUuid>, Nullable<TaskRowTypes>)> {
+    SetStatement::new(
+        &[
+            Sql("select v.user_id, v.other_id, users.revision, (select history from database_state), "),
+            Sql(task_row::COLUMNS),
+            Sql(" from "),
+            Rows,
+            Sql(" cross join users left join tasks on "),
+            TASK_KEY,
+            Sql(" where "),
+            USER_KEY,
         ],
         ids(keys),
     )

@@ -78,8 +78,10 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
             let item = pb::CreateTaskRequest { parent: parent.clone(), task: titled(), ..Default::default() };
             pb::BatchCreateTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
         }
-        "GetTask" => pb::GetTaskRequest { name: task }.encode_to_vec(),
-        "BatchGetTasks" => pb::BatchGetTasksRequest { parent, names: vec![task] }.encode_to_vec(),
+        "GetTask" => pb::GetTaskRequest { name: task, ..Default::default() }.encode_to_vec(),
+        "BatchGetTasks" => {
+            pb::BatchGetTasksRequest { parent, names: vec![task], ..Default::default() }.encode_to_vec()
+        }
         "ListTasks" => pb::ListTasksRequest { parent, ..Default::default() }.encode_to_vec(),
         "CountTasks" => pb::CountTasksRequest { parent, ..Default::default() }.encode_to_vec(),
         "ListTaskChanges" => pb::ListTaskChangesRequest { parent, ..Default::default() }.encode_to_vec(),

@@ -118,7 +118,7 @@ async fn every_name_exists() {
         ..CreateTaskRequest::default()
     };
     let name = tasks.create_task(authorised(create, &pair)).await.unwrap().into_inner().name;
-    tasks.get_task(authorised(GetTaskRequest { name }, &pair)).await.unwrap();
+    tasks.get_task(authorised(GetTaskRequest { name, ..Default::default() }, &pair)).await.unwrap();
     let told = series(&get(admin, "/metrics").await.body);
     service.stop();
 

@@ -46,10 +46,16 @@ async fn they_count_what_happens(database: TestDatabase) {
         names.push(tasks.create_task(authorised(create, &pair)).await.unwrap().into_inner().name);
     }
     for name in &names {
-        tasks.get_task(authorised(GetTaskRequest { name: name.clone() }, &pair)).await.unwrap();
+        tasks
+            .get_task(authorised(GetTaskRequest { name: name.clone(), ..Default::default() }, &pair))
+            .await
+            .unwrap();
     }
     let missing = format!("{}-9", &names[0][..names[0].len() - 2]);
-    tasks.get_task(authorised(GetTaskRequest { name: missing }, &pair)).await.unwrap_err();
+    tasks
+        .get_task(authorised(GetTaskRequest { name: missing, ..Default::default() }, &pair))
+        .await
+        .unwrap_err();
     let watch = WatchTasksRequest { parent: "users/me".into(), ..WatchTasksRequest::default() };
     let stream = tasks.watch_tasks(authorised(watch, &pair)).await.unwrap().into_inner();
 

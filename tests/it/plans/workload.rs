@@ -69,7 +69,7 @@ async fn single(tasks: &mut Tasks) {
     for _ in 0..2 {
         tasks.create_task(given.clone()).await.unwrap();
     }
-    tasks.get_task(pb::GetTaskRequest { name: name.clone() }).await.unwrap();
+    tasks.get_task(pb::GetTaskRequest { name: name.clone(), ..Default::default() }).await.unwrap();
     let changed = pb::Task { name: name.clone(), completed: true, ..pb::Task::default() };
     let request = pb::UpdateTaskRequest { task: Some(changed), ..Default::default() };
     tasks.update_task(request).await.unwrap();
@@ -90,7 +90,8 @@ async fn batches(tasks: &mut Tasks) {
     };
     let made = tasks.batch_create_tasks(request).await.unwrap().into_inner().tasks;
     let names: Vec<String> = made.into_iter().map(|task| task.name).collect();
-    let request = pb::BatchGetTasksRequest { parent: PARENT.to_owned(), names: names.clone() };
+    let request =
+        pb::BatchGetTasksRequest { parent: PARENT.to_owned(), names: names.clone(), ..Default::default() };
     assert_eq!(tasks.batch_get_tasks(request).await.unwrap().into_inner().tasks.len(), 5);
     let change = |name: &String| pb::UpdateTaskRequest {
         task: Some(pb::Task { name: name.clone(), title: "changed".to_owned(), ..pb::Task::default() }),

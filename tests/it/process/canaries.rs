@@ -261,7 +261,7 @@ async fn tokens_of_others(planted: &mut Planted, service: &Service, own: &str, g
     let word = planted.plant("no token at all");
     for forged in [format!("{own}x"), format!("{word}.{word}.{word}"), word] {
         planted.note("forged token", &forged);
-        let get = pb::GetTaskRequest { name: "users/me/tasks/x".into() };
+        let get = pb::GetTaskRequest { name: "users/me/tasks/x".into(), ..Default::default() };
         let status = tasks.get_task(bearing(get, &forged)).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
         planted.answered::<()>("GetTask", Err(status));

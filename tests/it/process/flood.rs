@@ -65,7 +65,10 @@ async fn a_flood_of_logins_is_held_to_its_memory_and_holds_nobody_up(database: T
     let task = Task { title: "a task".into(), ..Task::default() };
     let create = CreateTaskRequest { parent: "users/me".into(), task: Some(task), ..Default::default() };
     let name = tasks.create_task(authorised(create, &ada)).await.unwrap().into_inner().name;
-    tasks.get_task(authorised(GetTaskRequest { name: name.clone() }, &ada)).await.unwrap();
+    tasks
+        .get_task(authorised(GetTaskRequest { name: name.clone(), ..Default::default() }, &ada))
+        .await
+        .unwrap();
     let before = peak(&service);
 
     let over = Arc::new(AtomicBool::new(false));
@@ -79,7 +82,10 @@ async fn a_flood_of_logins_is_held_to_its_memory_and_holds_nobody_up(database: T
     while begin.elapsed() < FLOOD {
         let called = Instant::now();
         assert_eq!(service.health().await, ServingStatus::Serving);
-        tasks.get_task(authorised(GetTaskRequest { name: name.clone() }, &ada)).await.unwrap();
+        tasks
+            .get_task(authorised(GetTaskRequest { name: name.clone(), ..Default::default() }, &ada))
+            .await
+            .unwrap();
         slowest = slowest.max(called.elapsed());
         calls += 1;
     }

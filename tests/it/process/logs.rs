@@ -68,7 +68,10 @@ async fn session(service: &Service) -> Vec<String> {
     let mut create = authorised(create, &second);
     create.metadata_mut().insert("x-request-id", "sane-id-1".parse().unwrap());
     let made = tasks.create_task(create).await.unwrap().into_inner();
-    tasks.get_task(authorised(GetTaskRequest { name: made.name }, &second)).await.unwrap();
+    tasks
+        .get_task(authorised(GetTaskRequest { name: made.name, ..Default::default() }, &second))
+        .await
+        .unwrap();
     let list = ListTasksRequest {
         parent: "users/me".into(),
         filter: "title:\"canary\"".into(),
@@ -96,7 +99,7 @@ async fn mistakes(service: &Service, pair: &TokenPair) {
     let user = pair.user.clone();
     let again = CreateUserRequest { user, password: "canary-again".into(), ..CreateUserRequest::default() };
     assert_eq!(users.create_user(again).await.unwrap_err().code(), Code::AlreadyExists);
-    let get = GetTaskRequest { name: "users/me/tasks/canary".into() };
+    let get = GetTaskRequest { name: "users/me/tasks/canary".into(), ..Default::default() };
     assert_eq!(tasks.get_task(authorised(get, pair)).await.unwrap_err().code(), Code::InvalidArgument);
     let mut forged = pair.clone();
     forged.access_token.push('x');

@@ -86,8 +86,11 @@ async fn lists_of_large_tasks_go_on(database: TestDatabase) {
     assert_eq!((start, pages), (500, 2));
 
     // Nothing says where such a batch could go on.
-    let get =
-        |names: &[String]| pb::BatchGetTasksRequest { parent: "users/me".into(), names: names.to_vec() };
+    let get = |names: &[String]| pb::BatchGetTasksRequest {
+        parent: "users/me".into(),
+        names: names.to_vec(),
+        ..Default::default()
+    };
     let status = refused_for(tasks.batch_get_tasks(get(&names)).await, "MESSAGE_TOO_LARGE");
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("fewer names"), "{}", status.message());

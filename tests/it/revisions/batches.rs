@@ -56,7 +56,11 @@ async fn the_largest_batches_are_carried_out(database: TestDatabase) {
         names.extend(made.into_iter().map(|task| task.name));
     }
     let asked: Vec<String> = names.iter().rev().take(500).cloned().collect();
-    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names: asked.clone() };
+    let request = pb::BatchGetTasksRequest {
+        parent: "users/me".to_owned(),
+        names: asked.clone(),
+        ..Default::default()
+    };
     let found = tasks.batch_get_tasks(request).await.unwrap().into_inner().tasks;
     assert!(found.iter().map(|task| &task.name).eq(&asked));
 
@@ -148,7 +152,7 @@ async fn a_batch_reads_deleted_tasks_and_the_same_one_twice(database: TestDataba
     let gone = create(&mut tasks, "gone").await;
     let gone = tasks.delete_task(deletion(&gone.name)).await.unwrap().into_inner();
     let names = [&gone, &live, &gone].map(|task| task.name.clone()).to_vec();
-    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names };
+    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names, ..Default::default() };
     let found = tasks.batch_get_tasks(request).await.unwrap().into_inner().tasks;
     assert_eq!(found, [gone.clone(), live, gone]);
 }

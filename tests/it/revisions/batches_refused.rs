@@ -47,8 +47,11 @@ async fn a_batch_has_from_one_to_so_many_items(database: TestDatabase) {
         }
     }
     for (count, expected) in [(0, "FIELD_INVALID"), (501, "BATCH_TOO_LARGE")] {
-        let request =
-            pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names: vec![name.clone(); count] };
+        let request = pb::BatchGetTasksRequest {
+            parent: "users/me".to_owned(),
+            names: vec![name.clone(); count],
+            ..Default::default()
+        };
         let status = refused_for(tasks.batch_get_tasks(request).await, expected);
         assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["names".to_owned()]));
     }
@@ -124,11 +127,15 @@ async fn a_missing_name_fails_the_whole_read(database: TestDatabase) {
     let (_, id) = theirs.rsplit_once('/').unwrap();
     let names =
         vec![mine.clone(), format!("users/me/tasks/{id}"), format!("users/me/tasks/{}", uuid::Uuid::nil())];
-    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names };
+    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names, ..Default::default() };
     let status = refused_for(tasks.batch_get_tasks(request).await, "TASK_NOT_FOUND");
     assert_eq!((status.code(), info(&status, "path")), (Code::NotFound, "names[1]".to_owned()));
 
-    let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names: vec![mine, theirs] };
+    let request = pb::BatchGetTasksRequest {
+        parent: "users/me".to_owned(),
+        names: vec![mine, theirs],
+        ..Default::default()
+    };
     let status = refused_for(tasks.batch_get_tasks(request).await, "FIELD_INVALID");
     assert_eq!(fields(&status), ["names[1]"]);
 }
@@ -210,11 +217,12 @@ async fn the_parent_of_a_batch_is_looked_at_first(database: TestDatabase) {
     let made = pb::BatchCreateTasksRequest { parent: parent.clone(), ..batch_creation(Vec::new()) };
     let changed = pb::BatchUpdateTasksRequest { parent: parent.clone(), ..batch_change(Vec::new()) };
     let deleted = pb::BatchDeleteTasksRequest { parent: parent.clone(), ..batch_deletion(Vec::new()) };
-    let found = pb::BatchGetTasksRequest { parent: parent.clone(), names: Vec::new() };
+    let found = pb::BatchGetTasksRequest { parent: parent.clone(), names: Vec::new(), ..Default::default() };
     let listed = pb::ListTaskChangesRequest { parent: parent.clone(), ..listing(-1, 0) };
     let watched = pb::WatchTasksRequest { parent: parent.clone(), ..watching(Some(-1)) };
     let undone = pb::UndoChangesRequest { parent: parent.clone(), ..undoing(3, 1) };
-    let counted = pb::CountTasksRequest { parent, filter: "(".to_owned(), show_deleted: false };
+    let counted =
+        pb::CountTasksRequest { parent, filter: "(".to_owned(), show_deleted: false, ..Default::default() };
     let denied = "PARENT_ACCESS_DENIED";
     refused_for(tasks.batch_create_tasks(made).await, denied);
     refused_for(tasks.batch_update_tasks(changed).await, denied);

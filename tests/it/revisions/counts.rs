@@ -15,8 +15,12 @@ both_engines!(counts_agree_with_the_tasks, a_filter_that_cannot_be_read_is_refus
 type Counts = [i64; 7];
 
 async fn count(tasks: &mut Tasks, filter: &str, show_deleted: bool) -> Counts {
-    let request =
-        pb::CountTasksRequest { parent: "users/me".to_owned(), filter: filter.to_owned(), show_deleted };
+    let request = pb::CountTasksRequest {
+        parent: "users/me".to_owned(),
+        filter: filter.to_owned(),
+        show_deleted,
+        ..Default::default()
+    };
     let counts = tasks.count_tasks(request).await.unwrap().into_inner();
     [
         counts.total,
@@ -78,8 +82,12 @@ async fn a_filter_that_cannot_be_read_is_refused(database: TestDatabase) {
     let world = World::on(&database.url);
     let replica = world.serve(rules()).await;
     let mut tasks = replica.tasks(&replica.register("one@example.org").await);
-    let request =
-        |filter: String| pb::CountTasksRequest { parent: "users/me".to_owned(), filter, show_deleted: false };
+    let request = |filter: String| pb::CountTasksRequest {
+        parent: "users/me".to_owned(),
+        filter,
+        show_deleted: false,
+        ..Default::default()
+    };
     for filter in ["completed = maybe", "(", "colour = red", "a AND"] {
         let status = refused_for(tasks.count_tasks(request(filter.to_owned())).await, "FILTER_INVALID");
         assert_eq!(fields(&status), ["filter"]);

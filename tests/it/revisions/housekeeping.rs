@@ -57,7 +57,10 @@ async fn a_deleted_task_is_purged_when_its_time_has_come(database: TestDatabase)
     assert_eq!((purged[0].r#type(), purged[0].task.as_ref()), (Type::Purged, Some(&only_name)));
     assert_eq!(purged[0].changed_fields, [""; 0]);
 
-    refused_for(tasks.get_task(pb::GetTaskRequest { name: gone.name.clone() }).await, "TASK_NOT_FOUND");
+    refused_for(
+        tasks.get_task(pb::GetTaskRequest { name: gone.name.clone(), ..Default::default() }).await,
+        "TASK_NOT_FOUND",
+    );
     refused_for(tasks.undelete_task(undeletion(&gone.name)).await, "TASK_NOT_FOUND");
     // Its id is free again.
     let id = gone.name.rsplit('/').next().unwrap().to_owned();

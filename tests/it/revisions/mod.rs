@@ -96,7 +96,11 @@ async fn create(tasks: &mut Tasks, title: &str) -> pb::Task {
 }
 
 async fn get(tasks: &mut Tasks, name: &str) -> pb::Task {
-    tasks.get_task(pb::GetTaskRequest { name: name.to_owned() }).await.unwrap().into_inner()
+    tasks
+        .get_task(pb::GetTaskRequest { name: name.to_owned(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 /// All tasks, also the deleted ones, in the order of their names.

@@ -211,7 +211,7 @@ async fn perform(mut tasks: Tasks, op: Op) -> Outcome {
         Op::Update(request) => tasks.update_task(request).await.map(one),
         Op::Delete(request) => tasks.delete_task(request).await.map(one),
         Op::Undelete(request) => tasks.undelete_task(request).await.map(one),
-        Op::Get(name) => tasks.get_task(pb::GetTaskRequest { name }).await.map(one),
+        Op::Get(name) => tasks.get_task(pb::GetTaskRequest { name, ..Default::default() }).await.map(one),
         Op::BatchCreate(request) => {
             tasks.batch_create_tasks(request).await.map(|answer| Outcome::Tasks(answer.into_inner().tasks))
         }
@@ -225,8 +225,12 @@ async fn perform(mut tasks: Tasks, op: Op) -> Outcome {
             tasks.undo_changes(request).await.map(|answer| Outcome::Undone(answer.into_inner()))
         }
         Op::Count { show_deleted } => {
-            let request =
-                pb::CountTasksRequest { parent: "users/me".to_owned(), filter: String::new(), show_deleted };
+            let request = pb::CountTasksRequest {
+                parent: "users/me".to_owned(),
+                filter: String::new(),
+                show_deleted,
+                ..Default::default()
+            };
             tasks.count_tasks(request).await.map(|answer| counts(answer.into_inner()))
         }
     };

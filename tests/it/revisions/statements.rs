@@ -57,7 +57,7 @@ async fn count(cluster: &Cluster) {
         counted.insert("update", statements(&mut raw).await);
         raw.execute("select pg_stat_statements_reset()").await;
         let names = made.iter().map(|task| task.name.clone()).collect();
-        let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names };
+        let request = pb::BatchGetTasksRequest { parent: "users/me".to_owned(), names, ..Default::default() };
         tasks.batch_get_tasks(request).await.unwrap();
         counted.insert("get", statements(&mut raw).await);
         raw.execute("select pg_stat_statements_reset()").await;

@@ -111,7 +111,7 @@ async fn all_are_there(replica: &Replica, user: &User, answered: &[pb::Task]) {
     let mut tasks = replica.tasks(user);
     for task in answered {
         let name = task.name.clone();
-        let found = tasks.get_task(pb::GetTaskRequest { name }).await;
+        let found = tasks.get_task(pb::GetTaskRequest { name, ..Default::default() }).await;
         assert_eq!(found.unwrap().into_inner().name, task.name);
     }
 }
@@ -149,7 +149,11 @@ async fn an_old_primary_that_lives_on_is_left(_: TestDatabase) {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(2) {
         let name = marked.name.clone();
-        let found = tasks.get_task(pb::GetTaskRequest { name: name.clone() }).await.unwrap().into_inner();
+        let found = tasks
+            .get_task(pb::GetTaskRequest { name: name.clone(), ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(found.title, "as it was");
         let request = pb::ListTasksRequest { parent: "users/me".into(), ..pb::ListTasksRequest::default() };
         let listed = tasks.list_tasks(request).await.unwrap().into_inner().tasks;
@@ -187,7 +191,7 @@ async fn a_demoted_primary_serves_reads_until_another_comes(_: TestDatabase) {
     // In recovery, under the same address: nobody can write.
     pair.primary.demote();
     let name = made.name.clone();
-    let get = pb::GetTaskRequest { name: name.clone() };
+    let get = pb::GetTaskRequest { name: name.clone(), ..Default::default() };
     until("it is read", async || tasks.get_task(get.clone()).await.is_ok()).await;
     let refused = tasks.create_task(creation(titled("in vain"))).await;
     assert_eq!(reason(&refused.unwrap_err()), "STORAGE_UNAVAILABLE");

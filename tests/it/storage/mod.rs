@@ -96,6 +96,7 @@ fn query() -> TaskQuery {
         show_deleted: false,
         after: None,
         page_size: page_size(500),
+        min_revision: None,
     }
 }
 
@@ -186,7 +187,7 @@ impl Person {
     }
 
     async fn find(&self, id: TaskId) -> Result<Task> {
-        self.storage.tasks().find(self.owner, id).await
+        self.storage.tasks().find(self.owner, id, None).await
     }
 
     async fn list(&self, query: &TaskQuery) -> TaskPage {

@@ -13,6 +13,11 @@ impl Random {
         Self(seed)
     }
 
+    /// From this seed.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// From the clock: for what no test depends on.
     pub(crate) fn from_clock() -> Self {
         Self(uuid::Uuid::now_v7().as_u64_pair().1)

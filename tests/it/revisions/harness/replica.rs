@@ -70,6 +70,11 @@ impl World {
         Self::serve_these(self.services(rules, limits)).await
     }
 
+    /// Serves by this storage.
+    pub(crate) async fn serve_on(&self, storage: Storage, rules: TaskRules) -> Replica {
+        Self::serve_these(self.services_of(storage, self.clock.clone(), rules)).await
+    }
+
     /// Serves the database on a machine whose clock is so many seconds ahead, by the clock that the storage has.
     pub(crate) async fn serve_ahead(&self, seconds: i64) -> Replica {
         let machine = machine_time().as_micros() + seconds * 1_000_000;

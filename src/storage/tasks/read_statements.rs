@@ -1,0 +1,44 @@
+//! The statements that read many tasks of one owner, but for those that are ranges of an index (`ranges.rs`).
+
+use super::filter;
+use super::task_row::COLUMNS;
+use crate::domain::{Owner, TaskId, TaskQuery, Timestamp};
+use crate::storage::engine::sql::{Fragment, Value};
+use crate::storage::engine::types::Id;
+
+/// A list of whatever shape, with one row more than the page has, to know whether there is another.
+pub(in crate::storage) fn list(owner: Owner, query: &TaskQuery) -> Fragment {
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(COLUMNS).sql(" from tasks where user_id = ");
+    sql.bind(Value::Id(owner.user().into())).sql(" and ");
+    sql.append(filter::condition(query));
+    sql.sql(" order by ");
+    sql.append(filter::order(query));
+    let limit = i64::try_from(query.page_size.get() + 1).unwrap_or(i64::MAX);
+    sql.sql(" limit ").bind(Value::Big(limit));
+    sql
+}
+
+/// How many tasks pass a filter: all of them, the completed ones, those of each priority, and the overdue ones.
+pub(in crate::storage) fn count(owner: Owner, query: &TaskQuery, now: Timestamp) -> Fragment {
+    let mut sql = Fragment::new();
+    sql.sql(
+        "select count(*), count(*) filter (where completed), count(*) filter (where priority = 1), \
+         count(*) filter (where priority = 2), count(*) filter (where priority = 3), count(*) filter \
+         (where not completed and delete_time is null and due_time is not null and due_time < ",
+    );
+    sql.bind(Value::Time(now.into())).sql(") from tasks where user_id = ");
+    sql.bind(Value::Id(owner.user().into())).sql(" and ");
+    sql.append(filter::condition(query));
+    sql
+}
+
+/// A page of all live tasks in the order of their ids.
+pub(in crate::storage) fn walk(owner: Owner, after: Option<TaskId>, limit: i64) -> Fragment {
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(COLUMNS).sql(" from tasks where user_id = ");
+    sql.bind(Value::Id(owner.user().into())).sql(" and task_id > ");
+    sql.bind(Value::Id(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))));
+    sql.sql(" and delete_time is null order by task_id limit ").bind(Value::Big(limit));
+    sql
+}
