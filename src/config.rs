@@ -270,6 +270,8 @@ impl Settings {
             checkout_timeout: milliseconds(self.checkout_timeout_ms),
             statement_timeout: milliseconds(self.statement_timeout_ms),
             lock_timeout: milliseconds(self.lock_timeout_ms),
+            // Longer than what a busy server takes, and short enough that a caller hardly notices one that hangs.
+            standby_timeout: Duration::from_millis(500),
             lanes: self.lanes.count(),
         }
     }

@@ -17,6 +17,8 @@ pub struct Limits {
     pub statement_timeout: Duration,
     /// Time a statement may wait for a lock.
     pub lock_timeout: Duration,
+    /// Time a standby has to answer before the primary is asked.
+    pub standby_timeout: Duration,
     /// Lanes of each kind; 0 sends every call to the pool by itself.
     pub lanes: usize,
 }

@@ -7,6 +7,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{get, serve};
 use crate::process::{authorised, log_in};
+use crate::support::database::TestDatabase;
+use crate::support::one_engine;
 use crate::support::process::Sandbox;
 use crate::surface::root;
 
@@ -105,10 +107,15 @@ fn series(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_name_exists() {
+one_engine!(Postgres: every_name_exists);
+
+async fn every_name_exists(database: TestDatabase) {
     let sandbox = Sandbox::new();
-    let (service, admin) = serve(&sandbox, &[]);
+    assert_eq!(sandbox.run(["keys", "generate", "--out", "key.pem"]).status, Some(0));
+    // A standby tells of itself also when it is away.
+    let standby = "postgres://nobody@127.0.0.1:1/nowhere";
+    let settings = ["--database-url", &database.url, "--signing-key-file", "key.pem", "--read-urls", standby];
+    let (service, admin) = serve(&sandbox, &settings);
     service.wait_until(ServingStatus::Serving).await;
     let pair = log_in(&service).await;
     let mut tasks = service.tasks().await;

@@ -9,16 +9,18 @@ pub(super) enum Class {
     Adds,
     /// Rows come in order out of this index, which gives nothing that is thrown away, always.
     InOrder(&'static str),
+    /// As `InOrder`, or one by one, beside the row of a user.
+    Beside(&'static str),
     /// Free, but on a table of some size what it reads is bounded by an index.
     Bounded,
     /// A job's, which looks for what is old by its time.
     Job,
 }
 
-use Class::{Adds, Bounded, InOrder, Job, Keyed};
+use Class::{Adds, Beside, Bounded, InOrder, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 25] = [
+const STATEMENTS: [(&str, &str, Class); 26] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks from ", "cross join users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
@@ -30,6 +32,7 @@ const STATEMENTS: [(&str, &str, Class); 25] = [
     ("insert into task_changes ", "as v", Adds),
     ("insert into requests ", "as v", Adds),
     // Reads.
+    ("select tasks.", " and task_id > ", Bounded),
     ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),
     ("select tasks.", " union all ", InOrder("tasks_live_completed_priority_idx")),
     ("select tasks.", " and completed = ", InOrder("tasks_live_completed_priority_idx")),
@@ -50,6 +53,19 @@ const STATEMENTS: [(&str, &str, Class); 25] = [
     ("DELETE FROM requests", "create_time < ", Job),
 ];
 
+/// The same of what is asked of standbys, each of which says how much it holds. There are none of SQLite.
+const OF_STANDBYS: [(&str, &str, Class); 9] = [
+    ("select v.user_id, v.other_id, users.revision", "left join tasks", Beside("tasks_pkey")),
+    ("select users.revision, users.compacted_revision, (", "from task_changes", Beside("task_changes_pkey")),
+    ("select users.revision, (", "title_key", Bounded),
+    ("select users.revision, (", " union all ", Beside("tasks_live_completed_priority_idx")),
+    ("select users.revision, (", " and completed = ", Beside("tasks_live_completed_priority_idx")),
+    ("select users.revision, (", "is null and (create_time, task_id) ", Beside("tasks_live_idx")),
+    ("select users.revision, (", "is null order by create_time ", Beside("tasks_live_idx")),
+    ("select users.revision, (", "select count(*), count(*) filter", Bounded),
+    ("select users.revision, (", " and task_id > ", Bounded),
+];
+
 /// Whether a statement belongs to the write and the read path: whether it touches their tables.
 pub(super) fn is_on_the_path(statement: &str) -> bool {
     let tables = ["tasks", "task_changes", "requests", "users"];
@@ -64,15 +80,20 @@ pub(super) fn is_on_the_path(statement: &str) -> bool {
 pub(super) fn class_of(statement: &str) -> Option<usize> {
     // PostgreSQL has parentheses around what is merged.
     let text = statement.trim_start_matches('(');
-    STATEMENTS.iter().position(|(start, part, _)| text.starts_with(start) && text.contains(part))
+    all().position(|(start, part, _)| text.starts_with(start) && text.contains(part))
 }
 
 /// All classes.
 pub(super) fn class(at: usize) -> Class {
-    STATEMENTS[at].2
+    all().nth(at).unwrap().2
 }
 
-/// Those that were not among these.
-pub(super) fn unseen(seen: &std::collections::BTreeSet<usize>) -> Vec<&'static str> {
-    STATEMENTS.iter().enumerate().filter(|(at, _)| !seen.contains(at)).map(|(_, one)| one.0).collect()
+fn all() -> impl Iterator<Item = &'static (&'static str, &'static str, Class)> {
+    STATEMENTS.iter().chain(&OF_STANDBYS)
+}
+
+/// Those that were not among these, where there were standbys or not.
+pub(super) fn unseen(seen: &std::collections::BTreeSet<usize>, with_standbys: bool) -> Vec<&'static str> {
+    let asked = if with_standbys { STATEMENTS.len() + OF_STANDBYS.len() } else { STATEMENTS.len() };
+    all().take(asked).enumerate().filter(|(at, _)| !seen.contains(at)).map(|(_, one)| one.0).collect()
 }

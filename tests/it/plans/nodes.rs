@@ -12,13 +12,15 @@ pub(super) struct Planned {
 /// What the log says when the service comes to a database that is ready for it.
 pub(super) const READY: &str = "the tables are ready";
 
-/// What `auto_explain` has written to the log of what the service did in this database since it was ready. Each line of the log begins with
+/// What `auto_explain` has written to the log of what the service did in this database since it was ready, as a primary's log
+/// says; a standby has no such line, and nobody was there before. Each line of the log begins with
 /// the application's name and the database; those that go on with an entry begin with a tab.
 pub(super) fn planned(log: &str, database: &str) -> Vec<Planned> {
     let begins = format!("taskwire {database}|LOG:  duration:");
     let mut found = Vec::new();
     let ready = format!("{database}|LOG:  {READY}");
-    let mut lines = log.lines().skip_while(|line| !line.ends_with(&ready)).peekable();
+    let begin = log.find(&ready).unwrap_or_default();
+    let mut lines = log[begin..].lines().peekable();
     while let Some(line) = lines.next() {
         if !line.starts_with(&begins) || !line.ends_with("plan:") {
             continue;

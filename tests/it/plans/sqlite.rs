@@ -84,7 +84,7 @@ fn statements_search_and_never_scan() {
             Some(class) => class,
             None => panic!("no plan is asserted of: {statement}"),
         });
-        assert_eq!(expected::unseen(&classes.collect()), Vec::<&str>::new());
+        assert_eq!(expected::unseen(&classes.collect(), false), Vec::<&str>::new());
         // The statistics are read as a connection is made.
         for command in ["select 1", PLANT_AND_ANALYZE] {
             let mut raw = SqliteConnection::establish(&path).unwrap();

@@ -6,10 +6,14 @@ use futures_util::future::join_all;
 use taskwire::domain::UserId;
 use taskwire::pb;
 use taskwire::server::jobs::{compact, forget, purge};
+use tonic_types::StatusExt as _;
 
 use crate::revisions::harness::replica::{Replica, Tasks, User, World};
 
 const PARENT: &str = "users/me";
+/// Of lists that come out of an index.
+const FILTERS: [&str; 4] =
+    ["", "completed = true", "priority = HIGH", "completed = false AND priority = MEDIUM"];
 /// Calls at a time: more than one batch takes while another is under way.
 const AT_ONCE: usize = 6;
 
@@ -121,8 +125,7 @@ async fn lists(tasks: &mut Tasks) {
             pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
         tasks.create_task(request).await.unwrap();
     }
-    let filters = ["", "completed = true", "priority = HIGH", "completed = false AND priority = MEDIUM"];
-    for filter in filters {
+    for filter in FILTERS {
         for order_by in ["create_time desc", "create_time"] {
             let mut request = pb::ListTasksRequest {
                 parent: PARENT.to_owned(),
@@ -148,6 +151,77 @@ async fn lists(tasks: &mut Tasks) {
     tasks.count_tasks(request).await.unwrap();
 }
 
+/// Everything that a standby can be asked, by each of these users.
+pub(super) async fn read(replica: &Replica, users: &[User]) {
+    for user in users {
+        // Time has gone by.
+        let tasks = replica.tasks(&user.again(replica).await);
+        let fallbacks = || replica.services.storage.read_counts().fallbacks;
+        loop {
+            let before = fallbacks();
+            Box::pin(read_all(tasks.clone())).await;
+            // Once more where the machine was too busy for the standby.
+            if fallbacks() == before {
+                break;
+            }
+        }
+    }
+}
+
+async fn read_all(mut tasks: Tasks) {
+    let min_revision = Some(0);
+    let parent = PARENT.to_owned();
+    let mut names = Vec::new();
+    for (filter, order_by) in FILTERS.into_iter().zip(["create_time desc", "create_time"].repeat(2)) {
+        for order_by in [order_by, "create_time desc", "title"] {
+            let mut request = pb::ListTasksRequest {
+                parent: parent.clone(),
+                page_size: 1,
+                filter: filter.to_owned(),
+                order_by: order_by.to_owned(),
+                min_revision,
+                ..Default::default()
+            };
+            let page = tasks.list_tasks(request.clone()).await.unwrap().into_inner();
+            names.extend(page.tasks.into_iter().map(|task| task.name));
+            request.page_token = page.next_page_token;
+            tasks.list_tasks(request).await.unwrap();
+        }
+    }
+    tasks.get_task(pb::GetTaskRequest { name: names[0].clone(), min_revision }).await.unwrap();
+    let get = |name: &String| {
+        let (mut tasks, name) = (tasks.clone(), name.clone());
+        async move { tasks.get_task(pb::GetTaskRequest { name, min_revision }).await.unwrap() }
+    };
+    join_all(names.iter().map(get)).await;
+    let batch = pb::BatchGetTasksRequest { parent: parent.clone(), names, min_revision };
+    tasks.batch_get_tasks(batch).await.unwrap();
+    let count = pb::CountTasksRequest { parent: parent.clone(), min_revision, ..Default::default() };
+    tasks.count_tasks(count).await.unwrap();
+    // All changes that there are, but for those that are compacted.
+    let first = pb::ListTaskChangesRequest { parent: parent.clone(), min_revision, ..Default::default() };
+    let earliest = match tasks.list_task_changes(first).await {
+        Ok(page) => page.into_inner().earliest_revision,
+        Err(status) => earliest(&status),
+    };
+    let all = pb::ListTaskChangesRequest {
+        parent: parent.clone(),
+        start_revision: earliest,
+        min_revision,
+        ..Default::default()
+    };
+    tasks.list_task_changes(all).await.unwrap();
+    let state = pb::WatchTasksRequest { parent: parent.clone(), initial_state: true, ..Default::default() };
+    let mut stream = tasks.watch_tasks(state).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+}
+
+/// The revision that a refusal names as the earliest.
+fn earliest(status: &tonic::Status) -> i64 {
+    let details = status.get_error_details();
+    details.error_info().unwrap().metadata["earliest_revision"].parse().unwrap()
+}
+
 /// The log: read, watched, and undone.
 async fn log(tasks: &mut Tasks) {
     let request =
@@ -161,6 +235,8 @@ async fn log(tasks: &mut Tasks) {
     let from_now = pb::WatchTasksRequest { parent: PARENT.to_owned(), ..Default::default() };
     let mut stream = tasks.watch_tasks(from).await.unwrap().into_inner();
     stream.message().await.unwrap().unwrap();
+    let state = pb::WatchTasksRequest { initial_state: true, ..from_now.clone() };
+    tasks.watch_tasks(state).await.unwrap().into_inner().message().await.unwrap().unwrap();
     // Nothing need come of this one.
     let _idle = tasks.watch_tasks(from_now).await.unwrap();
     let request = pb::UndoChangesRequest {

@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 114] = [
+const WRONG: [(&str, &str); 116] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -37,6 +37,8 @@ const WRONG: [(&str, &str); 114] = [
         "DATABASE_URL",
         "postgres://taskwire:canary-4b1f@127.0.0.1/taskwire?sslmode=verify-full&sslrootcert=missing.pem",
     ),
+    ("READ_URLS", "postgres://taskwire:canary-4b1f@127.0.0.1:99999/taskwire"),
+    ("READ_URLS", "sqlite:standby.db"),
     ("MIGRATE", "maybe"),
     ("TOKEN_ISSUER", ""),
     ("TOKEN_ISSUER", "  "),
@@ -321,4 +323,35 @@ fn good_settings_pass_the_check() {
     let ended = sandbox.run(["config", "check"]);
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), "the configuration is valid\n"));
     assert_eq!(std::fs::read_dir(sandbox.path("")).unwrap().count(), 0, "the check made files");
+}
+
+#[test]
+fn standbys_are_checked_one_by_one_and_shown_without_passwords() {
+    let sandbox = Sandbox::new();
+    let one = "postgres://taskwire:canary-4b1f@one.example,two.example/taskwire";
+    let check = |command: &str, urls: &str| {
+        let settings = ["--database-url", one, "--signing-key-file", "key.pem", "--read-urls", urls];
+        sandbox.run(["config", command].into_iter().chain(settings))
+    };
+    for (urls, number) in [
+        (format!("{one},mysql://two.example/taskwire"), 2),
+        (format!("{one},postgres://two.example:99999/taskwire"), 2),
+        (format!("{one} {one}, {one}?sslmode=maybe"), 3),
+    ] {
+        let ended = check("check", &urls);
+        assert_eq!(ended.status, Some(64), "{}", ended.stderr);
+        let complaints = ended.complaints();
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].contains("TASKWIRE_READ_URLS (--read-urls)"), "{complaints:?}");
+        assert!(complaints[0].contains(&format!("number {number} ")), "{complaints:?}");
+        assert!(!ended.stderr.contains(CANARY) && !ended.stdout.contains(CANARY), "{}", ended.stderr);
+    }
+    let ended = sandbox.run(["config", "check", "--read-urls", one]);
+    assert_eq!(ended.status, Some(64));
+    assert!(ended.complaints()[0].contains("standbys of PostgreSQL"), "{}", ended.stderr);
+    let printed = check("print", &format!("{one}, {one}")).stdout;
+    let shown = "TASKWIRE_READ_URLS=postgres://taskwire:***@one.example,two.example/taskwire";
+    let line = printed.lines().find(|line| line.starts_with("TASKWIRE_READ_URLS")).unwrap();
+    assert!(line.starts_with(shown), "{line}");
+    assert!(!printed.contains(CANARY), "{printed}");
 }

@@ -82,8 +82,8 @@ impl Caller {
 async fn call(mut caller: Caller, seed: u64, calls: u64) {
     let mut random = Random::new(seed);
     for _ in 0..calls {
-        match random.below(10) {
-            0..2 => caller.write().await,
+        match random.below(20) {
+            0 => caller.write().await,
             other => caller.read(other % 5).await,
         }
     }
@@ -95,17 +95,16 @@ async fn disturb(setup: &Setup, is_over: &AtomicBool) {
     let mut turn = 0;
     while !is_over.load(Ordering::SeqCst) {
         let number = random.below(2);
-        match random.below(3) {
-            0 => {
-                setup.pause(number, true).await;
-                tokio::time::sleep(Duration::from_millis(random.next() % 200)).await;
-                setup.pause(number, false).await;
-            }
-            _ => {
-                let delay = random.below(50);
+        let while_so = Duration::from_millis(random.next() % 100);
+        if random.below(2) == 0 {
+            setup.pause(number, true).await;
+            tokio::time::sleep(while_so).await;
+            setup.pause(number, false).await;
+        } else {
+            for delay in [random.below(50), 0] {
                 setup.standbys[number].configure(&format!("recovery_min_apply_delay = '{delay}ms'"));
                 setup.standbys[number].reload();
-                tokio::time::sleep(Duration::from_millis(random.next() % 200)).await;
+                tokio::time::sleep(while_so).await;
             }
         }
         turn += 1;
@@ -141,7 +140,6 @@ fn no_answer_is_older_than_what_was_asked_for() {
         tokio::join!(calls, disturb(&setup, &is_over));
         let counts = setup.replica.services.storage.read_counts();
         println!("answered by standbys: {}, by the primary: {counts:?}", setup.answered());
-        assert!(setup.answered() > each, "{}", setup.answered());
-        assert!(setup.fallbacks("behind") > 0);
+        assert!(setup.answered() > 100 && setup.fallbacks("behind") > 0);
     });
 }

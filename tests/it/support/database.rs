@@ -59,6 +59,7 @@ pub(crate) fn limits() -> Limits {
         checkout_timeout: Duration::from_secs(20),
         statement_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(20),
+        standby_timeout: Duration::from_secs(20),
         lanes: 1,
     }
 }

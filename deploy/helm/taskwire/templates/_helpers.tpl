@@ -37,6 +37,13 @@ capabilities:
     secretKeyRef:
       name: {{ .Values.database.existingSecret }}
       key: url
+{{- with .Values.database.readUrlsKey }}
+- name: TASKWIRE_READ_URLS
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.database.existingSecret }}
+      key: {{ . }}
+{{- end }}
 - name: TASKWIRE_SIGNING_KEY_FILE
   value: /keys/signing-key.pem
 {{- range $name, $value := .Values.settings }}

@@ -21,9 +21,6 @@ use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::postgres::Target;
 use crate::storage::engine::server::Server;
 
-/// How long a standby has to answer. Then the primary is asked, which needs time as well.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// Why a standby did not answer, as labels: none could be asked, it did not hold enough, it failed.
 const REASONS: [&str; 3] = ["none", "behind", "failed"];
 
@@ -64,17 +61,24 @@ pub struct ReadCounts {
 pub(in crate::storage) fn urls(text: &str) -> Vec<&str> {
     let mut urls = Vec::new();
     for mut rest in text.split_whitespace() {
-        // A URL may have several hosts, with commas between them as well.
-        while let Some(end) =
-            [",postgres://", ",postgresql://"].iter().filter_map(|begin| rest.find(begin)).min()
-        {
-            urls.push(&rest[..end]);
-            rest = &rest[end + 1..];
+        // A URL may have several hosts, with commas between them as well: the next one begins with a scheme.
+        while let Some(comma) = next_scheme(rest) {
+            urls.push(&rest[..comma]);
+            rest = &rest[comma + 1..];
         }
-        urls.push(rest.trim_matches(','));
+        urls.push(rest);
     }
-    urls.retain(|url| !url.is_empty());
-    urls
+    urls.iter().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect()
+}
+
+/// The comma after which another URL begins.
+fn next_scheme(text: &str) -> Option<usize> {
+    text.match_indices(',').map(|(comma, _)| comma).find(|comma| {
+        let after = &text[comma + 1..];
+        after
+            .find("://")
+            .is_some_and(|end| end > 0 && after[..end].bytes().all(|byte| byte.is_ascii_alphabetic()))
+    })
 }
 
 impl Standbys {
@@ -124,7 +128,7 @@ impl Standbys {
                 self.fallbacks[0].fetch_add(1, Ordering::Relaxed);
             }
             let (standby, history) = chosen?;
-            Some(Question { standbys: self, standby, at_least: AtLeast { revision, history } })
+            Some(Question { standbys: self, standby, owner, at_least: AtLeast { revision, history } })
         });
         if question.is_none() {
             self.by_primary.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +140,7 @@ impl Standbys {
     fn choose(&self, owner: Owner) -> Option<&Standby> {
         let used = self.all.iter().enumerate().filter(|(_, standby)| standby.is_used());
         let (_, standby) = used.max_by_key(|(number, _)| weight(owner, *number))?;
-        standby.doubt().is_worth_it().then_some(standby)
+        standby.doubt(owner).is_worth_it().then_some(standby)
     }
 
     pub(in crate::storage) fn states(&self) -> Vec<StandbyState> {
@@ -176,6 +180,7 @@ fn weight(owner: Owner, number: usize) -> u64 {
 pub(in crate::storage) struct Question<'a> {
     standbys: &'a Standbys,
     pub(in crate::storage) standby: &'a Standby,
+    owner: Owner,
     pub(in crate::storage) at_least: AtLeast,
 }
 
@@ -185,15 +190,16 @@ impl Question<'_> {
         self,
         asked: impl Future<Output = Result<Held<T>>>,
     ) -> Option<(T, i64)> {
-        let patience = Deadline::cap(2 * PATIENCE) / 2;
+        // Then the primary is asked, which needs time as well.
+        let patience = Deadline::cap(2 * self.standby.patience()) / 2;
         let reason = match tokio::time::timeout(patience, asked).await {
             Ok(Ok(Held::Yes(value, revision))) => {
-                self.standby.doubt().note(true);
+                self.standby.doubt(self.owner).note(true);
                 self.standby.answered.fetch_add(1, Ordering::Relaxed);
                 return Some((value, revision));
             }
             Ok(Ok(Held::No)) => {
-                self.standby.doubt().note(false);
+                self.standby.doubt(self.owner).note(false);
                 1
             }
             Ok(Err(error)) => {
@@ -226,5 +232,6 @@ mod tests {
         for between in [",", " ", ", ", "\n\t"] {
             assert_eq!(urls(&two.join(between)), two);
         }
+        assert_eq!(urls("postgres://a/x,mysql://b/x"), ["postgres://a/x", "mysql://b/x"]);
     }
 }

@@ -16,6 +16,7 @@ use crate::storage::engine::pool::{Engine, Pool};
 use crate::storage::engine::postgres::Target;
 use crate::storage::engine::replication::Lag;
 use crate::storage::engine::server::Server;
+use crate::storage::tasks::lane::place;
 use crate::storage::tasks::ranges::Ranges;
 use crate::storage::tasks::read_statements;
 
@@ -35,7 +36,8 @@ pub(in crate::storage) struct Standby {
     is_used: AtomicBool,
     lag_micros: AtomicU64,
     lag_bytes: AtomicI64,
-    doubt: Doubt,
+    /// By users, some of whom share one.
+    doubts: [Doubt; DOUBTS],
     /// Calls that it answered.
     pub(super) answered: AtomicU64,
 }
@@ -54,7 +56,7 @@ impl Standby {
             is_used: AtomicBool::new(false),
             lag_micros: AtomicU64::new(0),
             lag_bytes: AtomicI64::new(0),
-            doubt: Doubt::default(),
+            doubts: std::array::from_fn(|_| Doubt::default()),
             answered: AtomicU64::new(0),
         }
     }
@@ -69,8 +71,13 @@ impl Standby {
         Lag { time, bytes: self.lag_bytes.load(Ordering::Relaxed) }
     }
 
-    pub(super) const fn doubt(&self) -> &Doubt {
-        &self.doubt
+    /// How long it has to answer.
+    pub(super) const fn patience(&self) -> Duration {
+        self.pool.limits.standby_timeout
+    }
+
+    pub(super) fn doubt(&self, owner: Owner) -> &Doubt {
+        &self.doubts[place(owner, DOUBTS)]
     }
 
     pub(super) fn pool_states(&self) -> impl Iterator<Item = PoolState> {
@@ -203,6 +210,10 @@ impl Standby {
         reads::changes(&self.by_key, owner, known, start_revision, limit, at_least).await
     }
 }
+
+/// Those who write and read at once find a standby behind that is as good as new to everybody else: what is noted of one user
+/// concerns few others.
+const DOUBTS: usize = 64;
 
 /// How often it did not hold enough lately. Asking in vain costs a round trip: one that lags is asked now and then only.
 #[derive(Debug, Default)]
