@@ -8,6 +8,7 @@ mod fields;
 mod filters;
 mod health;
 mod lengths;
+mod min_revision;
 mod names;
 mod orders;
 mod page_tokens;
