@@ -187,10 +187,11 @@ impl Caller<'_> {
             message.push(out, stream, block);
             before_data += block.len();
         };
+        let min_revision = self.course.min_revision;
         match self.course.work {
             Work::Get => {
                 let name = world.any_task(place, &mut self.random);
-                push(&mut self.out, place, &pb::GetTaskRequest { name, ..Default::default() });
+                push(&mut self.out, place, &pb::GetTaskRequest { name, min_revision });
             }
             Work::Create => {
                 let (parent, task) = (world.accounts[place].name.clone(), Some(crate::world::new_task()));
@@ -220,7 +221,7 @@ impl Caller<'_> {
                 push(
                     &mut self.out,
                     place,
-                    &pb::ListTasksRequest { parent, page_size: 50, ..Default::default() },
+                    &pb::ListTasksRequest { parent, page_size: 50, min_revision, ..Default::default() },
                 );
             }
         }

@@ -17,16 +17,19 @@ const OVER: u8 = 2;
 pub(crate) struct Course {
     pub(crate) work: Work,
     pub(crate) world: Arc<World>,
+    /// What reads name as new enough.
+    pub(crate) min_revision: Option<i64>,
     phase: AtomicU8,
     exhausted: AtomicBool,
     exhaustion: Notify,
 }
 
 impl Course {
-    pub(crate) fn new(work: Work, world: Arc<World>) -> Self {
+    pub(crate) fn new(work: Work, world: Arc<World>, min_revision: Option<i64>) -> Self {
         Self {
             work,
             world,
+            min_revision,
             phase: AtomicU8::new(WARMING_UP),
             exhausted: AtomicBool::new(false),
             exhaustion: Notify::new(),

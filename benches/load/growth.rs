@@ -76,7 +76,7 @@ async fn row(
 ) -> Result<()> {
     let connections = callers.min(options.channels.into());
     let callers = Callers { server: server.address, count: callers, connections };
-    let meters = Meters { service: None, database: None };
+    let meters = Meters { service: None, database: None, standbys: [None; 2] };
     let sample = load::measure(options, work, &stand.world, callers, meters).await?;
     println!(
         "{name:<12}{:<12}{label:>8} {:>10.0} {:>9.2} {:>9.2}",

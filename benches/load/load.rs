@@ -25,6 +25,9 @@ pub(crate) struct Sample {
     /// Per call, as the following.
     pub(crate) service_cpu_us: Option<f64>,
     pub(crate) database_cpu_us: Option<f64>,
+    /// Of all standbys, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) standby_cpu_us: Option<f64>,
     /// Of this process: it shares the machine.
     pub(crate) generator_cpu_us: Option<f64>,
     pub(crate) seconds: f64,
@@ -37,12 +40,14 @@ pub(crate) struct Sample {
 pub(crate) struct Meters {
     pub(crate) service: Option<Meter>,
     pub(crate) database: Option<Meter>,
+    pub(crate) standbys: [Option<Meter>; 2],
 }
 
 impl Meters {
-    fn read(self) -> [Option<Duration>; 3] {
-        [self.service, self.database, Some(Meter::Process(std::process::id()))]
-            .map(|meter| meter.and_then(Meter::read))
+    fn read(self) -> [Option<Duration>; 4] {
+        let read = |meter: Option<Meter>| meter.and_then(Meter::read);
+        let standbys = self.standbys.into_iter().filter_map(read).reduce(|one, other| one + other);
+        [read(self.service), read(self.database), standbys, read(Some(Meter::Process(std::process::id())))]
     }
 }
 
@@ -66,7 +71,7 @@ pub(crate) async fn measure(
     callers: Callers,
     meters: Meters,
 ) -> Result<Sample> {
-    let course = Arc::new(Course::new(work, Arc::clone(world)));
+    let course = Arc::new(Course::new(work, Arc::clone(world), options.min_revision));
     let method = work.method().trim_end_matches("(50)");
     let blocks = Blocks::make(method, &callers.server.to_string(), &world.accounts).await?;
     let blocks = Arc::new(blocks);
@@ -120,8 +125,8 @@ fn call_from_one_thread(course: &Course, blocks: &Blocks, callers: Callers) -> R
 fn sum_up(
     tallies: &[Tally],
     seconds: f64,
-    before: [Option<Duration>; 3],
-    after: [Option<Duration>; 3],
+    before: [Option<Duration>; 4],
+    after: [Option<Duration>; 4],
 ) -> Result<Sample> {
     let mut histogram = Histogram::<u64>::new(3)?;
     for nanos in tallies.iter().flat_map(|tally| &tally.nanos) {
@@ -148,6 +153,7 @@ fn sum_up(
         p99_ms: millis(histogram.value_at_quantile(0.99), 1e6),
         service_cpu_us: used.next().flatten(),
         database_cpu_us: used.next().flatten(),
+        standby_cpu_us: used.next().flatten(),
         generator_cpu_us: used.next().flatten(),
         seconds,
         failed: failed.into(),

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod spread;
 mod stand;
+mod standbys;
 mod watches;
 mod world;
 
@@ -80,6 +81,12 @@ struct Options {
     /// Measure instead how cost grows: with callers, with tasks (up to so many on PostgreSQL), with the depth of a page
     #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u32).range(10_000..=100_000_000))]
     growth: Option<u32>,
+    /// Measure instead what so many standbys take off the primary
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=2))]
+    standbys: Option<u8>,
+    /// What reads name as new enough; nothing unless standbys are measured
+    #[arg(skip)]
+    min_revision: Option<i64>,
     /// Be the bare server instead
     #[arg(long, hide = true)]
     echo: bool,
@@ -153,6 +160,9 @@ async fn measure(options: &Options) -> Result<()> {
     let begin = Instant::now();
     if let Some(tasks_max) = options.growth {
         return growth::measure(options, tasks_max).await;
+    }
+    if let Some(count) = options.standbys {
+        return standbys::measure(options, count).await;
     }
     let outcome = run::run(options).await?;
     let report = report::Report::new(options, &outcome);

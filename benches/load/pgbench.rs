@@ -94,6 +94,7 @@ pub(crate) async fn measure(
         p50_ms: p50,
         p99_ms: p99,
         service_cpu_us: None,
+        standby_cpu_us: None,
         database_cpu_us: used.map(|used| used.as_secs_f64() * 1e6 / calls),
         generator_cpu_us: None,
         seconds: begin.elapsed().as_secs_f64(),

@@ -138,8 +138,11 @@ impl Bench<'_> {
         let callers = Callers { server: server.address, count: callers, connections };
         let on_postgres =
             matches!(case.side, Side::Service(Engine::Postgres) | Side::LanesOff(Engine::Postgres));
-        let meters =
-            Meters { service: Some(server.meter()), database: self.postgres.meter.filter(|_| on_postgres) };
+        let meters = Meters {
+            service: Some(server.meter()),
+            database: self.postgres.meter.filter(|_| on_postgres),
+            standbys: [None; 2],
+        };
         let sample = load::measure(self.options, case.work, world, callers, meters).await?;
         server.stop().await?;
         Ok(sample)

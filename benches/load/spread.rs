@@ -69,7 +69,8 @@ async fn on_database(
                 count: options.callers,
                 connections: options.channels.into(),
             };
-            let meters = Meters { service: Some(server.meter()), database: postgres.meter };
+            let meters =
+                Meters { service: Some(server.meter()), database: postgres.meter, standbys: [None; 2] };
             let service = load::measure(options, work, &world, callers, meters).await?;
             server.stop().await?;
             run += 1;

@@ -40,7 +40,7 @@ impl Stand {
             (Engine::Postgres, None) => return Err("no PostgreSQL".into()),
             (Engine::Sqlite, _) => format!("sqlite:{}", directory.join("taskwire.db").display()),
         };
-        let server = serve(options, &directory, &url, true).await?;
+        let server = serve(options, &directory, &url, true, &[]).await?;
         let channel = server.channel().await?;
         world::register(options, &channel).await?;
         if let (Engine::Postgres, Some(postgres)) = (engine, postgres) {
@@ -63,13 +63,18 @@ impl Stand {
     ) -> Result<Self> {
         make_key(directory).await?;
         let (directory, url) = (directory.to_owned(), postgres.url.clone());
-        serve(options, &directory, &url, true).await?.stop().await?;
+        serve(options, &directory, &url, true, &[]).await?.stop().await?;
         Ok(Self { directory, url, world: Arc::new(World::of(Vec::new(), 0)) })
     }
 
     /// Starts the service.
     pub(crate) async fn serve(&self, options: &Options, lanes: bool) -> Result<Server> {
-        serve(options, &self.directory, &self.url, lanes).await
+        serve(options, &self.directory, &self.url, lanes, &[]).await
+    }
+
+    /// Starts the service with more settings.
+    pub(crate) async fn serve_with(&self, options: &Options, settings: &[&str]) -> Result<Server> {
+        serve(options, &self.directory, &self.url, true, settings).await
     }
 }
 
@@ -81,7 +86,13 @@ async fn make_key(directory: &Path) -> Result<()> {
 }
 
 /// As it is delivered, but for limits that a benchmark would run into.
-async fn serve(options: &Options, directory: &Path, url: &str, lanes: bool) -> Result<Server> {
+async fn serve(
+    options: &Options,
+    directory: &Path,
+    url: &str,
+    lanes: bool,
+    settings: &[&str],
+) -> Result<Server> {
     let mut command = Command::new(SERVICE);
     command
         .env_clear()
@@ -100,5 +111,6 @@ async fn serve(options: &Options, directory: &Path, url: &str, lanes: bool) -> R
     if !lanes {
         command.args(["--lanes", "off"]);
     }
+    command.args(settings);
     Server::start(&mut command, &directory.join("service.log")).await
 }

@@ -297,3 +297,56 @@ impl Passwords {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cheap() -> Passwords {
+        Passwords::with_params(2, Params::new(Params::MIN_M_COST, 2, 1, None).unwrap())
+    }
+
+    #[test]
+    fn lengths_are_bounded_on_both_sides() {
+        let policy = PasswordPolicy { code_points_min: 8 };
+        let parse = |count: usize| policy.parse(&"ü".repeat(count), None);
+        assert!(parse(7).is_err() && parse(8).is_ok());
+        assert!(parse(PasswordPolicy::CODE_POINTS_MAX).is_ok());
+        assert!(parse(PasswordPolicy::CODE_POINTS_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn what_could_have_been_accepted_is_compared() {
+        let bytes_max = PasswordPolicy::CODE_POINTS_MAX * 8;
+        assert!(Password::to_compare(&"x".repeat(bytes_max)).is_some());
+        assert!(Password::to_compare(&"x".repeat(bytes_max + 1)).is_none());
+    }
+
+    #[test]
+    fn whoever_has_a_place_and_no_permit_waits() {
+        let passwords = cheap();
+        let state = || (passwords.state().running, passwords.state().waiting);
+        assert_eq!(state(), (0, 0));
+        let places = passwords.places.try_acquire_many(3).unwrap();
+        let permit = passwords.permits.try_acquire().unwrap();
+        assert_eq!(state(), (1, 2));
+        drop((places, permit));
+        assert_eq!(state(), (0, 0));
+        assert!(format!("{passwords:?}").starts_with("Passwords"));
+    }
+
+    #[test]
+    fn a_hash_is_outdated_by_each_of_its_parameters() {
+        let now = Params::new(16, 2, 2, None).unwrap();
+        let passwords = Passwords::with_params(1, now);
+        let hash = |algorithm: &str, m: u32, t: u32, p: u32| {
+            let text = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+            passwords.is_outdated(&format!("${algorithm}$v=19$m={m},t={t},p={p}${text}"))
+        };
+        assert!(!hash("argon2id", 16, 2, 2));
+        assert!(hash("argon2id", 32, 2, 2));
+        assert!(hash("argon2id", 16, 3, 2));
+        assert!(hash("argon2id", 16, 2, 1));
+        assert!(hash("argon2i", 16, 2, 2));
+    }
+}

@@ -36,3 +36,28 @@ pub(super) fn fitting<M: Message>(items: &[M]) -> usize {
 pub(super) fn check<M: Message>(answer: &M, advice: &'static str) -> Result<()> {
     if answer.encoded_len() > BYTES_MAX { Err(Error::AnswerTooLarge { advice }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_fit_as_there_is_room_for() {
+        // With its own tag and length each is a thousand bytes, and as an item five more.
+        let item = "x".repeat(997);
+        assert_eq!(item.encoded_len(), 1000);
+        let fitting_of = |count: usize| fitting(&vec![item.clone(); count]);
+        assert_eq!(fitting_of(ALWAYS_FIT), ALWAYS_FIT);
+        assert_eq!(fitting_of(5000), BYTES_MAX / 1005);
+        // At least one, whatever it is.
+        let huge = vec!["x".repeat(BYTES_MAX); ALWAYS_FIT + 1];
+        assert_eq!(fitting(&huge), 1);
+    }
+
+    #[test]
+    fn an_answer_may_be_as_large_as_that() {
+        let overhead = "x".repeat(BYTES_MAX - 100).encoded_len() - (BYTES_MAX - 100);
+        assert_eq!(check(&"x".repeat(BYTES_MAX - overhead), ""), Ok(()));
+        assert!(check(&"x".repeat(BYTES_MAX - overhead + 1), "").is_err());
+    }
+}

@@ -102,11 +102,6 @@ impl<'a> Fields<'a> {
         self.prefix = format!("requests[{at}].");
     }
 
-    /// From here on fields belong to the request itself again.
-    pub(super) fn leave_item(&mut self) {
-        self.prefix.clear();
-    }
-
     /// Notes what is wrong with a field whose path is made up on the way.
     pub(super) fn refuse(&mut self, path: String, rule: Rule) {
         self.violations.add(rule.at(path));

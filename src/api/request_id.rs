@@ -23,3 +23,15 @@ pub fn accept(given: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(given).ok()?;
     ((1..=64).contains(&text.len()) && given.iter().all(sane)).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_serves_a_request_knows_its_id() {
+        assert_eq!(current(), None);
+        let id = scope("an-id".into(), async { current() }).await;
+        assert_eq!(id.as_deref(), Some("an-id"));
+    }
+}

@@ -422,4 +422,39 @@ mod tests {
         assert_eq!(reason_of(&[mask, token]), Reason::FieldInvalid);
         assert_eq!(reason_of(&[mask]), Reason::from(mask));
     }
+    /// What is logged while an error becomes a status.
+    fn logged(error: Error) -> String {
+        use std::sync::{Arc, Mutex};
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let status = tracing::subscriber::with_default(subscriber, || Status::from(error));
+        assert!(!format!("{status:?}").contains("canary"));
+        let lines = lines.0.lock().unwrap();
+        String::from_utf8(lines.clone()).unwrap()
+    }
+
+    #[test]
+    fn the_log_knows_what_the_caller_is_not_told() {
+        let item = |error| Error::InItem { path: "requests[0]".into(), error: Box::new(error) };
+        for error in [Error::Internal("a canary".into()), item(Error::Internal("a canary".into()))] {
+            let line = logged(error);
+            assert!(line.contains("ERROR") && line.contains("a canary"), "{line}");
+        }
+        let line = logged(Error::StorageUnavailable("a canary".into()));
+        assert!(line.contains("WARN") && line.contains("a canary"), "{line}");
+        assert!(logged(Error::StorageFull).contains("full"));
+        assert_eq!(logged(Error::Overloaded), "");
+    }
 }

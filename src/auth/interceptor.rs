@@ -159,3 +159,23 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     }
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bearer_of_a_token_is_heard() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, http::HeaderValue::from_static(value));
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc"), Ok("abc".to_owned()));
+        assert_eq!(of("bEARER abc"), Ok("abc".to_owned()));
+        for wrong in ["Basic abc", "Bearer ", "Bearer", "abc", " abc"] {
+            assert_eq!(of(wrong), Err(Error::TokenInvalid), "{wrong:?}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), Err(Error::TokenMissing));
+    }
+}

@@ -280,4 +280,12 @@ mod tests {
             assert!(KeyRing::parse(&wrong, "file").is_err(), "{wrong}");
         }
     }
+    #[test]
+    fn a_ring_has_so_many_keys_at_most() {
+        let pem = |count: usize| (0..count).map(|_| SigningKey::generate_pem().unwrap()).collect::<String>();
+        let parse = |count| KeyRing::parse(&pem(count), "file");
+        assert!(parse(KEYS_MAX).is_ok());
+        assert!(parse(KEYS_MAX + 1).is_err());
+        assert!(parse(0).is_err());
+    }
 }

@@ -124,3 +124,21 @@ impl SigningKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_where_there_is_none_and_what_fails_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("below").join("key.pem");
+        SigningKey::create_missing(&path).unwrap();
+        let made = std::fs::read_to_string(&path).unwrap();
+        SigningKey::create_missing(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), made);
+        // No file can have such a name.
+        let failed = SigningKey::create_missing(&directory.path().join("x".repeat(300)));
+        assert!(matches!(failed, Err(KeyError::File { .. })));
+    }
+}

@@ -26,7 +26,7 @@ pub struct Revocations {
     /// How long a revocation is of use: as long as anything issued before it can live.
     keep: Duration,
     /// Counts the looks that brought something new.
-    changes: watch::Sender<u64>,
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Revocations {
             clock,
             // The rest is for clocks that differ, and for what is issued while it is being revoked.
             keep: access_ttl + Duration::from_secs(120),
-            changes: watch::Sender::new(0),
+            changes: watch::Sender::new(()),
         }
     }
 
@@ -89,7 +89,7 @@ impl Revocations {
         let (news, mark) = storage.revocations().news(read_up_to).await?;
         // Only now: the first answer of the storage sets the clock.
         if self.learn(&news, Some(mark), self.clock.now()) {
-            self.changes.send_modify(|count| *count += 1);
+            self.changes.send_replace(());
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Revocations {
     }
 
     /// Tells when something was revoked; streams use it to end themselves.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
@@ -206,6 +206,10 @@ mod tests {
         assert!(revocations.known.read().unwrap().revoked.len() <= ENTRIES_MAX / 2 + 1000);
         assert_eq!(revocations.check(&principal(10)), Err(Error::TokenExpired));
         assert_eq!(revocations.check(&principal(199)), Ok(()));
+        // The newest one of all still counts.
+        let last = Credential::Session(SessionId::from(Uuid::from_u128(ENTRIES_MAX as u128 + 1)));
+        let caller = Principal { credential: last, ..principal(150) };
+        assert_eq!(revocations.check(&caller), Err(Error::SessionRevoked));
     }
 
     #[test]

@@ -254,3 +254,61 @@ pub(crate) fn timestamp(seconds: f64) -> Result<Timestamp> {
     #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
     Timestamp::from_micros(micros as i64).ok_or(Error::TokenInvalid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_790_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_parts(START + seconds, 0).unwrap()
+    }
+
+    fn tokens() -> Arc<Tokens> {
+        let config = TokenConfig {
+            issuer: "taskwire".into(),
+            audience: "taskwire".into(),
+            access_ttl: Duration::from_secs(900),
+        };
+        assert_eq!(config.token_life(), config.access_ttl + LEEWAY);
+        let key = SigningKey::from_pem(SigningKey::generate_pem().unwrap().as_bytes(), "file").unwrap();
+        let (clock, _) = Clock::manual(at(0));
+        Tokens::new(key, config, clock)
+    }
+
+    /// Whether a token with this header and these times is believed.
+    fn verify(tokens: &Tokens, typ: &str, issued: i64, not_before: Option<i64>) -> Result<Principal> {
+        let ring = tokens.ring();
+        let key = ring.signing(at(0));
+        let mut header = Header::new(Algorithm::EdDSA);
+        (header.typ, header.kid) = (Some(typ.to_owned()), Some(key.id().to_owned()));
+        let claims = serde_json::json!({
+            "iss": "taskwire", "aud": "taskwire", "role": "user",
+            "sub": UserId::generate().to_string(), "sid": SessionId::generate().to_string(),
+            "jti": "x", "iat": START + issued, "nbf": not_before.map(|time| START + time), "exp": START + 900,
+        });
+        tokens.verify(&encode(&header, &claims, &key.encoding).unwrap())
+    }
+
+    #[test]
+    fn a_token_may_be_as_early_as_clocks_differ() {
+        let tokens = tokens();
+        let leeway = i64::try_from(LEEWAY.as_secs()).unwrap();
+        assert!(verify(&tokens, TOKEN_TYPE, 0, None).is_ok());
+        assert!(verify(&tokens, TOKEN_TYPE, leeway, Some(leeway)).is_ok());
+        assert_eq!(verify(&tokens, TOKEN_TYPE, leeway + 1, None), Err(Error::TokenInvalid));
+        assert_eq!(verify(&tokens, TOKEN_TYPE, 0, Some(leeway + 1)), Err(Error::TokenInvalid));
+        // The same signature under another name is another kind of token.
+        assert_eq!(verify(&tokens, "JWT", 0, None), Err(Error::TokenInvalid));
+        assert!(format!("{tokens:?}").starts_with("Tokens"));
+    }
+
+    #[test]
+    fn a_time_is_a_number_within_the_calendar() {
+        assert_eq!(timestamp(1.5), Ok(Timestamp::from_micros(1_500_000).unwrap()));
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300] {
+            assert_eq!(timestamp(wrong), Err(Error::TokenInvalid), "{wrong}");
+        }
+    }
+}

@@ -187,6 +187,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_filter_on_users_is_bounded() {
+        let filter = |length: usize| email_filter(&format!("email:\"{}\"", "x".repeat(length - 8)));
+        assert!(filter(FILTER_BYTES_MAX).is_ok());
+        assert!(filter(FILTER_BYTES_MAX + 1).is_err());
+    }
+
+    #[test]
     fn the_filter_on_users_has_two_forms() {
         assert_eq!(email_filter(""), Ok(EmailFilter::Any));
         assert_eq!(

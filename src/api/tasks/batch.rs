@@ -77,7 +77,6 @@ fn writes<T>(
         fields.enter_item(at);
         writes.extend(item(&mut fields, owner, one));
     }
-    fields.leave_item();
     fields.finish(owner.map(|owner| (owner, writes)))
 }
 

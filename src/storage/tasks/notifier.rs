@@ -238,3 +238,64 @@ pub(in crate::storage) fn payload(origin: Uuid, users: impl ExactSizeIterator<It
     }
     payload
 }
+
+#[cfg(test)]
+mod tests {
+
+    use tokio::sync::watch;
+    use uuid::Uuid;
+
+    use super::{Notifier, USERS_NAMED_MAX, payload};
+    use crate::domain::{Owner, UserId};
+
+    fn user(number: u8) -> UserId {
+        UserId::from_bytes([number; 16])
+    }
+
+    fn notifier() -> Notifier {
+        Notifier::new(watch::Sender::new(None).subscribe())
+    }
+
+    #[test]
+    fn whoever_waits_is_counted_until_they_go() {
+        let notifier = notifier();
+        assert_eq!(notifier.counts(), (0, 0));
+        let (one, other) = (Owner::vouched_for(user(1)), Owner::vouched_for(user(2)));
+        let waiting = [notifier.subscribe(one), notifier.subscribe(one), notifier.subscribe(other)];
+        assert_eq!((notifier.counts(), notifier.subscribers(one)), ((3, 2), 2));
+        let [first, second, third] = waiting;
+        drop(first);
+        assert_eq!((notifier.counts(), notifier.subscribers(one)), ((2, 2), 1));
+        drop((second, third));
+        assert_eq!((notifier.counts(), notifier.subscribers(one)), ((0, 0), 0));
+    }
+
+    #[test]
+    fn what_was_told_stays_until_it_is_taken_back() {
+        let notifier = notifier();
+        let news = notifier.subscribe(Owner::vouched_for(user(1)));
+        assert_eq!(news.told(), 0);
+        notifier.announce(vec![(user(1), 7), (user(2), 9)]);
+        assert_eq!(news.told(), 7);
+        notifier.announce(vec![(user(1), 5)]);
+        assert_eq!(news.told(), 7);
+        // Somebody told more meanwhile: that is not what was read in vain.
+        news.correct(6, 3);
+        assert_eq!(news.told(), 7);
+        // What was reached is as it was told, or beyond.
+        news.correct(7, 8);
+        assert_eq!(news.told(), 7);
+        news.correct(7, 3);
+        assert_eq!(news.told(), 3);
+    }
+
+    #[test]
+    fn as_many_are_named_as_there_is_room_for() {
+        let origin = Uuid::from_u128(1);
+        let of = |count: usize| payload(origin, vec![user(1); count].into_iter());
+        assert_eq!(of(1), format!("{} {}", origin.as_simple(), user(1).uuid().as_simple()));
+        assert_eq!(of(USERS_NAMED_MAX).split(' ').count(), 1 + USERS_NAMED_MAX);
+        assert!(of(USERS_NAMED_MAX).len() < 8000);
+        assert_eq!(of(USERS_NAMED_MAX + 1), format!("{} *", origin.as_simple()));
+    }
+}

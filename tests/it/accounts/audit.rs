@@ -7,10 +7,15 @@ use taskwire::pb::audit_event::Type;
 
 use super::world::{PASSWORD, Replica, Setup, World, answer, credentials};
 use crate::support::both_engines;
-use crate::support::database::TestDatabase;
+use crate::support::database::{Engine, TestDatabase};
 use crate::support::refusal::Refused as _;
 
-both_engines!(every_action_is_recorded, the_trail_has_pages_and_an_end, what_has_ended_is_kept_for_its_time);
+both_engines!(
+    every_action_is_recorded,
+    the_trail_has_pages_and_an_end,
+    what_has_ended_is_kept_for_its_time,
+    thousands_that_have_ended_go_at_once,
+);
 
 async fn trail(replica: &Replica, token: &str, parent: &str) -> Vec<pb::AuditEvent> {
     let request = pb::ListAuditEventsRequest { parent: parent.into(), page_size: 500, ..Default::default() };
@@ -168,4 +173,43 @@ async fn what_has_ended_is_kept_for_its_time(database: TestDatabase) {
     assert_eq!(kept("sessions").await, 3);
     world.hand.advance(25 * HOUR);
     assert_eq!(kept("sessions").await, 0);
+}
+
+async fn thousands_that_have_ended_go_at_once(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    replica.register("ada@example.org").await;
+    replica.log_in("ada@example.org", "wrong password").await.refused("CREDENTIALS_INVALID");
+    let new = match world.database.engine {
+        Engine::Sqlite => "randomblob(16)",
+        Engine::Postgres => "gen_random_uuid()",
+    };
+    let new_key = match world.database.engine {
+        Engine::Sqlite => "randomblob(16)",
+        Engine::Postgres => "uuid_send(gen_random_uuid())",
+    };
+    // More than twice as many as one step removes, each like the one that is there.
+    let copy = |table: &str, columns: &str, id: &str| {
+        let copied = columns.replacen("new", id, 1);
+        let named =
+            columns.replacen("new", if table == "login_throttles" { "throttle_key" } else { "id" }, 1);
+        format!(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500), \
+             one as (select * from {table} limit 1) insert into {table} ({named}) select {copied} from one, n"
+        )
+    };
+    let sessions = "user_id, new, device, peer, create_time, last_use_time, expire_time, family_hash, refresh_hash, rotate_time";
+    for (table, columns, id) in [
+        ("sessions", sessions, new),
+        ("audit_events", "user_id, new, type, peer, request_id, create_time", new),
+        ("login_throttles", "new, failures, update_time", new_key),
+    ] {
+        world.database.execute(&copy(table, columns, id)).await;
+        assert!(world.database.query_i64(&format!("select count(*) from {table}")).await > 2500);
+    }
+    world.hand.advance(Duration::from_secs(100 * 24 * 3600));
+    replica.accounts.sweep().await.unwrap();
+    for table in ["sessions", "audit_events", "login_throttles"] {
+        assert_eq!(world.database.query_i64(&format!("select count(*) from {table}")).await, 0, "{table}");
+    }
 }

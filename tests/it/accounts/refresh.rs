@@ -14,6 +14,7 @@ both_engines!(
     a_lost_answer_can_be_asked_for_again,
     the_same_request_id_is_answered_after_the_grace_too,
     reuse_ends_the_family,
+    a_made_up_token_of_a_session_ends_nothing,
     two_hundred_races_leave_one_live_family_each,
     a_crash_between_rotation_and_answer_leaves_a_way_on,
 );
@@ -93,4 +94,21 @@ async fn a_crash_between_rotation_and_answer_leaves_a_way_on(database: TestDatab
     let again = next.refresh(&ada.refresh_token, ID).await.unwrap();
     assert_eq!(lost.refresh_token, again.refresh_token);
     next.refresh(&again.refresh_token, "").await.unwrap();
+}
+
+async fn a_made_up_token_of_a_session_ends_nothing(database: TestDatabase) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (_world, replica, ada) = one(database).await;
+    let next = replica.refresh(&ada.refresh_token, "").await.unwrap();
+    // Users and sessions have names that others may see; what comes after them in a token does not.
+    let bytes = URL_SAFE_NO_PAD.decode(ada.refresh_token.trim_start_matches("twr_")).unwrap();
+    for place in [32, 47] {
+        let mut made_up = bytes.clone();
+        made_up[place] ^= 1;
+        let token = format!("twr_{}", URL_SAFE_NO_PAD.encode(&made_up));
+        replica.refresh(&token, "").await.refused("REFRESH_TOKEN_INVALID");
+    }
+    replica.probe(&next.access_token).await.unwrap();
+    replica.refresh(&next.refresh_token, "").await.unwrap();
 }

@@ -13,6 +13,8 @@ use crate::support::refusal::Refused as _;
 
 both_engines!(
     the_wait_grows_on_all_replicas_and_a_success_forgets_it,
+    a_right_password_forgets_the_wrong_ones_before_it,
+    a_refusal_is_remembered_for_a_moment,
     an_unknown_account_is_throttled_alike,
     a_known_address_is_not_shut_out_by_strangers,
     an_address_is_throttled_across_accounts,
@@ -154,4 +156,53 @@ async fn concurrent_logins_are_bounded(database: TestDatabase) {
     );
     assert!(refused < 100);
     let _ = cheap();
+}
+
+async fn a_right_password_forgets_the_wrong_ones_before_it(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    let ada = replica.register("ada@example.org").await;
+    let wrong = async || replica.log_in("ada@example.org", "wrong password").await.map(drop);
+    let mut users = replica.users(&ada.access_token);
+    let mut password = PASSWORD.to_owned();
+    for turn in 0..4 {
+        for _ in 0..6 {
+            wrong().await.refused("CREDENTIALS_INVALID");
+        }
+        assert_eq!(wrong().await.unwrap_err().reason, "LOGIN_THROTTLED", "{turn}");
+        world.hand.advance(Duration::from_secs(1));
+        // Whether it comes with a login or with another question.
+        if turn % 2 == 0 {
+            replica.log_in("ada@example.org", &password).await.unwrap();
+        } else {
+            let (current_password, new_password) = (password.clone(), format!("{PASSWORD} {turn}"));
+            password = new_password.clone();
+            let request =
+                pb::ChangePasswordRequest { name: "users/me".into(), current_password, new_password };
+            answer(users.change_password(request).await).unwrap();
+        }
+    }
+}
+
+async fn a_refusal_is_remembered_for_a_moment(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    replica.sign_up("ada@example.org", PASSWORD).await.unwrap();
+    let login = async |password: &str| replica.log_in("ada@example.org", password).await;
+    for wait in [1, 2, 4, 8] {
+        for _ in 0..6 {
+            let _ = login("wrong password").await;
+        }
+        world.hand.advance(Duration::from_secs(wait));
+        login("wrong password").await.refused("CREDENTIALS_INVALID");
+    }
+    // It has to wait for sixteen seconds.
+    assert_eq!(login(PASSWORD).await.unwrap_err().reason, "LOGIN_THROTTLED");
+    // The database need not be asked again, for five seconds: what happens there meanwhile is not seen.
+    world.database.execute("delete from login_throttles").await;
+    for _ in 0..2 {
+        assert_eq!(login(PASSWORD).await.unwrap_err().reason, "LOGIN_THROTTLED");
+        world.hand.advance(Duration::from_millis(2500));
+    }
+    login(PASSWORD).await.unwrap();
 }

@@ -173,7 +173,10 @@ async fn an_undo_is_answered_again_when_its_changes_are_no_longer_kept(database:
     world.hand.advance(Duration::from_secs(120));
     jobs::compact(&replica.services).await.unwrap();
     refused_for(tasks.undo_changes(undoing(0, 1)).await, "REVISION_COMPACTED");
-    assert_eq!(encoded(tasks.undo_changes(request).await), first);
+    assert_eq!(encoded(tasks.undo_changes(request.clone()).await), first);
+    // Another call does not get this one's answer.
+    let other = pb::UndoChangesRequest { force: true, ..request };
+    refused_for(tasks.undo_changes(other).await, "REQUEST_ID_REUSED");
 }
 
 async fn an_answer_outlives_what_would_refuse_the_call_now(database: TestDatabase) {

@@ -191,6 +191,13 @@ async fn a_duplicate_that_waits_too_long_is_told_so(database: TestDatabase) {
     };
     assert_eq!((status.code(), reason(&status).as_str()), expected);
     assert!(status.get_details_retry_info().and_then(|info| info.retry_delay).is_some());
+    // Without an id it is a call like any other.
+    let status = tasks.create_task(creation(titled("another"))).await.unwrap_err();
+    let expected = match database.engine {
+        Engine::Sqlite => (Code::Unavailable, "STORAGE_UNAVAILABLE"),
+        Engine::Postgres => (Code::Aborted, "CONFLICT"),
+    };
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
     holder.execute("rollback").await;
     let made = tasks.create_task(request.clone()).await.unwrap().into_inner();
     assert_eq!(tasks.create_task(request).await.unwrap().into_inner(), made);

@@ -134,6 +134,10 @@ async fn conditions_combine(database: TestDatabase) {
             ("(title = a) OR (title = d)", "ad"),
             ("title=a OR title=b OR title=c OR title=d", "abcd"),
             ("title = a AND title = b", ""),
+            ("completed = false AND completed = true", ""),
+            ("completed = true AND completed = false", ""),
+            ("priority = LOW AND priority = MEDIUM", ""),
+            ("priority = MEDIUM AND priority = LOW", ""),
             ("needle completed = false", "b"),
         ],
     )
