@@ -108,7 +108,8 @@ fn the_domain_does_no_input_or_output() {
 fn only_auth_makes_an_owner() {
     let makers: Vec<String> = Source::all()
         .into_iter()
-        .filter(|source| source.names().contains("vouched_for"))
+        // What a unit test makes reaches nobody's data.
+        .filter(|source| source.code.split("#[cfg(test)]").next().unwrap().contains("vouched_for"))
         .map(|source| source.path)
         .filter(|path| !path.starts_with("src/auth/") && path != "src/domain/owner.rs")
         .collect();
