@@ -14,6 +14,7 @@ use crate::auth::{Authenticator, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
+use crate::storage::Storage;
 use crate::telemetry::Telemetry;
 
 pub(super) async fn run(config: Config, stopped: CancellationToken) -> Outcome {
@@ -29,6 +30,7 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
     let clock = storage.clock().clone();
     // So that nothing goes by this machine's clock where the database has one. One that is away is asked again later.
     let _ = storage.probe().await;
+    check_connections(&storage).await;
 
     let tls = load_tls(&config)?;
     let tokens = Tokens::with_ring(keys::load(&config)?, config.settings.tokens(), clock.clone());
@@ -91,6 +93,21 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
     tracing::info!("taskwire has stopped");
     Ok(())
+}
+
+/// Says so where all replicas together may take more connections than the database server lets them have.
+async fn check_connections(storage: &Storage) {
+    if let Ok(Some(budget)) = storage.connection_budget().await
+        && budget.is_exceeded()
+    {
+        tracing::warn!(
+            replicas = budget.replicas,
+            connections_of_each = budget.of_each,
+            connections_allowed = budget.allowed,
+            "the replicas may need more connections than the database server has: lower \
+             TASKWIRE_POSTGRES_CONNECTIONS_MAX, or raise max_connections there"
+        );
+    }
 }
 
 fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {

@@ -4,6 +4,7 @@
 //! database leaves here but inside an `Error` meant for the log.
 
 mod accounts;
+mod budget;
 mod check;
 mod engine;
 pub(crate) mod schema;
@@ -21,6 +22,7 @@ pub use accounts::revocations::{Revocation, RevocationMark, Revocations};
 pub use accounts::sessions::{Rotation, Sessions, Verified};
 pub use accounts::throttles::{Counter, Throttles};
 pub use accounts::users::{Account, Users};
+pub use budget::ConnectionBudget;
 pub use check::{Findings, Orphans};
 pub use engine::deadline::Deadline;
 pub use engine::limits::Limits;

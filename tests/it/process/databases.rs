@@ -3,12 +3,14 @@
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::log_in;
-use crate::support::both_engines;
+use crate::storage::eventually;
 use crate::support::database::{Engine, Schema, TestDatabase};
 use crate::support::process::{Ended, Running, Sandbox, Service};
+use crate::support::{both_engines, one_engine};
 
 both_engines!(empty: migrations_are_listed_and_applied, replicas_migrate_at_once, an_empty_database_needs_a_word);
 both_engines!(a_newer_schema_is_refused, a_migrated_database_is_served);
+one_engine!(Postgres: too_few_connections_for_all_replicas_are_told_of);
 
 /// Settings for a database, with the key that PostgreSQL asks for.
 fn settings(sandbox: &Sandbox, database: &TestDatabase) -> [String; 4] {
@@ -179,4 +181,27 @@ fn an_unknown_database_is_one_line() {
             assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
         }
     });
+}
+
+async fn too_few_connections_for_all_replicas_are_told_of(database: TestDatabase) {
+    let allowed = "select current_setting('max_connections')::bigint - \
+                   current_setting('superuser_reserved_connections')::bigint";
+    let allowed = database.query_i64(allowed).await;
+    let sandbox = Sandbox::new();
+    let settings = settings(&sandbox, &database);
+    // Enough for one, with the connection that listens, and not for two.
+    let most = (allowed - 1).to_string();
+    let serve = || sandbox.serve(&[as_refs(&settings), vec!["--postgres-connections-max", &most]].concat());
+    let one = serve();
+    one.wait_until(ServingStatus::Serving).await;
+    let listens =
+        "select count(*) from pg_stat_activity where datname = current_database() and query like 'listen %'";
+    eventually("it listens", async || database.query_i64(listens).await == 1).await;
+    let other = serve();
+    other.wait_until(ServingStatus::Serving).await;
+    let (one, other) = (one.stop().stderr, other.stop().stderr);
+    assert!(!one.contains("may need more connections"), "{one}");
+    let line = other.lines().find(|line| line.contains("may need more connections")).expect(&other);
+    let told = ["replicas".to_owned(), allowed.to_string(), "TASKWIRE_POSTGRES_CONNECTIONS_MAX".to_owned()];
+    assert!(line.contains("WARN") && told.iter().all(|part| line.contains(part)), "{line}");
 }
