@@ -17,17 +17,29 @@ use pb::undo_conflict::Reason;
 pub(in crate::api) const UNDONE_MAX: i64 = 1000;
 
 /// A stretch of the log to be read.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Stretch {
+    /// After this revision.
+    pub(in crate::api) start: i64,
+    pub(in crate::api) page_size: PageSize,
+    /// What the answer has to hold, where the caller says so.
+    pub(in crate::api) min_revision: Option<i64>,
+}
+
+/// Which stretch of the log is to be read.
 pub(in crate::api) fn list(
     caller: &Principal,
     request: &pb::ListTaskChangesRequest,
-) -> Result<(Owner, (i64, PageSize, Option<i64>))> {
+) -> Result<(Owner, Stretch)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     let start = fields.check("start_revision", revision(request.start_revision));
     let page_size = fields.check("page_size", PageSize::parse(request.page_size));
-    let least = min_revision(&mut fields, request.min_revision);
-    let wanted = start.zip(page_size).zip(least).map(|((start, page_size), least)| (start, page_size, least));
-    fields.finish(owner.zip(wanted))
+    let min_revision = min_revision(&mut fields, request.min_revision);
+    let stretch = start.zip(page_size).zip(min_revision);
+    let stretch =
+        stretch.map(|((start, page_size), min_revision)| Stretch { start, page_size, min_revision });
+    fields.finish(owner.zip(stretch))
 }
 
 /// A stretch of the log to be undone: after the first number, up to the second.

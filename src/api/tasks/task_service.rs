@@ -294,9 +294,10 @@ impl TaskService for TaskApi {
         request: Request<pb::ListTaskChangesRequest>,
     ) -> Result<Response<pb::ListTaskChangesResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, (start, page_size, least)) = changes::list(&caller, &request)?;
+        let (owner, stretch) = changes::list(&caller, &request)?;
         let known = HistoryId::given(&request.history);
-        let page = self.storage.changes().list(owner, known, start, page_size.get(), least).await?;
+        let (start, limit) = (stretch.start, stretch.page_size.get());
+        let page = self.storage.changes().list(owner, known, start, limit, stretch.min_revision).await?;
         let mut changes: Vec<pb::TaskChange> =
             page.changes.into_iter().map(|change| changes::change_to_pb(owner, change)).collect();
         let fitting = answer::fitting(&changes);

@@ -50,10 +50,11 @@ pub(in crate::storage) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static,
     )
 }
 
+/// The key, the user's revision, the history, and the task.
+type HeldTypes = (DbUuid, DbUuid, BigInt, Nullable<DbUuid>, Nullable<TaskRowTypes>);
+
 /// The tasks with these keys, whoever has them, or nothing in their place; and how much is held of their users' changes.
-pub(in crate::storage) fn find_held(
-    keys: &[(Id, Id)],
-) -> SetStatement<'static, (DbUuid, DbUuid, BigInt, Nullable<DbUuid>, Nullable<TaskRowTypes>)> {
+pub(in crate::storage) fn find_held(keys: &[(Id, Id)]) -> SetStatement<'static, HeldTypes> {
     SetStatement::new(
         &[
             Sql("select v.user_id, v.other_id, users.revision, (select history from database_state), "),

@@ -14,7 +14,8 @@ use crate::support::refusal::Refused as _;
 both_engines!(
     a_rotation_has_no_gap_and_the_old_key_ends,
     a_broken_file_changes_nothing,
-    a_key_taken_out_is_refused_at_once
+    a_key_taken_out_is_refused_at_once,
+    what_is_written_down_of_parts_says_which_and_no_secret,
 );
 
 async fn a_rotation_has_no_gap_and_the_old_key_ends(database: TestDatabase) {
@@ -85,4 +86,24 @@ async fn a_key_taken_out_is_refused_at_once(database: TestDatabase) {
     replica.probe(&ada.access_token).await.refused("TOKEN_INVALID");
     let again = replica.refresh(&ada.refresh_token, "").await.unwrap();
     replica.probe(&again.access_token).await.unwrap();
+}
+
+async fn what_is_written_down_of_parts_says_which_and_no_secret(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    let key = taskwire::auth::SigningKey::from_pem(world.key_file.as_bytes(), "test").unwrap();
+    let texts = [
+        format!("{:?}", replica.accounts),
+        format!("{:?}", replica.authenticator),
+        format!("{:?}", replica.tokens),
+        format!("{:?}", world.ring()),
+        format!("{key:?}"),
+    ];
+    let names: [&[&str]; 5] =
+        [&["Passwords", "Throttle"], &["ApiKeys", "issuers: ["], &["Tokens"], &[key.id()], &[key.id()]];
+    let secret = world.key_file.lines().nth(1).unwrap();
+    for (text, names) in texts.iter().zip(names) {
+        assert!(names.iter().all(|name| text.contains(name)), "{names:?}: {text}");
+        assert!(!text.contains(secret), "{text}");
+    }
 }

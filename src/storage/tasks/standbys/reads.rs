@@ -148,8 +148,8 @@ pub(in crate::storage) async fn count(
 ) -> Result<Held<TaskCounts>> {
     type Counts = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
     let statement = || beside::<Counts>(owner, "page.*", read_statements::count(owner, query, now));
-    let rows: Vec<Row<(i64, i64, i64, i64, i64, i64)>> =
-        with_conn!(pool, |conn| { statement().load(conn).await })?;
+    type Found = Row<(i64, i64, i64, i64, i64, i64)>;
+    let rows: Vec<Found> = with_conn!(pool, |conn| { statement().load(conn).await })?;
     held(rows, at_least).and_then(|counts| {
         let (total, completed, low, medium, high, overdue) =
             counts.into_iter().next().ok_or_else(|| Error::Internal("a count answered nothing".into()))?;
