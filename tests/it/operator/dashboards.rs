@@ -126,7 +126,14 @@ async fn every_name_exists(database: TestDatabase) {
     };
     let name = tasks.create_task(authorised(create, &pair)).await.unwrap().into_inner().name;
     tasks.get_task(authorised(GetTaskRequest { name, ..Default::default() }, &pair)).await.unwrap();
-    let told = series(&get(admin, "/metrics").await.body);
+    let text = get(admin, "/metrics").await.body;
+    for pool in ["shared", "by_key", "lanes", "standbys"] {
+        assert!(
+            text.contains(&format!("taskwire_pool_connections_max{{pool=\"{pool}\"}}")),
+            "{pool}: {text}"
+        );
+    }
+    let told = series(&text);
     service.stop();
 
     let every_label: BTreeSet<&String> = told.values().flatten().collect();

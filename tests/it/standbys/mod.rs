@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use taskwire::pb;
-use taskwire::storage::Storage;
+use taskwire::storage::{Limits, Storage};
 
 use crate::revisions::harness::cluster::Cluster;
 use crate::revisions::harness::replica::{Replica, Tasks, User, World, rules};
@@ -26,12 +26,17 @@ struct Setup {
 impl Setup {
     /// With so many standbys, all of which are asked; `None` where there are no programs to make them with.
     async fn start(count: usize) -> Option<Self> {
+        Self::within(count, limits()).await
+    }
+
+    /// As `start`, with other limits of the storage.
+    async fn within(count: usize, limits: Limits) -> Option<Self> {
         let primary = Cluster::start("").await?;
-        Storage::open(&primary.url(), limits()).unwrap().migrate().await.unwrap();
+        Storage::open(&primary.url(), limits).unwrap().migrate().await.unwrap();
         let standbys: Vec<Cluster> = (0..count).map(|_| primary.standby()).collect();
         let world = World::on(&primary.url());
         let urls: Vec<String> = standbys.iter().map(Cluster::url).collect();
-        let storage = Storage::open(&primary.url(), limits()).unwrap();
+        let storage = Storage::open(&primary.url(), limits).unwrap();
         let replica = world.serve_on(storage.with_standbys(&urls.join(",")).unwrap(), rules()).await;
         let setup = Self { primary, standbys, replica };
         for number in 0..count {

@@ -1,10 +1,15 @@
 //! What standbys answer, and when they do not.
 
+use std::time::Duration;
+
 use taskwire::pb;
+use taskwire::storage::Limits;
 use tonic::Code;
 
 use super::{Setup, create, getting, listing, run, titles};
 use crate::revisions::harness::replica::Tasks;
+use crate::storage::eventually;
+use crate::support::database::limits;
 
 const PARENT: &str = "users/me";
 
@@ -79,35 +84,42 @@ async fn all_reads(tasks: &mut Tasks, names: &[String], min_revision: Option<i64
 
 #[test]
 fn a_standby_answers_as_the_primary_does() {
-    run(async {
-        let Some(setup) = Setup::start(1).await else { return };
-        let (_, mut tasks) = setup.user("ada@example.org").await;
-        let mut names = Vec::new();
-        for (number, title) in ["one", "two", "three", "One more", "five", "six"].iter().enumerate() {
-            let number = i32::try_from(number).unwrap();
-            let task = pb::Task {
-                title: (*title).to_owned(),
-                completed: number % 2 == 0,
-                priority: 1 + number % 3,
-                due_time: (number % 2 == 1)
-                    .then(|| prost_types::Timestamp { seconds: i64::from(number) * 1000, nanos: 0 }),
-                ..pb::Task::default()
-            };
-            let request =
-                pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
-            names.push(tasks.create_task(request).await.unwrap().into_inner().name);
-        }
-        let gone = pb::DeleteTaskRequest { name: names[1].clone(), ..Default::default() };
-        let last = tasks.delete_task(gone).await.unwrap().into_inner();
-        names.push(format!("users/me/tasks/{}", uuid::Uuid::now_v7()));
-        setup.caught_up().await;
-        let on_primary = all_reads(&mut tasks, &names, None).await;
-        assert_eq!(setup.answered(), 0);
-        let before = setup.replica.services.storage.read_counts();
-        assert_eq!(all_reads(&mut tasks, &names, Some(last.revision)).await, on_primary);
-        assert_eq!(setup.replica.services.storage.read_counts(), before);
-        assert_eq!(setup.answered(), before.primary);
-    });
+    run(answers_agree(limits()));
+}
+
+#[test]
+fn without_lanes_a_standby_answers_as_the_primary_does() {
+    run(answers_agree(Limits { lanes: 0, ..limits() }));
+}
+
+async fn answers_agree(limits: Limits) {
+    let Some(setup) = Setup::within(1, limits).await else { return };
+    let (_, mut tasks) = setup.user("ada@example.org").await;
+    let mut names = Vec::new();
+    for (number, title) in ["one", "two", "three", "One more", "five", "six"].iter().enumerate() {
+        let number = i32::try_from(number).unwrap();
+        let task = pb::Task {
+            title: (*title).to_owned(),
+            completed: number % 2 == 0,
+            priority: 1 + number % 3,
+            due_time: (number % 2 == 1)
+                .then(|| prost_types::Timestamp { seconds: i64::from(number) * 1000, nanos: 0 }),
+            ..pb::Task::default()
+        };
+        let request =
+            pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
+        names.push(tasks.create_task(request).await.unwrap().into_inner().name);
+    }
+    let gone = pb::DeleteTaskRequest { name: names[1].clone(), ..Default::default() };
+    let last = tasks.delete_task(gone).await.unwrap().into_inner();
+    names.push(format!("users/me/tasks/{}", uuid::Uuid::now_v7()));
+    setup.caught_up().await;
+    let on_primary = all_reads(&mut tasks, &names, None).await;
+    assert_eq!(setup.answered(), 0);
+    let before = setup.replica.services.storage.read_counts();
+    assert_eq!(all_reads(&mut tasks, &names, Some(last.revision)).await, on_primary);
+    assert_eq!(setup.replica.services.storage.read_counts(), before);
+    assert_eq!(setup.answered(), before.primary);
 }
 
 #[test]
@@ -244,5 +256,20 @@ fn a_standby_is_chosen_by_the_user() {
         for state in states {
             assert!(state.answered % 2 == 0 && state.answered > 0, "{state:?}");
         }
+    });
+}
+
+#[test]
+fn how_far_a_standby_is_behind_is_told() {
+    run(async {
+        let Some(setup) = Setup::start(1).await else { return };
+        let (_, mut tasks) = setup.user("ada@example.org").await;
+        let state = || setup.replica.services.storage.standby_states().remove(0);
+        setup.pause(0, true).await;
+        create(&mut tasks, "after").await;
+        eventually("it is behind", async || state().lag_bytes > 0 && state().lag > Duration::ZERO).await;
+        setup.pause(0, false).await;
+        eventually("it is not any more", async || state().lag_bytes == 0 && state().lag == Duration::ZERO)
+            .await;
     });
 }

@@ -254,8 +254,11 @@ mod tests {
         for _ in 0..100 {
             doubt.note(false);
         }
-        let asked = (0..80).filter(|_| doubt.is_worth_it()).count();
-        assert_eq!(asked, 10);
+        let asked = || (0..80).filter(|_| doubt.is_worth_it()).count();
+        assert_eq!(asked(), 10);
+        // Once is no proof.
+        doubt.note(true);
+        assert_eq!(asked(), 10);
         for _ in 0..6 {
             doubt.note(true);
         }
