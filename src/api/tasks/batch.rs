@@ -39,8 +39,8 @@ pub(in crate::api) fn get(
             Err(rule) => fields.refuse(format!("names[{at}]"), rule),
         }
     }
-    let least = min_revision(&mut fields, request.min_revision);
-    fields.finish(owner.zip(least).map(|(owner, least)| (owner, ids, least)))
+    let min_revision = min_revision(&mut fields, request.min_revision);
+    fields.finish(owner.zip(min_revision).map(|(owner, min_revision)| (owner, ids, min_revision)))
 }
 
 /// The task that a name leads to, which must lie below the batch's parent.

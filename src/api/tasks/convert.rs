@@ -161,8 +161,8 @@ pub(in crate::api) fn task_to_get(
 ) -> Result<(Owner, TaskId, Option<i64>)> {
     let mut fields = Fields::new(caller);
     let target = fields.task("name", names::parse_task(&request.name))?;
-    let least = min_revision(&mut fields, request.min_revision);
-    fields.finish(target.zip(least).map(|((owner, id), least)| (owner, id, least)))
+    let min_revision = min_revision(&mut fields, request.min_revision);
+    fields.finish(target.zip(min_revision).map(|((owner, id), min_revision)| (owner, id, min_revision)))
 }
 
 /// A list to be read; where it goes on from a page token is for the caller of this to fill in.

@@ -154,8 +154,8 @@ impl TaskService for TaskApi {
 
     async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, id, least) = convert::task_to_get(&caller, &request)?;
-        let task = self.storage.tasks().find(owner, id, least).await?;
+        let (owner, id, min_revision) = convert::task_to_get(&caller, &request)?;
+        let task = self.storage.tasks().find(owner, id, min_revision).await?;
         Ok(Response::new(convert::task_to_pb(task)))
     }
 
@@ -229,8 +229,8 @@ impl TaskService for TaskApi {
         request: Request<pb::BatchGetTasksRequest>,
     ) -> Result<Response<pb::BatchGetTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, ids, least) = batch::get(&caller, request)?;
-        let found = self.storage.tasks().find_many(owner, &ids, least).await?;
+        let (owner, ids, min_revision) = batch::get(&caller, request)?;
+        let found = self.storage.tasks().find_many(owner, &ids, min_revision).await?;
         let mut tasks = Vec::with_capacity(found.len());
         for (at, task) in found.into_iter().enumerate() {
             let missing = || WriteError { at: Some(at), error: Error::NotFound(Resource::Task) };

@@ -224,8 +224,8 @@ impl Watch {
     async fn send_changes(&mut self) -> Result<()> {
         loop {
             let changes = self.storage.changes();
-            let least = self.reached.max(self.news.told());
-            let list = changes.list(self.owner, Some(self.history), self.position, READ_MAX, Some(least));
+            let min_revision = Some(self.reached.max(self.news.told()));
+            let list = changes.list(self.owner, Some(self.history), self.position, READ_MAX, min_revision);
             let page = match list.await {
                 Ok(page) => page,
                 // A storage that is away for a moment ends no stream: the log has everything when it is back.

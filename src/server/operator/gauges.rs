@@ -145,6 +145,37 @@ impl Gauges {
         )
     }
 
+    fn reads(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let storage = &self.services.storage;
+        let (counts, standbys) = (storage.read_counts(), storage.standby_states());
+        let by_standbys = standbys.iter().map(|standby| standby.answered).sum();
+        let reads: [(&Labels<'_>, u64); 2] =
+            [(&[("server", "primary")], counts.primary), (&[("server", "standby")], by_standbys)];
+        sheet.counters("taskwire_reads", "Reads of tasks and changes, by who answered them", reads)?;
+        let fallbacks = counts.fallbacks.map(|(reason, count)| ([("reason", reason)], count));
+        sheet.counters(
+            "taskwire_read_fallbacks",
+            "Reads that a standby might have answered and the primary did",
+            fallbacks.iter().map(|(label, count)| (&label[..], *count)),
+        )?;
+        let labels: Vec<_> = standbys.iter().map(|standby| [("standby", standby.name.as_str())]).collect();
+        let each = |value: fn(&StandbyState) -> f64| {
+            labels.iter().zip(&standbys).map(move |(label, standby)| (&label[..], value(standby)))
+        };
+        let used = each(|standby| if standby.is_used { 1.0 } else { 0.0 });
+        sheet.gauges("taskwire_standby_used", "Whether a standby is asked", used)?;
+        let lag = each(|standby| standby.lag.as_secs_f64());
+        sheet.gauges(
+            "taskwire_standby_lag_seconds",
+            "How long ago there was more than a standby has",
+            lag,
+        )?;
+        let bytes = each(|standby| standby.lag_bytes as f64);
+        sheet.gauges("taskwire_standby_lag_bytes", "How much of the log a standby lacks", bytes)?;
+        let answered = labels.iter().zip(&standbys).map(|(label, standby)| (&label[..], standby.answered));
+        sheet.counters("taskwire_standby_reads", "Reads that a standby answered", answered)
+    }
+
     fn lanes(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         const NUMBERS: [&str; 16] =
             ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
@@ -180,39 +211,6 @@ impl Gauges {
             "How long operations waited before their batch began",
             all().map(|(label, lane)| (label, &lane.waits)),
         )
-    }
-}
-
-impl Gauges {
-    fn reads(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
-        let storage = &self.services.storage;
-        let (counts, standbys) = (storage.read_counts(), storage.standby_states());
-        let by_standbys = standbys.iter().map(|standby| standby.answered).sum();
-        let reads: [(&Labels<'_>, u64); 2] =
-            [(&[("server", "primary")], counts.primary), (&[("server", "standby")], by_standbys)];
-        sheet.counters("taskwire_reads", "Reads of tasks and changes, by who answered them", reads)?;
-        let fallbacks = counts.fallbacks.map(|(reason, count)| ([("reason", reason)], count));
-        sheet.counters(
-            "taskwire_read_fallbacks",
-            "Reads that a standby might have answered and the primary did",
-            fallbacks.iter().map(|(label, count)| (&label[..], *count)),
-        )?;
-        let labels: Vec<_> = standbys.iter().map(|standby| [("standby", standby.name.as_str())]).collect();
-        let each = |value: fn(&StandbyState) -> f64| {
-            labels.iter().zip(&standbys).map(move |(label, standby)| (&label[..], value(standby)))
-        };
-        let used = each(|standby| if standby.is_used { 1.0 } else { 0.0 });
-        sheet.gauges("taskwire_standby_used", "Whether a standby is asked", used)?;
-        let lag = each(|standby| standby.lag.as_secs_f64());
-        sheet.gauges(
-            "taskwire_standby_lag_seconds",
-            "How long ago there was more than a standby has",
-            lag,
-        )?;
-        let bytes = each(|standby| standby.lag_bytes as f64);
-        sheet.gauges("taskwire_standby_lag_bytes", "How much of the log a standby lacks", bytes)?;
-        let answered = labels.iter().zip(&standbys).map(|(label, standby)| (&label[..], standby.answered));
-        sheet.counters("taskwire_standby_reads", "Reads that a standby answered", answered)
     }
 }
 

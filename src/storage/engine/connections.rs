@@ -225,17 +225,18 @@ pub(in crate::storage) async fn probe(
     }
 }
 
-/// Looks at a standby on one of these connections. All of them are given up when it does not answer.
+/// Looks at a standby on one of these connections. All of them are given up when it does not answer in this time.
 pub(in crate::storage) async fn probe_standby(
     connections: &Connections<AsyncPgConnection>,
     server: &Server,
+    patience: Duration,
 ) -> Result<Sight> {
     let turn = server.turn();
     let look = async {
         let mut guard = checkout(connections).await?;
         Ok(look_at(&mut guard).await?)
     };
-    match tokio::time::timeout(PROBE_PATIENCE, look).await {
+    match tokio::time::timeout(patience, look).await {
         Ok(result) => result,
         Err(_) => {
             server.leave_silent(turn);

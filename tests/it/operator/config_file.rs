@@ -159,6 +159,10 @@ fn a_file_with_a_secret_is_closed_and_its_secret_is_not_told() {
     let ended = sandbox.run(["config", "print", "--config", &file]);
     assert_eq!(ended.status, Some(64));
     assert!(ended.complaints()[0].contains("taskwire.toml:1: database_url"), "{}", ended.stderr);
+    sandbox.write("taskwire.toml", "read_urls = \"postgres://taskwire:canary-4b1f@127.0.0.1/taskwire\"\n");
+    let ended = sandbox.run(["config", "print", "--config", &file]);
+    assert!(ended.complaints()[0].contains("taskwire.toml:1: read_urls"), "{}", ended.stderr);
+    assert!(ended.status == Some(64) && !ended.stderr.contains("canary"), "{}", ended.stderr);
     sandbox.write("taskwire.toml", "database_url = 4\n");
     let ended = sandbox.run(["config", "print", "--config", &file]);
     assert!(ended.status == Some(64) && !ended.stderr.contains("canary"), "{}", ended.stderr);

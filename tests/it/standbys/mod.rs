@@ -45,6 +45,15 @@ impl Setup {
         Some(setup)
     }
 
+    /// One standby, and somebody with a task of this title, which the standby has.
+    async fn with_task(title: &str) -> Option<(Self, Tasks, pb::Task)> {
+        let setup = Self::start(1).await?;
+        let (_, mut tasks) = setup.user("ada@example.org").await;
+        let task = create(&mut tasks, title).await;
+        setup.caught_up().await;
+        Some((setup, tasks, task))
+    }
+
     async fn user(&self, email: &str) -> (User, Tasks) {
         let user = self.replica.register(email).await;
         let tasks = self.replica.tasks(&user);

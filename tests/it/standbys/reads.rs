@@ -125,10 +125,7 @@ async fn answers_agree(limits: Limits) {
 #[test]
 fn what_a_standby_does_not_hold_the_primary_answers() {
     run(async {
-        let Some(setup) = Setup::start(1).await else { return };
-        let (_, mut tasks) = setup.user("ada@example.org").await;
-        let before = create(&mut tasks, "before").await;
-        setup.caught_up().await;
+        let Some((setup, mut tasks, before)) = Setup::with_task("before").await else { return };
         setup.pause(0, true).await;
         let after = create(&mut tasks, "after").await;
         // Enough for who does not ask for more: this is the standby's.
@@ -215,10 +212,7 @@ fn a_later_page_is_never_older_than_the_first() {
 #[test]
 fn one_of_another_history_is_not_believed() {
     run(async {
-        let Some(setup) = Setup::start(1).await else { return };
-        let (_, mut tasks) = setup.user("ada@example.org").await;
-        create(&mut tasks, "before").await;
-        setup.caught_up().await;
+        let Some((setup, mut tasks, _)) = Setup::with_task("before").await else { return };
         assert_eq!(titles(&mut tasks, Some(1)).await, ["before"]);
         assert_eq!(setup.answered(), 1);
         setup.pause(0, true).await;

@@ -20,6 +20,9 @@ use crate::storage::tasks::lane::place;
 use crate::storage::tasks::ranges::Ranges;
 use crate::storage::tasks::read_statements;
 
+/// How many times as long as for a read is waited for a look at it.
+const PROBES: u32 = 3;
+
 /// The server.
 #[derive(Debug)]
 pub(in crate::storage) struct Standby {
@@ -87,7 +90,9 @@ impl Standby {
     /// Looks at it, and asks it from now on or no longer.
     pub(super) async fn probe(&self, primary: &Server) {
         let seen = match &self.by_key.engine {
-            Engine::Postgres(connections) => probe_standby(connections, &self.server).await,
+            Engine::Postgres(connections) => {
+                probe_standby(connections, &self.server, PROBES * self.patience()).await
+            }
             Engine::Sqlite { .. } => return,
         };
         let fit = seen.map_err(|error| error.to_string()).and_then(|seen| {
