@@ -29,8 +29,9 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
     prepare_schema(&storage, config.settings.migrate).await?;
     let clock = storage.clock().clone();
     // So that nothing goes by this machine's clock where the database has one. One that is away is asked again later.
-    let _ = storage.probe().await;
-    check_connections(&storage).await;
+    if storage.probe().await.is_ok() {
+        check_connections(&storage).await;
+    }
 
     let tls = load_tls(&config)?;
     let tokens = Tokens::with_ring(keys::load(&config)?, config.settings.tokens(), clock.clone());
