@@ -3,6 +3,7 @@
 //! A caller says up to which revision of their user an answer has to be; each statement checks in its own snapshot whether the
 //! standby holds that. What comes of asking a standby is an answer or nothing: never an error, never something older.
 
+mod holdings;
 mod lanes;
 mod reads;
 mod standby;
@@ -123,7 +124,7 @@ impl Standbys {
     /// The standby to be asked, unless the primary is to answer: without a `min_revision`, or where none can.
     pub(in crate::storage) fn ask(&self, owner: Owner, min_revision: Option<i64>) -> Option<Question<'_>> {
         let question = min_revision.filter(|_| !self.all.is_empty()).and_then(|revision| {
-            let chosen = self.choose(owner).zip(self.primary.present_history());
+            let chosen = self.choose(owner, revision).zip(self.primary.present_history());
             if chosen.is_none() {
                 self.fallbacks[0].fetch_add(1, Ordering::Relaxed);
             }
@@ -137,10 +138,10 @@ impl Standbys {
     }
 
     /// Always the same one for a user, as long as it is there: it has what it read before in memory, and answers in order.
-    fn choose(&self, owner: Owner) -> Option<&Standby> {
+    fn choose(&self, owner: Owner, revision: i64) -> Option<&Standby> {
         let used = self.all.iter().enumerate().filter(|(_, standby)| standby.is_used());
         let (_, standby) = used.max_by_key(|(number, _)| weight(owner, *number))?;
-        standby.doubt(owner).is_worth_it().then_some(standby)
+        standby.holdings().may_hold(owner, revision).then_some(standby)
     }
 
     pub(in crate::storage) fn states(&self) -> Vec<StandbyState> {
@@ -194,12 +195,12 @@ impl Question<'_> {
         let patience = Deadline::cap(2 * self.standby.patience()) / 2;
         let reason = match tokio::time::timeout(patience, asked).await {
             Ok(Ok(Held::Yes(value, revision))) => {
-                self.standby.doubt(self.owner).note(true);
+                self.standby.holdings().held(self.owner, revision);
                 self.standby.answered.fetch_add(1, Ordering::Relaxed);
                 return Some((value, revision));
             }
             Ok(Ok(Held::No)) => {
-                self.standby.doubt(self.owner).note(false);
+                self.standby.holdings().missed(self.owner, self.at_least.revision);
                 1
             }
             Ok(Err(error)) => {

@@ -1,9 +1,10 @@
 //! One standby: its connections, what is known of it, and what can be asked of it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::holdings::Holdings;
 use super::lanes::{LANE_KINDS, StandbyLanes};
 use super::reads::{self, AtLeast, Held};
 use crate::domain::{
@@ -16,7 +17,6 @@ use crate::storage::engine::pool::{Engine, Pool};
 use crate::storage::engine::postgres::Target;
 use crate::storage::engine::replication::Lag;
 use crate::storage::engine::server::Server;
-use crate::storage::tasks::lane::place;
 use crate::storage::tasks::ranges::Ranges;
 use crate::storage::tasks::read_statements;
 
@@ -39,8 +39,7 @@ pub(in crate::storage) struct Standby {
     is_used: AtomicBool,
     lag_micros: AtomicU64,
     lag_bytes: AtomicI64,
-    /// By users, some of whom share one.
-    doubts: [Doubt; DOUBTS],
+    holdings: Holdings,
     /// Calls that it answered.
     pub(super) answered: AtomicU64,
 }
@@ -59,7 +58,7 @@ impl Standby {
             is_used: AtomicBool::new(false),
             lag_micros: AtomicU64::new(0),
             lag_bytes: AtomicI64::new(0),
-            doubts: std::array::from_fn(|_| Doubt::default()),
+            holdings: Holdings::new(),
             answered: AtomicU64::new(0),
         }
     }
@@ -79,8 +78,9 @@ impl Standby {
         self.pool.limits.standby_timeout
     }
 
-    pub(super) fn doubt(&self, owner: Owner) -> &Doubt {
-        &self.doubts[place(owner, DOUBTS)]
+    /// What is known of how far it has come with each user.
+    pub(super) const fn holdings(&self) -> &Holdings {
+        &self.holdings
     }
 
     pub(super) fn pool_states(&self) -> impl Iterator<Item = PoolState> {
@@ -213,60 +213,5 @@ impl Standby {
         // What lies behind the start has to be there as well, else it would seem to be in the future.
         let at_least = AtLeast { revision: at_least.revision.max(start_revision), ..at_least };
         reads::changes(&self.by_key, owner, known, start_revision, limit, at_least).await
-    }
-}
-
-/// Those who write and read at once find a standby behind that is as good as new to everybody else: what is noted of one user
-/// concerns few others.
-const DOUBTS: usize = 64;
-
-/// How often it did not hold enough lately. Asking in vain costs a round trip: one that lags is asked now and then only.
-#[derive(Debug, Default)]
-pub(super) struct Doubt {
-    /// Out of 1024.
-    in_vain: AtomicU32,
-    asked: AtomicU32,
-}
-
-impl Doubt {
-    const WHOLE: u32 = 1024;
-    /// Out of how many calls one asks nevertheless.
-    const TRIAL: u32 = 8;
-
-    /// Whether it is worth asking.
-    pub(super) fn is_worth_it(&self) -> bool {
-        self.in_vain.load(Ordering::Relaxed) <= Self::WHOLE / 2
-            || self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(Self::TRIAL)
-    }
-
-    /// Notes whether it held enough. What two callers note at once may count as one: it is a guess anyway.
-    pub(super) fn note(&self, held: bool) {
-        let before = self.in_vain.load(Ordering::Relaxed);
-        let now =
-            if held { before - before.div_ceil(8) } else { before + (Self::WHOLE - before).div_ceil(8) };
-        self.in_vain.store(now, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Doubt;
-
-    #[test]
-    fn one_that_lags_is_asked_now_and_then_until_it_holds_enough_again() {
-        let doubt = Doubt::default();
-        assert!((0..100).all(|_| doubt.is_worth_it()));
-        for _ in 0..100 {
-            doubt.note(false);
-        }
-        let asked = || (0..80).filter(|_| doubt.is_worth_it()).count();
-        assert_eq!(asked(), 10);
-        // Once is no proof.
-        doubt.note(true);
-        assert_eq!(asked(), 10);
-        for _ in 0..6 {
-            doubt.note(true);
-        }
-        assert!((0..100).all(|_| doubt.is_worth_it()));
     }
 }
