@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test test-gateway test-openapi contract docs release-contract bench soak lint lint-openapi fmt
+.PHONY: help run gateway test test-gateway test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -39,6 +39,17 @@ test-gateway: ## Test the REST gateway and the example clients
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-buf scripts/with-gateway scripts/with-node \
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		scripts/with-gateway scripts/with-postgres cargo test --locked --test it -- process::one_address
+
+test-previous: ## Replace replicas of another version by this one under load: make test-previous PREVIOUS=<commit>
+	@rm -rf target/previous/source && git worktree prune
+	@git worktree add --force --detach target/previous/source $(PREVIOUS)
+	@cargo build --release --locked --manifest-path target/previous/source/Cargo.toml --target-dir target/previous/build
+	@cargo build --release --locked
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+		TASKWIRE_TEST_PREVIOUS_BINARY=$(CURDIR)/target/previous/build/release/taskwire TASKWIRE_REQUIRE_GATEWAY=1 \
+		scripts/with-gateway scripts/with-postgres cargo test --locked --test it -- process::one_address --nocapture
 
 test-openapi: ## Throw cases made from the OpenAPI document at the gateway
 	@cargo build --release --locked

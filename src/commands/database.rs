@@ -27,8 +27,17 @@ pub(super) async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome 
             Err(error) => return Err(Failure::new(error)),
         }
     }
-    match storage.schema_state().await.and_then(|state| state.check()) {
-        Ok(()) => Ok(()),
+    let state = storage.schema_state().await;
+    match state.and_then(|state| state.check().map(|()| state.unknown)) {
+        Ok(newer) => {
+            if let Some(version) = newer.last() {
+                tracing::warn!(
+                    version,
+                    "the database schema is newer than this program, which can work on it"
+                );
+            }
+            Ok(())
+        }
         Err(OpenError::Away(cause)) => {
             tracing::warn!(%cause, "the database does not answer yet; not ready until it does");
             Ok(())

@@ -1,4 +1,5 @@
-//! Work that goes on in the background: a list of periodic jobs, each harmless when several replicas do it at once.
+//! Work that goes on in the background: a list of periodic jobs. Those that serve all replicas are done by one of them at a
+//! time, under a lease in the database; that two do one at once, as when a lease ran out, is harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,23 @@ const CHUNK: i64 = 500;
 /// Changes that one turn of the compaction drops.
 const CHANGES_AT_ONCE: i64 = 10_000;
 
-/// A job: what it is called, how often it runs, and what it does.
+/// How long a replica that went away in the middle of a job keeps others from it.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A job: what it is called, how often it runs and by whom, and what it does.
 struct Job {
     name: &'static str,
     interval: Duration,
+    by: By,
     work: fn(&Services) -> BoxFuture<'_, Result<()>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Each for itself.
+    Each,
+    /// One of them, for all.
+    One,
 }
 
 const JOBS: [Job; 6] = [
@@ -31,28 +44,38 @@ const JOBS: [Job; 6] = [
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
         interval: Duration::from_secs(1),
+        by: By::Each,
         work: |services| services.authenticator.revocations().refresh(&services.storage).boxed(),
     },
     Job {
         name: "standbys",
         // One that is away is asked in vain for that long.
         interval: Duration::from_secs(1),
+        by: By::Each,
         work: |services| services.storage.probe_standbys().map(Ok).boxed(),
     },
     Job {
         name: "sweep accounts",
         interval: Duration::from_secs(600),
+        by: By::One,
         work: |services| services.accounts.sweep().boxed(),
     },
-    Job { name: "purge", interval: Duration::from_secs(60), work: |services| purge(services).boxed() },
+    Job {
+        name: "purge",
+        interval: Duration::from_secs(60),
+        by: By::One,
+        work: |services| purge(services).boxed(),
+    },
     Job {
         name: "compaction",
         interval: Duration::from_secs(600),
+        by: By::One,
         work: |services| compact(services).boxed(),
     },
     Job {
         name: "forget answers",
         interval: Duration::from_secs(600),
+        by: By::One,
         work: |services| forget(services).boxed(),
     },
 ];
@@ -69,10 +92,15 @@ pub(super) async fn run(services: Services, metrics: Arc<Metrics>, shutdown: Can
 async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
     let mut failing = false;
     loop {
-        let outcome = (job.work)(services).await;
-        metrics.jobs.ran(job.name, outcome.is_ok());
+        let outcome = match job.by {
+            By::Each => (job.work)(services).await.map(|()| true),
+            By::One => under_lease(job.name, LEASE, job.interval, services, (job.work)(services)).await,
+        };
+        if outcome != Ok(false) {
+            metrics.jobs.ran(job.name, outcome.is_ok());
+        }
         match outcome {
-            Ok(()) => failing = false,
+            Ok(_) => failing = false,
             // Once: what fails every minute fills no log.
             Err(cause) if !failing => {
                 failing = true;
@@ -82,6 +110,39 @@ async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
         }
         tokio::time::sleep(job.interval).await;
     }
+}
+
+/// Does what is due, unless another replica does it or has done it within the interval; answers whether it was done here.
+/// The lease is renewed as long as the work goes on. What failed here another one may try at once.
+pub async fn under_lease(
+    job: &'static str,
+    lease: Duration,
+    interval: Duration,
+    services: &Services,
+    work: impl Future<Output = Result<()>>,
+) -> Result<bool> {
+    let leases = services.storage.leases();
+    let began = services.clock.now();
+    if !leases.take(job, began, lease, interval.max(lease)).await? {
+        return Ok(false);
+    }
+    let renewed = async {
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            let until = services.clock.now().after(lease);
+            if matches!(leases.keep(job, until).await, Ok(false)) {
+                return;
+            }
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        // Somebody else goes on with it.
+        () = renewed => return Ok(false),
+    };
+    let due = if outcome.is_ok() { began.after(interval) } else { services.clock.now() };
+    leases.keep(job, due).await?;
+    outcome.map(|()| true)
 }
 
 /// Removes for good the deleted tasks whose time has come, each as a change of its own.

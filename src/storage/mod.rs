@@ -7,6 +7,7 @@ mod accounts;
 mod budget;
 mod check;
 mod engine;
+mod leases;
 pub(crate) mod schema;
 mod secrets;
 mod tasks;
@@ -28,6 +29,7 @@ pub use engine::deadline::Deadline;
 pub use engine::limits::Limits;
 pub use engine::meters::{PoolState, StorageErrors};
 pub use engine::migrations::{AppliedMigration, SchemaState};
+pub use leases::Leases;
 pub use secrets::Secrets;
 pub use tasks::Tasks;
 pub use tasks::changes::Changes;
@@ -306,6 +308,11 @@ impl Storage {
     /// What happened to the accounts.
     pub fn audit_events(&self) -> AuditEvents<'_> {
         AuditEvents::new(&self.pool)
+    }
+
+    /// Who does a job of which one run serves all replicas.
+    pub fn leases(&self) -> Leases<'_> {
+        Leases::new(&self.pool, self.notifier.origin())
     }
 
     /// The keys that all replicas share.

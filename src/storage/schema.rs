@@ -198,6 +198,18 @@ diesel::table! {
         history -> DbUuid,
         seen_on -> Nullable<Text>,
         mark -> BigInt,
+        compatible_from -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    job_leases (job) {
+        job -> Text,
+        holder -> DbUuid,
+        expire_time -> DbTimestamp,
     }
 }
 

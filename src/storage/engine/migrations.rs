@@ -4,7 +4,7 @@ use diesel::migration::{Migration, MigrationSource as _};
 use diesel::pg::Pg;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
-use diesel::{QueryableByName, sql_query};
+use diesel::{QueryDsl as _, QueryableByName, sql_query};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -12,6 +12,7 @@ use super::connections::SqliteConn;
 use super::postgres::{ConnectFailure, Planner};
 use super::sqlite;
 use crate::storage::accounts::email_keys;
+use crate::storage::schema::database_state;
 use crate::storage::{OpenError, Storage, Target};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -36,21 +37,41 @@ pub struct SchemaState {
     pub migrations: Vec<AppliedMigration>,
     /// Versions that the database has and this program does not know.
     pub unknown: Vec<String>,
+    /// The version that a program has to know at least to work on this schema; `None` where the schema does not say.
+    pub compatible_from: Option<String>,
 }
 
 impl SchemaState {
-    /// Whether the database has exactly what this program wants.
+    /// Whether this program can work on the database: it has all that this program wants, and nothing newer that this
+    /// program cannot live with.
     ///
     /// # Errors
     /// `SchemaBehind` or `SchemaAhead`.
     pub fn check(&self) -> Result<(), OpenError> {
-        if let Some(version) = self.unknown.last() {
+        if let Some(version) = self.unknown.last()
+            && !self.is_compatible()
+        {
             return Err(OpenError::SchemaAhead { version: version.clone() });
         }
         match self.migrations.iter().filter(|migration| !migration.applied).count() {
             0 => Ok(()),
             pending => Err(OpenError::SchemaBehind { pending }),
         }
+    }
+}
+
+impl SchemaState {
+    /// Whether what is newer was made so that this program can live with it. One that lacks something of its own is not
+    /// followed by something newer.
+    fn is_compatible(&self) -> bool {
+        // A name begins with the version, which has no dashes: `2026-11-28-000000_replicas`, `20261128000000`.
+        let version = |migration: &AppliedMigration| -> String {
+            migration.name.split('_').next().unwrap_or_default().replace('-', "")
+        };
+        self.migrations.iter().all(|migration| migration.applied)
+            && self.compatible_from.as_deref().is_some_and(|oldest| {
+                self.migrations.last().is_some_and(|newest| version(newest).as_str() >= oldest)
+            })
     }
 }
 
@@ -149,13 +170,25 @@ async fn schema_state(connection: &mut Connection) -> Result<SchemaState, OpenEr
         Connection::Postgres(_) => names::<Pg>(&POSTGRES),
         Connection::Sqlite(_) => names::<Sqlite>(&SQLITE),
     }?;
-    let unknown =
+    let unknown: Vec<String> =
         applied.iter().filter(|version| !ours.iter().any(|(known, _)| known == *version)).cloned().collect();
     let migrations = ours
         .into_iter()
         .map(|(version, name)| AppliedMigration { name, applied: applied.contains(&version) })
         .collect();
-    Ok(SchemaState { migrations, unknown })
+    // What is not newer need not be asked for.
+    let compatible_from = if unknown.is_empty() { None } else { compatible_from(connection).await };
+    Ok(SchemaState { migrations, unknown, compatible_from })
+}
+
+/// The version that a program has to know at least; `None` where the schema does not say.
+async fn compatible_from(connection: &mut Connection) -> Option<String> {
+    let read = database_state::table.select(database_state::compatible_from);
+    let read = match connection {
+        Connection::Postgres(conn) => read.first(conn).await,
+        Connection::Sqlite(conn) => read.first(conn).await,
+    };
+    read.ok()
 }
 
 /// Version and name of each embedded migration, oldest first.

@@ -17,14 +17,14 @@ use tokio::net::TcpStream;
 use crate::support::process::{Sandbox, Service};
 
 /// The flag that asks for a port of one's own.
-const ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
+pub(crate) const ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
 
 /// An answer of the admin port.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 /// Sends one request as it is and reads the answer to its end.
@@ -40,7 +40,7 @@ async fn exchange(address: SocketAddr, request: &str) -> std::io::Result<Answer>
     Ok(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
 }
 
-async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.unwrap()
 }
 
@@ -59,7 +59,7 @@ fn serve(sandbox: &Sandbox, arguments: &[&str]) -> (Service, SocketAddr) {
 }
 
 /// The value of one series; 0 when it is not there yet.
-fn value(metrics: &str, series: &str) -> f64 {
+pub(crate) fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map_or(0.0, |value| value.parse().unwrap())
 }

@@ -9,11 +9,11 @@ use crate::support::process::{Ended, Running, Sandbox, Service};
 use crate::support::{both_engines, one_engine};
 
 both_engines!(empty: migrations_are_listed_and_applied, replicas_migrate_at_once, an_empty_database_needs_a_word);
-both_engines!(a_newer_schema_is_refused, a_migrated_database_is_served);
+both_engines!(a_newer_schema_is_refused, a_newer_schema_that_fits_is_served, a_migrated_database_is_served);
 one_engine!(Postgres: too_few_connections_for_all_replicas_are_told_of);
 
 /// Settings for a database, with the key that PostgreSQL asks for.
-fn settings(sandbox: &Sandbox, database: &TestDatabase) -> [String; 4] {
+pub(super) fn settings(sandbox: &Sandbox, database: &TestDatabase) -> [String; 4] {
     if !sandbox.path("key.pem").exists() {
         assert_eq!(sandbox.run(["keys", "generate", "--out", "key.pem"]).status, Some(0));
     }
@@ -24,7 +24,7 @@ fn run(sandbox: &Sandbox, command: &[&str], settings: &[String]) -> Ended {
     sandbox.run(command.iter().copied().chain(settings.iter().map(String::as_str)))
 }
 
-fn as_refs(settings: &[String]) -> Vec<&str> {
+pub(super) fn as_refs(settings: &[String]) -> Vec<&str> {
     settings.iter().map(String::as_str).collect()
 }
 
@@ -138,11 +138,32 @@ fn a_replica_waits_while_another_one_migrates() {
     });
 }
 
+async fn a_newer_schema_that_fits_is_served(database: TestDatabase) {
+    let sandbox = Sandbox::new();
+    let settings = settings(&sandbox, &database);
+    database.execute(NEWER).await;
+    let status = run(&sandbox, &["migrate", "status"], &settings);
+    assert_eq!(status.status, Some(0), "{}", status.stderr);
+    assert!(status.stdout.lines().any(|line| line == "unknown  99991231235959"), "{}", status.stdout);
+    let up = run(&sandbox, &["migrate", "up"], &settings);
+    assert_eq!((up.status, up.stdout.contains("nothing to apply")), (Some(0), true), "{up:?}");
+
+    let service = sandbox.serve(&as_refs(&settings));
+    service.wait_until(ServingStatus::Serving).await;
+    log_in(&service).await;
+    let ended = service.stop();
+    let told = ended.stderr.lines().filter(|line| line.contains("newer than this program")).count();
+    assert_eq!((ended.status, told), (Some(0), 1), "{}", ended.stderr);
+}
+
+/// As a newer program would have left it.
+const NEWER: &str = "insert into __diesel_schema_migrations (version) values ('99991231235959')";
+
 async fn a_newer_schema_is_refused(database: TestDatabase) {
     let sandbox = Sandbox::new();
     let settings = settings(&sandbox, &database);
-    let newer = "insert into __diesel_schema_migrations (version) values ('99991231235959')";
-    database.execute(newer).await;
+    database.execute(NEWER).await;
+    database.execute("update database_state set compatible_from = '99991231235959'").await;
     for command in [
         vec!["serve", "--listen", "127.0.0.1:0"],
         vec!["serve", "--listen", "127.0.0.1:0", "--migrate"],

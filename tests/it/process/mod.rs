@@ -1,5 +1,6 @@
 //! The program as people and machines run it: started, stopped, misconfigured, without its database.
 
+mod callers;
 mod canaries;
 mod cluster;
 mod commands;
@@ -8,8 +9,10 @@ mod databases;
 mod flood;
 mod keys;
 mod logs;
+mod one_address;
 mod outages;
 mod readme;
+mod replicas;
 mod rotation;
 mod settings;
 mod start;

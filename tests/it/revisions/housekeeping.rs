@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use taskwire::domain::{Error, Timestamp};
 use taskwire::pb;
 use taskwire::pb::task_change::Type;
 use taskwire::server::jobs;
 
 use super::harness::replica::{Replica, User, World, rules};
 use super::*;
+use crate::storage::eventually;
 use crate::support::both_engines;
 use crate::support::database::{TestDatabase, limits};
 
@@ -18,6 +20,8 @@ both_engines!(
     a_purge_is_told_to_watchers,
     old_changes_are_dropped_and_later_ones_stay,
     two_servers_drop_old_changes,
+    a_job_goes_on_as_long_as_its_lease_is_held,
+    a_job_that_failed_is_tried_by_another,
 );
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -198,4 +202,40 @@ async fn two_servers_drop_old_changes(database: TestDatabase) {
         assert_eq!((page.changes.len(), page.earliest_revision, page.current_revision), (1, 50, 51));
     }
     assert_eq!(database.query_i64("select count(*) from task_changes").await, 6);
+}
+
+async fn a_job_goes_on_as_long_as_its_lease_is_held(database: TestDatabase) {
+    const LEASE: Duration = Duration::from_millis(60);
+    let (world, replica, _) = server(&database).await;
+    let lease_until = async |time: Timestamp| {
+        let expired = format!("select count(*) from job_leases where expire_time = {}", database.time(time));
+        eventually("the lease is renewed", async || database.query_i64(&expired).await == 1).await;
+    };
+    let work = std::future::pending();
+    let job = jobs::under_lease("endless", LEASE, DAY, &replica.services, work);
+    let others = async {
+        lease_until(world.now().after(LEASE)).await;
+        world.hand.advance(DAY);
+        lease_until(world.now().after(LEASE)).await;
+        let holder = database.id(uuid::Uuid::from_u128(1));
+        database.execute(&format!("update job_leases set holder = {holder} where job = 'endless'")).await;
+    };
+    // It ends only because somebody else has it now, and is not counted as done here.
+    assert_eq!(tokio::join!(job, others).0, Ok(false));
+}
+
+async fn a_job_that_failed_is_tried_by_another(database: TestDatabase) {
+    let (world, replica, _) = server(&database).await;
+    let other = world.services(rules(), limits());
+    let run = async |services, outcome| {
+        jobs::under_lease("job", DAY, DAY, services, std::future::ready(outcome)).await
+    };
+    assert_eq!(run(&replica.services, Err(Error::Conflict)).await, Err(Error::Conflict));
+    assert_eq!(run(&other, Ok(())).await, Ok(true));
+    // Done for today, whoever asks.
+    for services in [&replica.services, &other] {
+        assert_eq!(run(services, Ok(())).await, Ok(false));
+    }
+    world.hand.advance(DAY);
+    assert_eq!(run(&replica.services, Ok(())).await, Ok(true));
 }

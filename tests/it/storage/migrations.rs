@@ -20,6 +20,7 @@ both_engines!(
     migrated_database_is_current,
     migrated_data_survives_another_migrate,
     newer_database_is_refused,
+    newer_database_that_fits_is_used,
     missing_version_is_behind,
     keys_of_emails_are_made_anew,
 );
@@ -160,12 +161,36 @@ async fn migrated_data_survives_another_migrate(database: TestDatabase) {
     assert_eq!(ada.find(created.id).await, Ok(created));
 }
 
-async fn newer_database_is_refused(database: TestDatabase) {
-    let versions = ["99990101000000", "99990102000000"];
+/// As newer programs would have left it.
+async fn plant(database: &TestDatabase, versions: &[&str], compatible_from: &str) {
     for version in versions {
         let plant = format!("insert into __diesel_schema_migrations (version) values ('{version}')");
         database.execute(&plant).await;
     }
+    let plant = format!("update database_state set compatible_from = '{compatible_from}'");
+    database.execute(&plant).await;
+}
+
+async fn newer_database_that_fits_is_used(database: TestDatabase) {
+    let own = sources(database.engine).pop().unwrap();
+    let own = own.file_name().unwrap().to_str().unwrap().replace('-', "");
+    let (own, _) = own.split_once('_').unwrap();
+    plant(&database, &["99990101000000"], own).await;
+    database.execute("alter table tasks add column of_a_newer_program integer").await;
+    let state = database.storage.schema_state().await.unwrap();
+    assert_eq!((state.check(), state.unknown.as_slice()), (Ok(()), &["99990101000000".to_owned()][..]));
+    assert_eq!(database.storage.migrate().await, Ok(vec![]));
+    check_usable(&database.storage).await;
+
+    // One that lacks something of its own is not for this program to mend.
+    database.execute(&format!("delete from __diesel_schema_migrations where version = '{own}'")).await;
+    let ahead = Err(OpenError::SchemaAhead { version: "99990101000000".into() });
+    assert_eq!(database.storage.migrate().await.map(|_| ()), ahead);
+}
+
+async fn newer_database_is_refused(database: TestDatabase) {
+    let versions = ["99990101000000", "99990102000000"];
+    plant(&database, &versions, versions[0]).await;
     let state = database.storage.schema_state().await.unwrap();
     assert_eq!(state.unknown, versions);
     let ahead = Err(OpenError::SchemaAhead { version: versions[1].into() });

@@ -7,6 +7,7 @@ mod errors;
 mod errors_postgres;
 mod errors_sqlite;
 mod filters;
+mod leases;
 mod lists;
 mod migrations;
 mod orders;
