@@ -271,6 +271,16 @@ pub enum MigrateCommand {
         #[command(flatten)]
         settings: Box<Settings>,
     },
+    /// Spread the tables over the servers of a Citus, by user; may be run again
+    Distribute {
+        /// How many shards the users are spread over; two to four times the workers that there will ever be serve well. Else
+        /// as many as Citus makes
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+        shards: Option<u16>,
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
     /// List the migrations; exit status 1 when one is missing
     Status {
         /// The settings

@@ -36,7 +36,7 @@ pub(super) async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome 
                     "the database schema is newer than this program, which can work on it"
                 );
             }
-            Ok(())
+            storage.check_distribution().await.map_err(Failure::new)
         }
         Err(OpenError::Away(cause)) => {
             tracing::warn!(%cause, "the database does not answer yet; not ready until it does");

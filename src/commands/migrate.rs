@@ -1,4 +1,4 @@
-//! `taskwire migrate`: the schema, brought up to date or looked at.
+//! `taskwire migrate`: the schema, brought up to date, spread over several servers, or looked at.
 
 use super::outcome::{Failure, Outcome, say};
 use crate::storage::Storage;
@@ -9,6 +9,14 @@ pub(super) async fn up(storage: &Storage) -> Outcome {
         return say("nothing to apply: the schema is up to date");
     }
     applied.iter().try_for_each(|version| say(&format!("applied {version}")))
+}
+
+pub(super) async fn distribute(storage: &Storage, shards: Option<u16>) -> Outcome {
+    let done = storage.distribute(shards).await.map_err(Failure::new)?;
+    if done.is_empty() {
+        return say("nothing to do: all tables are where they have to be");
+    }
+    done.iter().try_for_each(|line| say(line))
 }
 
 pub(super) async fn status(storage: &Storage) -> Outcome {

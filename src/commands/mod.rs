@@ -32,6 +32,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Migrate { command: MigrateCommand::Up { settings } } => {
             migrate::up(&checked_storage(*settings)?).await
         }
+        Command::Migrate { command: MigrateCommand::Distribute { shards, settings } } => {
+            migrate::distribute(&checked_storage(*settings)?, shards).await
+        }
         Command::Migrate { command: MigrateCommand::Status { settings } } => {
             migrate::status(&checked_storage(*settings)?).await
         }

@@ -42,6 +42,7 @@ use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};
 use engine::server::Server;
 use tasks::lanes::{LANE_KINDS, Lanes};
+use tasks::shards::Shards;
 use tasks::standbys::{self, Standbys};
 
 /// The target of the spans that become traces. Logs leave it out.
@@ -75,6 +76,14 @@ pub enum OpenError {
         /// The newest version that is not known.
         version: String,
     },
+    /// Some tables are spread over several servers, and others that should be are not.
+    #[error(
+        "the database is distributed in part (not as it has to be: {missing}): run `taskwire migrate distribute`"
+    )]
+    HalfDistributed {
+        /// The tables.
+        missing: String,
+    },
     /// A migration failed.
     #[error("a migration failed: {0}")]
     Migration(String),
@@ -102,6 +111,7 @@ pub struct Storage {
     notifier: Notifier,
     /// Opened with the first call, since they need a runtime.
     lanes: Arc<OnceLock<Lanes>>,
+    shards: Arc<OnceLock<Arc<Shards>>>,
     standbys: Arc<Standbys>,
 }
 
@@ -141,7 +151,7 @@ impl Storage {
     fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
         let notifier = Notifier::new(pool.server().histories());
         let standbys = Arc::new(Standbys::none(pool.server()));
-        Self { target, pool, by_key, notifier, lanes: Arc::default(), standbys }
+        Self { target, pool, by_key, notifier, lanes: Arc::default(), shards: Arc::default(), standbys }
     }
 
     /// With standbys that answer reads: their `postgres://` URLs, with commas or spaces between. None is connected to yet,
@@ -236,7 +246,12 @@ impl Storage {
 
     /// The tasks.
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(&self.pool, &self.by_key, &self.notifier, self.lanes(), &self.standbys)
+        Tasks::new(&self.pool, &self.by_key, &self.notifier, self.lanes(), self.shards(), &self.standbys)
+    }
+
+    /// Where the users' rows are, if they are spread.
+    fn shards(&self) -> &Arc<Shards> {
+        self.shards.get_or_init(|| Arc::new(Shards::open(&self.pool)))
     }
 
     /// `None` when every call goes to the pool by itself.

@@ -42,7 +42,7 @@ fn by_kind(kind: DatabaseErrorKind) -> Option<Error> {
 type Meaning = fn(&str) -> Error;
 
 /// Texts of the servers, and what each means.
-const MESSAGES: [(&str, Meaning); 19] = [
+const MESSAGES: [(&str, Meaning); 25] = [
     // PostgreSQL, in the order of its SQLSTATEs.
     ("remaining connection slots are reserved", unavailable),
     ("sorry, too many clients already", unavailable),
@@ -57,6 +57,13 @@ const MESSAGES: [(&str, Meaning); 19] = [
     ("connection closed", unavailable),
     ("error communicating with the server", unavailable),
     ("cannot execute", unavailable),
+    // Citus: a server with shards is away, or shards are moved.
+    ("involved in a distributed deadlock", |_| Error::Conflict),
+    ("could not run distributed query with FOR UPDATE", |_| Error::Conflict),
+    ("connection to the remote node", unavailable),
+    ("server closed the connection unexpectedly", unavailable),
+    ("connection not open", unavailable),
+    ("could not receive query results", unavailable),
     // SQLite.
     ("database is locked", unavailable),
     ("database table is locked", unavailable),

@@ -9,6 +9,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, S
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connections::SqliteConn;
+use super::distribution::{Distribution, has_citus};
 use super::postgres::{ConnectFailure, Planner};
 use super::sqlite;
 use crate::storage::accounts::email_keys;
@@ -106,12 +107,7 @@ impl Storage {
     pub async fn migrate(&self) -> Result<Vec<String>, OpenError> {
         let mut connection = self.connect().await?;
         if let Connection::Postgres(conn) = &mut connection {
-            // Waiting for the other replica and rewriting a large table may both take longer than a statement may.
-            // The lock goes with the connection.
-            let lock = format!(
-                "set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})"
-            );
-            conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))?;
+            lock(conn).await?;
         }
         let state = schema_state(&mut connection).await?;
         let pending = match state.check() {
@@ -121,6 +117,7 @@ impl Storage {
         };
         match run_pending(connection) {
             Ok(applied) => {
+                self.spread_new_tables().await?;
                 let renewed = email_keys::renew(&self.pool).await;
                 renewed.map_err(|error| OpenError::Migration(error.to_string()))?;
                 Ok(applied)
@@ -134,6 +131,62 @@ impl Storage {
                 }
                 Err(_) => Err(failed),
             },
+        }
+    }
+
+    /// Spreads over the servers of a Citus what is not spread yet; answers what was done. With no number of shards, Citus
+    /// says how many.
+    ///
+    /// # Errors
+    /// `SchemaBehind`, `SchemaAhead`; `Refused` where there is no Citus, or it refuses.
+    pub async fn distribute(&self, shards: Option<u16>) -> Result<Vec<String>, OpenError> {
+        self.schema_state().await?.check()?;
+        let refused = |text: &str| Err(OpenError::Refused(text.to_owned()));
+        let Connection::Postgres(mut conn) = self.connect().await? else {
+            return refused("SQLite is one file, which cannot be spread over servers");
+        };
+        let has_citus = has_citus(&mut conn).await.map_err(|error| OpenError::Refused(error.to_string()))?;
+        if !has_citus {
+            return refused(
+                "there is no Citus in this database: `create extension citus` makes it, on a server that has it",
+            );
+        }
+        lock(&mut conn).await?;
+        let done = Distribution::complete(&mut conn, shards).await;
+        done.map_err(|error| OpenError::Migration(error.to_string()))
+    }
+
+    /// Keeps tables that a migration has made in line with the others.
+    async fn spread_new_tables(&self) -> Result<(), OpenError> {
+        if let Distribution::Half(_) = self.distribution().await? {
+            self.distribute(None).await?;
+        }
+        Ok(())
+    }
+
+    /// How far the tables are spread over several servers.
+    async fn distribution(&self) -> Result<Distribution, OpenError> {
+        match self.connect().await? {
+            Connection::Postgres(mut conn) => {
+                let seen = match has_citus(&mut conn).await {
+                    Ok(true) => Distribution::of(&mut conn).await,
+                    Ok(false) => Ok(Distribution::None),
+                    Err(error) => Err(error),
+                };
+                seen.map_err(|error| OpenError::Refused(error.to_string()))
+            }
+            Connection::Sqlite(_) => Ok(Distribution::None),
+        }
+    }
+
+    /// Whether the tables are where they have to be: all on one server, or all that can be spread over the servers of a Citus.
+    ///
+    /// # Errors
+    /// `HalfDistributed`, or `Away` or `Refused` when the database cannot be asked.
+    pub async fn check_distribution(&self) -> Result<(), OpenError> {
+        match self.distribution().await? {
+            Distribution::None | Distribution::Whole => Ok(()),
+            Distribution::Half(missing) => Err(OpenError::HalfDistributed { missing: missing.join(", ") }),
         }
     }
 
@@ -162,6 +215,14 @@ impl Storage {
             }
         }
     }
+}
+
+/// Lets one replica at a time change the schema. The lock goes with the connection.
+async fn lock(conn: &mut AsyncPgConnection) -> Result<(), OpenError> {
+    // Waiting for the other replica and rewriting a large table may both take longer than a statement may.
+    let lock =
+        format!("set statement_timeout to 0; set lock_timeout to 0; select pg_advisory_lock({LOCK_KEY})");
+    conn.batch_execute(&lock).await.map_err(|error| OpenError::Migration(error.to_string()))
 }
 
 async fn schema_state(connection: &mut Connection) -> Result<SchemaState, OpenError> {

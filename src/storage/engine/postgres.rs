@@ -145,13 +145,20 @@ impl Target {
     }
 }
 
+/// For a server with Citus; others take such settings as well and heed them not. A statement for many shards goes to one
+/// after another, where it would else make a connection for each and drop it again; and a list of users may join them to
+/// their emails, which are spread in another way.
+const DISTRIBUTED: &str = "-c citus.multi_shard_modify_mode=sequential -c citus.enable_repartition_joins=on";
+
 /// The limits of a session, as the start-up packet carries them: no round trip of their own.
 fn session_options(given: Option<&str>, limits: Limits) -> String {
     let ours = format!(
-        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=10000 \
-         -c client_connection_check_interval=1000 -c timezone=UTC",
+        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+         -c client_connection_check_interval=1000 -c timezone=UTC {DISTRIBUTED}",
         limits.statement_timeout.as_millis(),
         limits.lock_timeout.as_millis(),
+        // What a replica holds that was cut off in the middle is let go before anybody who waits for it gives up.
+        limits.lock_timeout.as_millis() * 3 / 4,
     );
     match given {
         // What the URL says comes last and wins.

@@ -11,6 +11,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::sync::watch;
 
+use super::distribution::{Distribution, HAS_CITUS};
 use super::replication::Written;
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
 use crate::domain::{Clock, Error, HistoryId, Result, Timestamp};
@@ -27,6 +28,8 @@ pub(in crate::storage) struct Server {
     read_only: AtomicBool,
     /// Whether it is one that is only ever read, as standbys are.
     is_standby: bool,
+    /// Whether its tables are spread over several servers.
+    is_distributed: AtomicBool,
     /// How far its log has come, for standbys to be compared with.
     written: Mutex<Written>,
     clock: Clock,
@@ -51,6 +54,8 @@ struct Look {
     here: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
     written: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    has_citus: bool,
     #[diesel(sql_type = DbUuid)]
     history: Id,
     #[diesel(sql_type = Nullable<Text>)]
@@ -73,7 +78,7 @@ fn look(identifier: &str) -> String {
          (select oid from pg_database where datname = current_database()), 'database_state'::regclass::oid) end \
          as here, \
          case when pg_is_in_recovery() then null else (pg_current_wal_lsn() - '0/0')::bigint end as written, \
-         history, seen_on from database_state"
+         {HAS_CITUS} as has_citus, history, seen_on from database_state"
     )
 }
 
@@ -86,6 +91,7 @@ impl Server {
             seen_on: Mutex::default(),
             read_only: AtomicBool::new(false),
             is_standby: false,
+            is_distributed: AtomicBool::new(false),
             written: Mutex::default(),
             clock,
         }
@@ -99,6 +105,11 @@ impl Server {
     /// Whether it is one that is only ever read.
     pub(in crate::storage) const fn is_standby(&self) -> bool {
         self.is_standby
+    }
+
+    /// Whether its tables are spread over several servers, as far as is known. Each connection that is handed out has told.
+    pub(in crate::storage) fn is_distributed(&self) -> bool {
+        AtomicBool::load(&self.is_distributed, Ordering::Relaxed)
     }
 
     /// How far its log has come.
@@ -188,6 +199,7 @@ impl Server {
         let turn = self.turn();
         let was_read_only = self.is_read_only();
         let seen = self.look(connection).await.map_err(|error| error.to_string())?;
+        self.see_distribution(connection, seen.has_citus).await.map_err(|error| error.to_string())?;
         let Some(here) = seen.here.filter(|_| !seen.read_only) else {
             // Reading goes on. Should this very server be promoted, its new timeline is to be seen before anything is
             // written there: so not on this connection.
@@ -230,7 +242,19 @@ impl Server {
             return Err(Error::StorageUnavailable("the server was promoted".into()));
         }
         self.saw(seen.history.into());
-        Ok(())
+        self.see_distribution(connection, seen.has_citus).await
+    }
+
+    /// Takes in whether the tables are spread over several servers.
+    async fn see_distribution(&self, connection: &mut AsyncPgConnection, has_citus: bool) -> Result<()> {
+        let seen = if has_citus { Distribution::of(connection).await? } else { Distribution::None };
+        self.is_distributed.store(seen == Distribution::Whole, Ordering::Relaxed);
+        match seen {
+            Distribution::Half(_) => {
+                Err(Error::StorageUnavailable("the database is distributed in part".into()))
+            }
+            Distribution::None | Distribution::Whole => Ok(()),
+        }
     }
 
     async fn look(&self, connection: &mut AsyncPgConnection) -> diesel::QueryResult<Look> {

@@ -81,12 +81,13 @@ fn hex(bytes: &[u8]) -> String {
 pub(in crate::storage) struct Rows<'a> {
     columns: Vec<(&'static str, Column<'a>)>,
     json: OnceLock<String>,
+    place: Place,
 }
 
 impl<'a> Rows<'a> {
     pub(in crate::storage) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
         debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
-        Self { columns, json: OnceLock::new() }
+        Self { columns, json: OnceLock::new(), place: Place::Here }
     }
 
     fn as_json(&self) -> &String {
@@ -106,6 +107,8 @@ pub(in crate::storage) enum Piece {
     OnSqlite(&'static [Piece]),
     /// The table of rows, called `v`.
     Rows,
+    /// On PostgreSQL, the values of the first column of the rows, which are ids.
+    First,
     /// The insertion of all rows, with all their columns, into a table.
     Insert(&'static str),
     /// What an update sets: every column of the rows but these.
@@ -131,9 +134,24 @@ pub(in crate::storage) struct SetStatement<'a, Row = ()> {
     answers: PhantomData<Row>,
 }
 
+/// Where the rows of one statement are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Place {
+    /// On one server.
+    Here,
+    /// On one of several, by their user.
+    OneShard,
+}
+
 impl<'a, Row> SetStatement<'a, Row> {
     pub(in crate::storage) const fn new(pieces: &'static [Piece], rows: Rows<'a>) -> Self {
         Self { pieces, rows, answers: PhantomData }
+    }
+
+    /// The same where the rows are in this place.
+    pub(in crate::storage) fn at(mut self, place: Place) -> Self {
+        self.rows.place = place;
+        self
     }
 }
 
@@ -188,6 +206,11 @@ impl Rows<'_> {
                 Piece::OnPostgres(pieces) => self.push_to_postgres(pieces, out)?,
                 Piece::OnSqlite(_) => {}
                 Piece::Rows => self.push_arrays(out)?,
+                Piece::First => {
+                    if let Some((_, Column::Ids(ids))) = self.columns.first() {
+                        out.push_bind_param::<Array<DbUuid>, _>(ids)?;
+                    }
+                }
                 Piece::Insert(table) => {
                     self.push_insert(table, out);
                     self.push_arrays(out)?;
@@ -201,8 +224,24 @@ impl Rows<'_> {
                         out.push_sql(of_rows);
                         out.push_sql(if at > 0 { "" } else { "])" });
                     }
+                    self.push_shard(columns, out)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Says once more of which users the rows are, so that a server that only knows where they are sends the statement there and
+    /// nowhere else.
+    fn push_shard<'b>(&'b self, columns: &[&str], out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if let (Place::OneShard, [by, ..], Some((_, Column::Ids(users)))) =
+            (self.place, columns, self.columns.first())
+        {
+            out.push_sql(" and ");
+            out.push_sql(by);
+            out.push_sql(" = any (");
+            out.push_bind_param::<Array<DbUuid>, _>(users)?;
+            out.push_sql(")");
         }
         Ok(())
     }
@@ -237,7 +276,7 @@ impl Rows<'_> {
         for piece in pieces {
             match piece {
                 Piece::Sql(sql) => out.push_sql(sql),
-                Piece::OnPostgres(_) => {}
+                Piece::OnPostgres(_) | Piece::First => {}
                 Piece::OnSqlite(pieces) => self.push_to_sqlite(pieces, out)?,
                 Piece::Rows => self.push_json(out)?,
                 Piece::Insert(table) => {

@@ -4,12 +4,15 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
 use super::ledger;
+use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
+use crate::storage::engine::set::Place;
 use crate::storage::{Notifier, Operation, Outcome, WriteError};
 
 /// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
+/// Where tables are spread, all its users are on one shard.
 ///
 /// Whoever drops this in the middle does not learn what became of it: PostgreSQL rolls back what it notices, SQLite brings
 /// it to its end first.
@@ -40,7 +43,10 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
             let conn: &mut AsyncPgConnection = &mut guard;
-            let work = async move |conn: &mut _| ledger::run(conn, operations, origin).await;
+            let place = if pool.server().is_distributed() { Place::OneShard } else { Place::Here };
+            let work = async move |conn: &mut _| {
+                ledger::run(&mut PostgresBatch { conn, place }, operations, origin).await
+            };
             conn.transaction::<_, Error, _>(work).await
         }
         // On the other thread as a whole: from statement to statement it would be handed over each time.

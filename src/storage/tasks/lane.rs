@@ -68,6 +68,8 @@ pub(in crate::storage) struct Lane<Operation, Answer> {
 #[derive(Debug)]
 struct Waiting<Operation, Answer> {
     user: UserId,
+    /// Only those of one class go together.
+    class: i64,
     operation: Operation,
     answer: oneshot::Sender<Answer>,
     since: Instant,
@@ -87,16 +89,21 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
         Self { queue, metrics }
     }
 
-    /// Sends an operation and waits for its answer.
+    /// Sends an operation and waits for its answer. Only operations of the same class go together.
     ///
     /// A caller who stops waiting before the batch begins is not carried; after that the operation is carried
     /// out whether or not anyone hears of it.
     ///
     /// # Errors
     /// `Overloaded` when the queue is full, `Internal` when the batch ended without an answer.
-    pub(in crate::storage) async fn send(&self, user: UserId, operation: Operation) -> Result<Answer> {
+    pub(in crate::storage) async fn send(
+        &self,
+        user: UserId,
+        class: i64,
+        operation: Operation,
+    ) -> Result<Answer> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { user, operation, answer, since: Instant::now() };
+        let waiting = Waiting { user, class, operation, answer, since: Instant::now() };
         if self.queue.try_send(waiting).is_err() {
             self.metrics.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Error::Overloaded);
@@ -188,17 +195,18 @@ async fn drive<Operation, Answer, Carry, Carried>(
     }
 }
 
-/// Takes the next batch out of what waits, oldest first. When not all of it fits, each user gets an even share
-/// before anyone gets more. The order among one user's operations stays.
+/// Takes the next batch out of what waits: those of the class of the oldest, oldest first. When not all of it fits, each user
+/// gets an even share before anyone gets more. The order among one user's operations stays.
 fn next_batch<Operation, Answer>(
     pending: &mut VecDeque<Waiting<Operation, Answer>>,
     max: usize,
 ) -> Vec<Waiting<Operation, Answer>> {
-    if pending.len() <= max {
+    let Some(class) = pending.front().map(|oldest| oldest.class) else { return Vec::new() };
+    if pending.len() <= max && pending.iter().all(|waiting| waiting.class == class) {
         return pending.drain(..).collect();
     }
     let mut taken: HashMap<UserId, usize> = HashMap::new();
-    for waiting in pending.iter() {
+    for waiting in pending.iter().filter(|waiting| waiting.class == class) {
         taken.entry(waiting.user).or_default();
     }
     let share = (max / taken.len()).max(1);
@@ -206,6 +214,9 @@ fn next_batch<Operation, Answer>(
     let mut count = 0;
     for only_share in [true, false] {
         for (waiting, chosen) in pending.iter().zip(&mut chosen) {
+            if waiting.class != class {
+                continue;
+            }
             let of_user = taken.entry(waiting.user).or_default();
             if count < max && !*chosen && (!only_share || *of_user < share) {
                 *of_user += 1;
@@ -237,6 +248,7 @@ mod tests {
     fn queue(users: &[u8]) -> VecDeque<Waiting<usize, ()>> {
         let waiting = |(operation, user): (usize, &u8)| Waiting {
             user: UserId::from_bytes([*user; 16]),
+            class: i64::from(*user / 10),
             operation,
             answer: oneshot::channel().0,
             since: Instant::now(),
@@ -255,6 +267,17 @@ mod tests {
         assert_eq!(taken(&mut pending, 4), [2, 3, 4, 5]);
         assert_eq!(taken(&mut pending, 4), [7, 9]);
         assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn only_those_of_one_class_go_together() {
+        let mut pending = queue(&[1, 11, 2, 12, 1, 11]);
+        assert_eq!(taken(&mut pending, 8), [0, 2, 4]);
+        assert_eq!(taken(&mut pending, 2), [1, 3]);
+        pending.extend(queue(&[1]));
+        assert_eq!(taken(&mut pending, 8), [5]);
+        assert_eq!(taken(&mut pending, 8), [0]);
+        assert_eq!(taken(&mut pending, 8), [0; 0]);
     }
 
     #[test]
@@ -281,7 +304,7 @@ mod tests {
         };
         let user = UserId::from_bytes([1; 16]);
         let (first, others) = {
-            let mut all = (0..5).map(|number| Box::pin(lane.send(user, number))).collect::<Vec<_>>();
+            let mut all = (0..5).map(|number| Box::pin(lane.send(user, 0, number))).collect::<Vec<_>>();
             // The first is on its way before the others are sent.
             assert!(futures_util::poll!(&mut all[0]).is_pending());
             while sizes.lock().unwrap().is_empty() {
@@ -306,7 +329,7 @@ mod tests {
             batch
         });
         let user = UserId::from_bytes([1; 16]);
-        assert!(lane.send(user, 13).await.is_err());
-        assert_eq!(lane.send(user, 7).await, Ok(7));
+        assert!(lane.send(user, 0, 13).await.is_err());
+        assert_eq!(lane.send(user, 0, 7).await, Ok(7));
     }
 }

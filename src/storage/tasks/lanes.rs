@@ -4,20 +4,23 @@
 //! that its statements are prepared once.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use diesel::{QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 use tracing::Instrument as _;
 
 use super::batch;
-use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics, place};
+use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics};
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
+use super::shards::Shards;
 use super::task_row::{TaskRow, TaskRowTypes};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
 use crate::storage::engine::postgres::Planner;
+use crate::storage::engine::set::Place;
 use crate::storage::engine::sql::Whole;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
@@ -39,6 +42,7 @@ pub(in crate::storage) struct Lanes {
     pools: Vec<Pool>,
     /// That of the first lane for lists.
     pub(in crate::storage) of_lists: Pool,
+    shards: Arc<Shards>,
 }
 
 impl Lanes {
@@ -66,11 +70,12 @@ impl Lanes {
                 async move { list_all(&pool, lists).await }
             })
         };
+        let shards = Arc::clone(storage.shards());
         let write = |pool: Pool| {
-            let notifier = storage.notifier.clone();
+            let (notifier, shards) = (storage.notifier.clone(), Arc::clone(&shards));
             Lane::open(BATCH_MAX, move |operations| {
-                let (pool, notifier) = (pool.clone(), notifier.clone());
-                async move { write_all(&pool, &notifier, operations).await }
+                let (pool, notifier, shards) = (pool.clone(), notifier.clone(), Arc::clone(&shards));
+                async move { write_all(&pool, &notifier, &shards, operations).await }
             })
         };
         let writes = if storage.is_embedded() { 1 } else { count };
@@ -79,26 +84,32 @@ impl Lanes {
         let other_lists = (1..count).map(|_| pool(Planner::InOrder));
         let lists = std::iter::once(of_lists.clone()).chain(other_lists).map(list).collect();
         let writes = (0..writes).map(|_| write(pool(Planner::ByKey))).collect();
-        Self { reads, lists, writes, pools, of_lists }
+        Self { reads, lists, writes, pools, of_lists, shards }
     }
 
     /// Reads one task, together with others.
     pub(in crate::storage) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
-        let sent = self.reads[place(owner, self.reads.len())].send(owner.user(), (owner.user(), id));
+        let shard = self.shards.of(owner.user()).await?;
+        let lane = &self.reads[shard.lane(owner, self.reads.len())];
+        let sent = lane.send(owner.user(), shard.number, (owner.user(), id));
         sent.instrument(span("read lane")).await?
     }
 
     /// Reads one page of a list and one task more, together with others.
     pub(in crate::storage) async fn list(&self, list: Ranges) -> Result<Vec<Task>> {
         let owner = list.owner;
-        let sent = self.lists[place(owner, self.lists.len())].send(owner.user(), list);
+        let shard = self.shards.of(owner.user()).await?;
+        // Each is a statement of its own.
+        let sent = self.lists[shard.lane(owner, self.lists.len())].send(owner.user(), 0, list);
         sent.instrument(span("list lane")).await?
     }
 
     /// Carries out one operation, together with others.
     pub(in crate::storage) async fn write(&self, operation: Operation) -> Result<Outcome, WriteError> {
         let owner = operation.owner;
-        let sent = self.writes[place(owner, self.writes.len())].send(owner.user(), operation);
+        let shard = self.shards.of(owner.user()).await?;
+        let lane = &self.writes[shard.lane(owner, self.writes.len())];
+        let sent = lane.send(owner.user(), shard.number, operation);
         sent.instrument(span("write lane")).await?
     }
 
@@ -127,7 +138,8 @@ async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
         load!(pool, TaskRow, tasks::table.find(key).select(TaskRow::as_select()), by_key)
     } else {
         let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
-        load!(pool, TaskRow, find_tasks(&keys), by_key)
+        let place = if pool.server().is_distributed() { Place::OneShard } else { Place::Here };
+        load!(pool, TaskRow, find_tasks(&keys).at(place), by_key)
     };
     let found = match found {
         Ok(found) => found,
@@ -174,11 +186,13 @@ async fn list_all(pool: &Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
 async fn write_all(
     pool: &Pool,
     notifier: &Notifier,
+    shards: &Shards,
     operations: Vec<Operation>,
 ) -> Vec<Result<Outcome, WriteError>> {
     let count = operations.len();
-    // Kept in case the batch fails as a whole; what fails alone is not worth a copy.
-    let again = if count > 1 { operations.clone() } else { Vec::new() };
+    // Kept in case the batch fails as a whole; what fails alone is not worth a copy, unless what moved a shard was at fault.
+    let is_kept = count > 1 || pool.server().is_distributed();
+    let again = if is_kept { operations.clone() } else { Vec::new() };
     match batch::commit(pool, notifier, operations).await {
         Ok(results) => results,
         // Whether it was committed is not known, or trying again at once would help nobody.
@@ -191,6 +205,8 @@ async fn write_all(
         Err(error) if again.is_empty() => vec![Err(error.into())],
         // Rolled back for certain, by the fault of one of them. By themselves the others succeed.
         Err(_) => {
+            // Perhaps because they are not on one shard after all.
+            shards.forget();
             let mut results = Vec::with_capacity(count);
             // Waiting for the same lock once more, for each operation of that user, would hold up everybody else.
             let mut held = HashSet::new();

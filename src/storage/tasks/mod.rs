@@ -11,13 +11,14 @@ pub(super) mod notifier;
 pub(super) mod ranges;
 pub(super) mod read_statements;
 pub(super) mod set_statements;
+pub(super) mod shards;
 pub(super) mod standbys;
 pub(super) mod task_row;
 pub(super) mod write_conn;
 pub(super) mod write_postgres;
 pub(super) mod write_sqlite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::sql_types::BigInt;
 use diesel::{OptionalExtension as _, QueryDsl as _, QueryableByName, SelectableHelper as _};
@@ -26,6 +27,7 @@ use diesel_async::RunQueryDsl as _;
 use self::lanes::Lanes;
 use self::ranges::Ranges;
 use self::set_statements::find_tasks;
+use self::shards::Shards;
 use self::standbys::Standbys;
 use self::task_row::{TaskRow, TaskRowTypes};
 use crate::domain::{
@@ -45,6 +47,7 @@ pub struct Tasks<'a> {
     by_key: &'a Pool,
     notifier: &'a Notifier,
     lanes: Option<&'a Lanes>,
+    shards: &'a Shards,
     standbys: &'a Standbys,
 }
 
@@ -54,9 +57,10 @@ impl<'a> Tasks<'a> {
         by_key: &'a Pool,
         notifier: &'a Notifier,
         lanes: Option<&'a Lanes>,
+        shards: &'a Shards,
         standbys: &'a Standbys,
     ) -> Self {
-        Self { pool, by_key, notifier, lanes, standbys }
+        Self { pool, by_key, notifier, lanes, shards, standbys }
     }
 
     /// The task, deleted or not. With a `min_revision`, by whoever holds the user's changes up to it; the same goes for every
@@ -204,7 +208,7 @@ impl<'a> Tasks<'a> {
 
     /// Carries out operations in one transaction, each all or nothing by itself: reads the tasks as they stand under
     /// their owners' locks, decides, raises the owners' revisions, stores the tasks and notes the changes. What
-    /// changes nothing makes no revision.
+    /// changes nothing makes no revision. Where users are spread over shards, in one transaction for each of those.
     ///
     /// # Errors
     /// Inner errors concern one operation, as those of `write` do. Outer ones are the storage's.
@@ -212,8 +216,22 @@ impl<'a> Tasks<'a> {
         &self,
         operations: Vec<Operation>,
     ) -> Result<Vec<Result<Outcome, WriteError>>> {
-        let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
-        to_its_end(async move { batch::commit(&pool, &notifier, operations).await }).await
+        // By shard, and where in the order they came.
+        let mut parts: BTreeMap<i64, (Vec<usize>, Vec<Operation>)> = BTreeMap::new();
+        for (at, operation) in operations.into_iter().enumerate() {
+            let shard = self.shards.of(operation.owner.user()).await?;
+            let part = parts.entry(shard.number).or_default();
+            part.0.push(at);
+            part.1.push(operation);
+        }
+        let mut results = Vec::new();
+        for (places, part) in parts.into_values() {
+            let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
+            let done = to_its_end(async move { batch::commit(&pool, &notifier, part).await }).await?;
+            results.extend(places.into_iter().zip(done));
+        }
+        results.sort_by_key(|(at, _)| *at);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
     /// The tasks with these ids, in order; `None` where there is none.

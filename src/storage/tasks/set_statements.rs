@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 use super::task_row::{self, TaskRowTypes};
 use super::write_conn::{AnswerRow, ChangeRow};
 use crate::domain::{Task, TaskId, UserId};
-use crate::storage::engine::set::Piece::{Assignments, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
+use crate::storage::engine::set::Piece::{Assignments, First, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
 use crate::storage::engine::set::{self, Column, Piece, SetStatement};
 use crate::storage::engine::types::{DbUuid, Id, Moment};
 
@@ -26,11 +26,13 @@ pub(in crate::storage) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (D
     SetStatement::new(
         &[
             Sql("select users.id, users.revision, users.live_tasks from "),
-            Rows,
-            Sql(" cross join users where "),
-            USER_KEY,
-            // One order for all, so that two batches cannot hold each other up. On SQLite the transaction has the file.
-            OnPostgres(&[Sql(" order by v.user_id for update of users")]),
+            OnPostgres(&[
+                Sql("users where users.id = any ("),
+                First,
+                // One order for all, so that two batches cannot hold each other up. On SQLite the transaction has the file.
+                Sql(") order by users.id for update"),
+            ]),
+            OnSqlite(&[Rows, Sql(" cross join users where "), USER_KEY]),
         ],
         set::Rows::new(vec![("user_id", Column::Ids(users))]),
     )

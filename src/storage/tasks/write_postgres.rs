@@ -11,6 +11,7 @@ use super::set_statements::{
 use super::task_row::TaskRow;
 use super::write_conn::{Snapshot, WriteConn, Writes};
 use crate::domain::{HistoryId, Result, UserId};
+use crate::storage::engine::set::Place;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::database_state;
 
@@ -28,26 +29,32 @@ diesel::define_sql_function! {
     fn pg_notify(channel: diesel::sql_types::Text, payload: diesel::sql_types::Text);
 }
 
-impl WriteConn for AsyncPgConnection {
+/// A connection inside a write transaction, and where the rows of the batch are.
+pub(in crate::storage) struct PostgresBatch<'a> {
+    pub(in crate::storage) conn: &'a mut AsyncPgConnection,
+    pub(in crate::storage) place: Place,
+}
+
+impl WriteConn for PostgresBatch<'_> {
     async fn read(
         &mut self,
         users: Vec<Id>,
         tasks: Vec<(Id, Id)>,
         requests: Vec<(Id, Id)>,
     ) -> Result<Snapshot> {
-        let conn = &*self;
+        let (conn, place) = (&*self.conn, self.place);
         let counters = lock_users(users).load::<(Id, i64, i64)>(&mut &*conn);
         let tasks = async {
             if tasks.is_empty() {
                 return Ok(Vec::new());
             }
-            find_tasks(&tasks).load::<TaskRow>(&mut &*conn).await
+            find_tasks(&tasks).at(place).load::<TaskRow>(&mut &*conn).await
         };
         let requests = async {
             if requests.is_empty() {
                 return Ok(Vec::new());
             }
-            find_requests(&requests).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await
+            find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await
         };
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (counters, tasks, requests) = tokio::try_join!(biased; counters, tasks, requests)?;
@@ -55,19 +62,19 @@ impl WriteConn for AsyncPgConnection {
     }
 
     async fn history(&mut self) -> Result<HistoryId> {
-        let history: Id = database_state::table.select(database_state::history).first(self).await?;
+        let history: Id = database_state::table.select(database_state::history).first(self.conn).await?;
         Ok(history.into())
     }
 
     async fn write(&mut self, writes: Writes, origin: uuid::Uuid) -> Result<()> {
-        let conn = &*self;
+        let (conn, place) = (&*self.conn, self.place);
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
                 async {
                     if $rows.is_empty() {
                         return Ok(0);
                     }
-                    $statement(&$rows).execute(&mut &*conn).await
+                    $statement(&$rows).at(place).execute(&mut &*conn).await
                 }
             };
         }

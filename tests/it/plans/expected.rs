@@ -22,7 +22,7 @@ use Class::{Adds, Beside, Bounded, InOrder, Job, Keyed};
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
 const STATEMENTS: [(&str, &str, Class); 26] = [
     // Writes.
-    ("select users.id, users.revision, users.live_tasks from ", "cross join users", Keyed("users_pkey")),
+    ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
     ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
     ("update users set revision = v.revision", "", Keyed("users_pkey")),

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use uuid::Uuid;
 
+use super::citus::{self, Workers};
+
 /// Where the data lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -239,7 +241,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-async fn connect(url: &str) -> Client {
+pub(super) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -251,6 +253,8 @@ async fn connect(url: &str) -> Client {
 struct Server {
     url: url::Url,
     template: String,
+    /// Where the server is the coordinator of a cluster.
+    workers: Option<std::sync::Arc<Workers>>,
     admin: std::sync::Arc<Client>,
     /// Drives `admin`, whichever test's runtime ends.
     runtime: tokio::runtime::Runtime,
@@ -261,7 +265,8 @@ impl Server {
     fn shared() -> Option<&'static Self> {
         static SERVER: OnceLock<Option<Server>> = OnceLock::new();
         let server = SERVER.get_or_init(|| {
-            let url = std::env::var("TASKWIRE_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())?;
+            let given = std::env::var("TASKWIRE_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
+            let url = citus::coordinator().or(given)?;
             let thread = std::thread::spawn(move || Self::start(&url));
             Some(thread.join().expect("the PostgreSQL server cannot be used"))
         });
@@ -277,8 +282,12 @@ impl Server {
         let url = url::Url::parse(url).unwrap();
         let runtime = runtime();
         let template = format!("taskwire_test_{}_template", std::process::id());
-        let admin = runtime.block_on(async {
+        let (admin, workers) = runtime.block_on(async {
             let admin = connect(url.as_str()).await;
+            if citus::coordinator().is_some() {
+                let workers = Workers::of(&url, &admin).await;
+                return (admin, Some(std::sync::Arc::new(workers)));
+            }
             // A process of the same id may have left one behind.
             let fresh = [
                 format!("drop database if exists {template} with (force)"),
@@ -291,27 +300,34 @@ impl Server {
             storage.migrate().await.unwrap();
             // Nobody may be connected to what is copied.
             admin.batch_execute(&format!("alter database {template} allow_connections false")).await.unwrap();
-            admin
+            (admin, None)
         });
-        Self { url, template, admin: std::sync::Arc::new(admin), runtime }
+        Self { url, template, workers, admin: std::sync::Arc::new(admin), runtime }
     }
 
     async fn create(&'static self, schema: Schema) -> ServerDatabase {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("taskwire_test_{}_{number}", std::process::id());
+        // Of a spread one there is no copy.
         let template = match schema {
-            Schema::Empty => "template0",
-            Schema::Migrated => &self.template,
+            Schema::Migrated if self.workers.is_none() => &self.template,
+            _ => "template0",
         };
         // The server itself waits some seconds for whoever still stands in the template.
         let create = format!("create database {name} template {template}");
         self.admin.batch_execute(&create).await.unwrap();
+        if let Some(workers) = &self.workers {
+            workers.join(&self.url, &name).await;
+            if schema == Schema::Migrated {
+                workers.migrate(&self.url, &name).await;
+            }
+        }
         ServerDatabase { server: self, name }
     }
 }
 
-fn at(url: &url::Url, database: &str) -> url::Url {
+pub(super) fn at(url: &url::Url, database: &str) -> url::Url {
     let mut url = url.clone();
     url.set_path(database);
     url
@@ -337,11 +353,14 @@ impl ServerDatabase {
 
 impl Drop for ServerDatabase {
     fn drop(&mut self) {
-        let admin = std::sync::Arc::clone(&self.server.admin);
-        let sql = format!("drop database {} with (force)", self.name);
+        let (admin, workers) = (std::sync::Arc::clone(&self.server.admin), self.server.workers.clone());
+        let name = self.name.clone();
         let (done, wait) = std::sync::mpsc::channel();
         self.server.runtime.spawn(async move {
-            let _ = admin.batch_execute(&sql).await;
+            let _ = admin.batch_execute(&format!("drop database {name} with (force)")).await;
+            if let Some(workers) = workers {
+                workers.leave(&name).await;
+            }
             let _ = done.send(());
         });
         // Best effort: a test that is over does not fail for its remains.

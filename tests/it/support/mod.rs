@@ -1,5 +1,6 @@
 //! What every test stands on: a database of its own on either engine, and a runtime to run on.
 
+pub(crate) mod citus;
 pub(crate) mod database;
 pub(crate) mod process;
 pub(crate) mod refusal;

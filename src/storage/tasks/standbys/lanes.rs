@@ -50,12 +50,12 @@ impl StandbyLanes {
     }
 
     pub(super) async fn find(&self, owner: Owner, asked: Asked) -> FoundTask {
-        self.reads[place(owner, self.reads.len())].send(owner.user(), asked).await?
+        self.reads[place(owner, self.reads.len())].send(owner.user(), 0, asked).await?
     }
 
     pub(super) async fn list(&self, list: Ranges, at_least: AtLeast) -> FoundList {
         let owner = list.owner;
-        self.lists[place(owner, self.lists.len())].send(owner.user(), (list, at_least)).await?
+        self.lists[place(owner, self.lists.len())].send(owner.user(), 0, (list, at_least)).await?
     }
 }
 
