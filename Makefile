@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test test-gateway test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
+.PHONY: help run gateway test test-gateway test-citus test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -41,6 +41,12 @@ test-gateway: ## Test the REST gateway and the example clients
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-gateway scripts/with-postgres cargo test --locked --test it -- process::one_address
+
+# Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
+test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL
+	@$(if $(TASKWIRE_TEST_CITUS_URL),,echo 'LEFT OUT: TASKWIRE_TEST_CITUS_URL names no cluster of Citus'; exit 0;) \
+		cargo test --locked --test it -- storage:: rpc:: revisions:: citus::distribute --skip sqlite && \
+		cargo test --locked --test it -- citus::faults --test-threads 1
 
 test-previous: ## Replace replicas of another version by this one under load: make test-previous PREVIOUS=<commit>
 	@rm -rf target/previous/source && git worktree prune

@@ -43,8 +43,11 @@ impl Storage {
         for table in OF_USERS {
             let mut last = Id(uuid::Uuid::nil());
             loop {
-                let owners: Vec<(Id, bool)> =
-                    with_conn!(&self.by_key, |conn| { owners(table, last).load(conn).await })?;
+                let owners: Vec<(Id, bool)> = with_conn!(&self.by_key, |conn| {
+                    // Known from the connection.
+                    let owners = if self.pool.server().is_distributed() { spread_owners } else { owners };
+                    owners(table, last).load(conn).await
+                })?;
                 let count = owners.len();
                 for (owner, exists) in owners {
                     last = owner;
@@ -76,5 +79,16 @@ fn owners(table: &'static str, after: Id) -> Whole<(DbUuid, Bool)> {
     );
     sql.sql("and place < ").bind(Value::Big(USERS_AT_ONCE)).sql(") select id, exists (select 1 from users where users.id = owners.id) from owners where id is not null \
          order by place");
+    Whole::new(sql)
+}
+
+/// The same where the rows are spread over several servers, each of which reads the rows of all users that it has.
+fn spread_owners(table: &'static str, after: Id) -> Whole<(DbUuid, Bool)> {
+    let mut sql = Fragment::new();
+    sql.sql("select owners.user_id, users.id is not null from (select distinct user_id from ").sql(table);
+    sql.sql(" where user_id > ")
+        .bind(Value::Id(after))
+        .sql(") owners left join users on users.id = owners.user_id order by owners.user_id limit ");
+    sql.bind(Value::Big(USERS_AT_ONCE));
     Whole::new(sql)
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod auth;
+mod citus;
 mod cli;
 mod client;
 mod edge;

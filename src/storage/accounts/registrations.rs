@@ -172,7 +172,11 @@ fn as_new(new: NewUser, now: Timestamp, history: HistoryId) -> User {
     }
 }
 
-/// The lock that did not come in time is held by the first call, as far as is known.
+/// The lock that did not come in time is held by the first call, as far as is known. A server of a Citus heeds no limit but
+/// that of the whole statement.
 fn in_progress(error: Error) -> Error {
-    if error == Error::Conflict { Error::RequestInProgress } else { error }
+    match error {
+        Error::Conflict | Error::DeadlineExceeded => Error::RequestInProgress,
+        other => other,
+    }
 }

@@ -41,8 +41,11 @@ fn by_kind(kind: DatabaseErrorKind) -> Option<Error> {
 /// What a text of the server means.
 type Meaning = fn(&str) -> Error;
 
+/// How a coordinator of Citus begins what it says of its connections to others.
+const REMOTE_NODE: &str = "connection to the remote node";
+
 /// Texts of the servers, and what each means.
-const MESSAGES: [(&str, Meaning); 25] = [
+const MESSAGES: [(&str, Meaning); 29] = [
     // PostgreSQL, in the order of its SQLSTATEs.
     ("remaining connection slots are reserved", unavailable),
     ("sorry, too many clients already", unavailable),
@@ -60,7 +63,11 @@ const MESSAGES: [(&str, Meaning); 25] = [
     // Citus: a server with shards is away, or shards are moved.
     ("involved in a distributed deadlock", |_| Error::Conflict),
     ("could not run distributed query with FOR UPDATE", |_| Error::Conflict),
-    ("connection to the remote node", unavailable),
+    (REMOTE_NODE, unavailable),
+    ("failure on connection marked as essential", unavailable),
+    ("could not establish any connections to the node", unavailable),
+    ("failed to execute task", unavailable),
+    ("postmaster was shut down", unavailable),
     ("server closed the connection unexpectedly", unavailable),
     ("connection not open", unavailable),
     ("could not receive query results", unavailable),
@@ -93,7 +100,8 @@ pub(in crate::storage) fn tells_of_another_server(cause: &str) -> bool {
         "terminating connection due to administrator command",
         "the database system is",
     ];
-    WORDS.iter().any(|words| cause.contains(words))
+    // What another server told that one concerns a part of the users, and no connection to it.
+    !cause.contains(REMOTE_NODE) && WORDS.iter().any(|words| cause.contains(words))
 }
 
 /// A stored value that breaks the rule of its type.

@@ -44,8 +44,9 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
             let mut guard = checkout(connections).await?;
             let conn: &mut AsyncPgConnection = &mut guard;
             let place = if pool.server().is_distributed() { Place::OneShard } else { Place::Here };
+            let limits = pool.limits;
             let work = async move |conn: &mut _| {
-                ledger::run(&mut PostgresBatch { conn, place }, operations, origin).await
+                ledger::run(&mut PostgresBatch { conn, place, limits }, operations, origin).await
             };
             conn.transaction::<_, Error, _>(work).await
         }

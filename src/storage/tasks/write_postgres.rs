@@ -1,5 +1,7 @@
 //! A write batch on PostgreSQL. The statements of a step go out together, without waiting for each other's answers.
 
+use std::time::Duration;
+
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
@@ -10,7 +12,8 @@ use super::set_statements::{
 };
 use super::task_row::TaskRow;
 use super::write_conn::{Snapshot, WriteConn, Writes};
-use crate::domain::{HistoryId, Result, UserId};
+use crate::domain::{Error, HistoryId, Result, UserId};
+use crate::storage::Limits;
 use crate::storage::engine::set::Place;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::database_state;
@@ -33,6 +36,34 @@ diesel::define_sql_function! {
 pub(in crate::storage) struct PostgresBatch<'a> {
     pub(in crate::storage) conn: &'a mut AsyncPgConnection,
     pub(in crate::storage) place: Place,
+    pub(in crate::storage) limits: Limits,
+}
+
+impl PostgresBatch<'_> {
+    /// Locks the users' rows and reads their counters. The limit of a wait for a lock is not heeded by the servers of a Citus,
+    /// that of a statement by the one that it is sent to: there it stands in for the other.
+    async fn lock(&self, users: Vec<Id>) -> Result<Vec<(Id, i64, i64)>> {
+        let conn = &*self.conn;
+        let lock = lock_users(users);
+        if self.place == Place::Here {
+            return Ok(lock.load(&mut &*conn).await?);
+        }
+        let limit = |time: Duration| {
+            let limit = set_config("statement_timeout", time.as_millis().to_string(), true);
+            async { diesel::select(limit).execute(&mut &*conn).await.map_err(Error::from) }
+        };
+        let locked = async {
+            let locked = lock.load(&mut &*conn).await.map_err(Error::from);
+            locked.map_err(|error| if error == Error::DeadlineExceeded { Error::Conflict } else { error })
+        };
+        let (_, locked, _) = tokio::try_join!(
+            biased;
+            limit(self.limits.lock_timeout),
+            locked,
+            limit(self.limits.statement_timeout)
+        )?;
+        Ok(locked)
+    }
 }
 
 impl WriteConn for PostgresBatch<'_> {
@@ -43,18 +74,18 @@ impl WriteConn for PostgresBatch<'_> {
         requests: Vec<(Id, Id)>,
     ) -> Result<Snapshot> {
         let (conn, place) = (&*self.conn, self.place);
-        let counters = lock_users(users).load::<(Id, i64, i64)>(&mut &*conn);
+        let counters = self.lock(users);
         let tasks = async {
             if tasks.is_empty() {
                 return Ok(Vec::new());
             }
-            find_tasks(&tasks).at(place).load::<TaskRow>(&mut &*conn).await
+            Ok(find_tasks(&tasks).at(place).load::<TaskRow>(&mut &*conn).await?)
         };
         let requests = async {
             if requests.is_empty() {
                 return Ok(Vec::new());
             }
-            find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await
+            Ok(find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await?)
         };
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (counters, tasks, requests) = tokio::try_join!(biased; counters, tasks, requests)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -17,28 +17,61 @@ use uuid::Uuid;
 use crate::support::process::Service;
 
 const CALLERS: usize = 6;
-/// Of one call, its repetition included.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Of one call.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// The first pause of the published retry policy.
 const PAUSE: Duration = Duration::from_millis(100);
 const PASSWORD: &str = "correct horse battery staple";
 
+/// How often a call that failed is made again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Repeats {
+    /// Once.
+    Once,
+    /// Until so much time is over.
+    For(Duration),
+}
+
 /// All callers, at work.
-pub(super) struct Callers {
+pub(crate) struct Callers {
     all: Vec<JoinHandle<Caller>>,
     watchers: Vec<JoinHandle<Vec<i64>>>,
     shared: Arc<Shared>,
+    /// Of each: who it is, and how it fares.
+    pub(crate) users: Vec<(Uuid, Arc<Fortune>)>,
 }
 
-#[derive(Default)]
-struct Shared {
-    is_over: AtomicBool,
+/// How a caller fares.
+#[derive(Debug, Default)]
+pub(crate) struct Fortune {
     answered: AtomicU64,
-    repeated: AtomicU64,
+    failed: AtomicU64,
+    /// The longest time that an attempt took, in milliseconds.
+    slowest: AtomicU64,
+}
+
+impl Fortune {
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn slowest(&self) -> Duration {
+        Duration::from_millis(self.slowest.load(Ordering::SeqCst))
+    }
+}
+
+struct Shared {
+    repeats: Repeats,
+    is_over: AtomicBool,
 }
 
 struct Caller {
     shared: Arc<Shared>,
+    fortune: Arc<Fortune>,
     users: UserServiceClient<Channel>,
     tasks: TaskServiceClient<Channel>,
     session: pb::TokenPair,
@@ -52,46 +85,59 @@ fn authorised<T>(message: T, access_token: &str) -> Request<T> {
     request
 }
 
-impl Shared {
-    /// Makes a call, and once more where that is what the answer asks for.
+impl Caller {
+    /// Makes a call, and again as often as may be where that is what the answer asks for.
     async fn insist<T, Call, Calling>(&self, call: Call) -> T
     where
         Call: Fn() -> Calling,
         Calling: Future<Output = Result<Response<T>, Status>>,
     {
-        let calling = async {
-            let first = match call().await {
-                Ok(answer) => return answer,
-                Err(status) => status,
+        let began = Instant::now();
+        let mut failures: Vec<Status> = Vec::new();
+        loop {
+            let attempted = Instant::now();
+            let answer = tokio::time::timeout(DEADLINE, call()).await;
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came")));
+            let took = u64::try_from(attempted.elapsed().as_millis()).unwrap();
+            self.fortune.slowest.fetch_max(took, Ordering::SeqCst);
+            match answer {
+                Ok(answer) => {
+                    self.fortune.answered.fetch_add(1, Ordering::SeqCst);
+                    return answer.into_inner();
+                }
+                Err(status) => failures.push(status),
+            }
+            self.fortune.failed.fetch_add(1, Ordering::SeqCst);
+            let last = failures.last().unwrap();
+            let reason = last.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+            let may_be_repeated = [Code::Unavailable, Code::DeadlineExceeded].contains(&last.code())
+                || ["REQUEST_IN_PROGRESS", "CONFLICT"].contains(&&*reason);
+            let is_allowed = match self.shared.repeats {
+                Repeats::Once => failures.len() == 1 && last.code() != Code::DeadlineExceeded,
+                Repeats::For(time) => began.elapsed() < time,
             };
-            let reason = first.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            let may_be_repeated =
-                first.code() == Code::Unavailable || ["REQUEST_IN_PROGRESS", "CONFLICT"].contains(&&*reason);
-            assert!(may_be_repeated, "{first:?}");
-            self.repeated.fetch_add(1, Ordering::SeqCst);
-            let asked = first.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default();
+            assert!(may_be_repeated && is_allowed, "{failures:?}");
+            let asked = last.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default();
             tokio::time::sleep(asked.max(PAUSE)).await;
-            call().await.unwrap_or_else(|again| panic!("{first:?}, and once more {again:?}"))
-        };
-        let answer = tokio::time::timeout(DEADLINE, calling).await.expect("a call takes too long");
-        self.answered.fetch_add(1, Ordering::SeqCst);
-        answer.into_inner()
+        }
     }
 }
 
 impl Caller {
-    async fn open(address: &str, shared: &Arc<Shared>) -> Self {
+    async fn open(address: &str, shared: &Arc<Shared>) -> (Uuid, Self) {
         let channel = Endpoint::from_shared(address.to_owned()).unwrap().connect().await.unwrap();
         let users = UserServiceClient::new(channel.clone());
         let email = format!("{}@example.org", Uuid::now_v7());
         let user = pb::User { email: email.clone(), ..Default::default() };
         let create =
             pb::CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..Default::default() };
-        users.clone().create_user(create).await.unwrap();
+        let user = users.clone().create_user(create).await.unwrap().into_inner();
         let login = pb::LoginRequest { email, password: PASSWORD.into(), ..Default::default() };
         let session = users.clone().login(login).await.unwrap().into_inner();
         let tasks = TaskServiceClient::new(channel);
-        Self { shared: Arc::clone(shared), users, tasks, session, made: Vec::new() }
+        let (shared, fortune) = (Arc::clone(shared), Arc::default());
+        let id = user.name.strip_prefix("users/").unwrap().parse().unwrap();
+        (id, Self { shared, fortune, users, tasks, session, made: Vec::new() })
     }
 
     async fn work(mut self) -> Self {
@@ -117,13 +163,13 @@ impl Caller {
             let (mut tasks, create) = (self.tasks.clone(), authorised(create.clone(), token));
             async move { tasks.create_task(create).await }
         };
-        let made = self.shared.insist(creating).await;
+        let made = self.insist(creating).await;
         let get = pb::GetTaskRequest { name: made.name.clone(), ..Default::default() };
         let getting = || {
             let (mut tasks, get) = (self.tasks.clone(), authorised(get.clone(), token));
             async move { tasks.get_task(get).await }
         };
-        assert_eq!(self.shared.insist(getting).await, made);
+        assert_eq!(self.insist(getting).await, made);
         self.made.push((title, made.revision));
     }
 
@@ -136,7 +182,7 @@ impl Caller {
             let (mut users, refresh) = (self.users.clone(), refresh.clone());
             async move { users.refresh_session(refresh).await }
         };
-        self.session = self.shared.insist(refreshing).await;
+        self.session = self.insist(refreshing).await;
     }
 
     /// Watches from the beginning, and goes on where a stream ended; answers the revisions as they came.
@@ -172,29 +218,46 @@ const LAST: &str = "the last one";
 
 impl Callers {
     /// Lets them begin, at this address.
-    pub(super) async fn start(address: &str) -> Self {
-        let shared = Arc::new(Shared::default());
-        let (mut all, mut watchers) = (Vec::new(), Vec::new());
+    pub(crate) async fn start(address: &str, repeats: Repeats) -> Self {
+        let shared = Arc::new(Shared { repeats, is_over: AtomicBool::new(false) });
+        let mut callers =
+            Self { all: Vec::new(), watchers: Vec::new(), shared: Arc::clone(&shared), users: Vec::new() };
         for _ in 0..CALLERS {
-            let caller = Caller::open(address, &shared).await;
+            let (id, caller) = Caller::open(address, &shared).await;
             let token = caller.session.access_token.clone();
-            watchers.push(tokio::spawn(Caller::watch(caller.tasks.clone(), token)));
-            all.push(tokio::spawn(caller.work()));
+            callers.users.push((id, Arc::clone(&caller.fortune)));
+            callers.watchers.push(tokio::spawn(Caller::watch(caller.tasks.clone(), token)));
+            callers.all.push(tokio::spawn(caller.work()));
         }
-        Self { all, watchers, shared }
+        callers
+    }
+
+    fn total(&self) -> u64 {
+        self.users.iter().map(|(_, fortune)| fortune.answered()).sum()
     }
 
     /// Waits until so many more calls were answered.
-    pub(super) async fn answered(&self, more: u64) {
-        let enough = self.shared.answered.load(Ordering::SeqCst) + more;
-        while self.shared.answered.load(Ordering::SeqCst) < enough {
+    pub(crate) async fn answered(&self, more: u64) {
+        let enough = self.total() + more;
+        self.until(|callers| callers.total() >= enough).await;
+    }
+
+    /// Waits until each of these callers was answered so many more calls.
+    pub(crate) async fn each_answered(&self, of: &[Uuid], more: u64) {
+        let fortunes = self.users.iter().filter(|(id, _)| of.contains(id)).map(|(_, fortune)| fortune);
+        let enough: Vec<_> = fortunes.map(|fortune| (fortune, fortune.answered() + more)).collect();
+        self.until(|_| enough.iter().all(|(fortune, enough)| fortune.answered() >= *enough)).await;
+    }
+
+    async fn until(&self, is_enough: impl Fn(&Self) -> bool) {
+        while !is_enough(self) {
             assert!(!self.all.iter().any(JoinHandle::is_finished), "a caller gave up");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Lets them end, and looks at what there is: all that was acknowledged, once, and nothing else; for the watchers too.
-    pub(super) async fn finish(self, service: &Service) {
+    pub(crate) async fn finish(self, service: &Service) {
         self.shared.is_over.store(true, Ordering::SeqCst);
         let mut straight = service.tasks().await;
         for (caller, watcher) in self.all.into_iter().zip(self.watchers) {
@@ -227,11 +290,8 @@ impl Callers {
             let expected: Vec<i64> = (1..=last.revision).collect();
             assert_eq!(watched, expected);
         }
-        let count = |count: &AtomicU64| count.load(Ordering::SeqCst);
-        println!(
-            "{} calls answered, {} made twice",
-            count(&self.shared.answered),
-            count(&self.shared.repeated)
-        );
+        let sum =
+            |of: fn(&Fortune) -> u64| -> u64 { self.users.iter().map(|(_, fortune)| of(fortune)).sum() };
+        println!("{} calls answered, {} attempts failed", sum(Fortune::answered), sum(Fortune::failed));
     }
 }

@@ -1,6 +1,6 @@
 //! The program as people and machines run it: started, stopped, misconfigured, without its database.
 
-mod callers;
+pub(crate) mod callers;
 mod canaries;
 mod cluster;
 mod commands;
@@ -35,7 +35,7 @@ pub(crate) async fn log_in(service: &Service) -> TokenPair {
     log_in_again(service).await
 }
 
-async fn log_in_again(service: &Service) -> TokenPair {
+pub(crate) async fn log_in_again(service: &Service) -> TokenPair {
     let login = LoginRequest { email: EMAIL.into(), password: PASSWORD.into(), device: "test".into() };
     service.users().await.login(login).await.unwrap().into_inner()
 }

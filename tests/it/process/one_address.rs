@@ -15,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::callers::Callers;
+use super::callers::{Callers, Repeats};
 use crate::storage::eventually;
 use crate::support::database::{Engine, Schema, TestDatabase};
 use crate::support::process::{Running, Sandbox, Service, program};
@@ -215,7 +215,7 @@ async fn with_callers(first: &str) -> Option<(TestDatabase, House, Callers)> {
         house.replica(number).wait_until(ServingStatus::Serving).await;
     }
     eventually("the proxy has found them", async || house.is_serving().await).await;
-    let callers = Callers::start(&house.address).await;
+    let callers = Callers::start(&house.address, Repeats::Once).await;
     Some((database, house, callers))
 }
 

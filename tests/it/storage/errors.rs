@@ -140,7 +140,7 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
     blocker
         .execute(match database.engine {
             Engine::Sqlite => "begin immediate",
-            Engine::Postgres => "begin; select 1 from users for update",
+            Engine::Postgres => "begin; update users set version = version",
         })
         .await;
     let mut writers = JoinSet::new();

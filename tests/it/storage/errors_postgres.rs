@@ -71,7 +71,7 @@ async fn lock_timeout_is_a_conflict(database: TestDatabase) {
     let hasty = Limits { lock_timeout: Duration::from_millis(200), ..limits() };
     let hasty = Person { storage: database.open(hasty), ..ada.clone() };
     let mut blocker = database.raw().await;
-    blocker.execute("begin; select 1 from users for update").await;
+    blocker.execute("begin; update users set version = version").await;
     assert_eq!(rename(&hasty, &created).await.unwrap(), Err(Error::Conflict));
     assert_eq!(hasty.find(created.id).await, Ok(created.clone()), "reading waits for nobody");
     blocker.execute("rollback").await;
@@ -84,10 +84,10 @@ async fn deadlock_is_a_conflict(database: TestDatabase) {
     let created = ada.create(task("contended"), at(1)).await;
     // The other side takes the same two rows the other way round, and looks for deadlocks much later.
     let mut other = database.raw().await;
-    other.execute("set deadlock_timeout = '60s'; begin; select 1 from tasks for update").await;
+    other.execute("set deadlock_timeout = '60s'; begin; update tasks set revision = revision").await;
     let update = rename(&ada, &created);
     waiting(&database, 1).await;
-    other.execute("select 1 from users for update").await;
+    other.execute("update users set version = version").await;
     assert_eq!(update.await.unwrap(), Err(Error::Conflict));
     other.execute("rollback").await;
     assert!(rename(&ada, &created).await.unwrap().is_ok());
@@ -148,7 +148,7 @@ async fn lost_connection_within_a_write_is_unavailable(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let created = ada.create(task("untouched"), at(1)).await;
     let mut blocker = database.raw().await;
-    blocker.execute("begin; select 1 from users for update").await;
+    blocker.execute("begin; update users set version = version").await;
     let update = rename(&ada, &created);
     waiting(&database, 1).await;
     terminate_all(&database).await;

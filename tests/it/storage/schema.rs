@@ -76,7 +76,10 @@ async fn table_names(database: &TestDatabase) -> BTreeSet<String> {
         Engine::Sqlite => {
             "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
         }
-        Engine::Postgres => "select table_name from information_schema.tables where table_schema = 'public'",
+        Engine::Postgres => {
+            "select table_name from information_schema.tables where table_schema = 'public' \
+             and table_type = 'BASE TABLE'"
+        }
     };
     let mut names: BTreeSet<String> = database.query_texts(sql).await.into_iter().collect();
     assert!(names.remove("__diesel_schema_migrations"));

@@ -1,10 +1,10 @@
-//! Databases on a cluster of Citus, for tests that are run against one: `TASKWIRE_TEST_CITUS_URL` names its coordinator.
+//! Databases on a cluster of Citus, for tests that are run against one: `TASKWIRE_TEST_CITUS_URL` names its coordinator, and
+//! a database there that knows the workers.
 
-use tokio_postgres::Client;
+use taskwire::storage::Storage;
 use url::Url;
 
 use super::database::{at, connect, limits};
-use taskwire::storage::Storage;
 
 /// Shards of a test's database: enough that its users are on several.
 const SHARDS: u16 = 4;
@@ -14,54 +14,110 @@ pub(crate) fn coordinator() -> Option<String> {
     std::env::var("TASKWIRE_TEST_CITUS_URL").ok().filter(|url| !url.is_empty())
 }
 
-/// The workers of the cluster, with a connection to each.
-pub(super) struct Workers(Vec<(Url, Client)>);
+/// A server of the cluster.
+struct Node {
+    url: Url,
+}
 
-impl Workers {
-    /// Those that the database behind the coordinator's URL knows. They take the same user and password.
-    pub(super) async fn of(url: &Url, admin: &Client) -> Self {
-        let known = "select nodename, nodeport from pg_dist_node where groupid > 0 and noderole = 'primary'";
+/// A cluster: its coordinator, two workers that take part, and those that may join later.
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    spare: Vec<Url>,
+}
+
+impl Node {
+    fn at(url: &Url, host: &str, port: u16) -> Self {
+        let mut url = url.clone();
+        url.set_host(Some(host)).unwrap();
+        url.set_port(Some(port)).unwrap();
+        Self { url }
+    }
+
+    /// On a connection of its own: the server may have been killed meanwhile.
+    async fn execute(&self, sql: String) {
+        let done = connect(self.url.as_str()).await.batch_execute(&sql).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+}
+
+impl Cluster {
+    /// The one whose coordinator this is. The workers take the same user and password.
+    pub(crate) async fn of(coordinator: &Url) -> Self {
+        let admin = connect(coordinator.as_str()).await;
+        let known = "select nodename, nodeport from pg_dist_node where groupid > 0 and noderole = 'primary' \
+                     order by nodeid";
         let rows =
             admin.query(known, &[]).await.expect("the database of TASKWIRE_TEST_CITUS_URL has no Citus");
-        let mut workers = Vec::new();
+        assert!(rows.len() >= 2, "a cluster has two workers at least");
+        let mut nodes = vec![Node { url: coordinator.clone() }];
         for row in rows {
-            let mut worker = url.clone();
-            worker.set_host(Some(row.get(0))).unwrap();
-            worker.set_port(Some(u16::try_from(row.get::<_, i32>(1)).unwrap())).unwrap();
-            let client = connect(worker.as_str()).await;
-            workers.push((worker, client));
+            let port = u16::try_from(row.get::<_, i32>(1)).unwrap();
+            nodes.push(Node::at(coordinator, row.get(0), port));
         }
-        assert!(workers.len() >= 2, "a cluster has two workers at least");
-        Self(workers)
+        let spare = nodes.split_off(3).into_iter().map(|node| node.url).collect();
+        Self { nodes, spare }
     }
 
-    /// Makes a database of this name on all of them, and the one on the coordinator theirs.
-    pub(super) async fn join(&self, coordinator: &Url, name: &str) {
-        let database = connect(at(coordinator, name).as_str()).await;
-        database.batch_execute("create extension citus").await.unwrap();
-        let host = coordinator.host_str().unwrap();
-        let port = coordinator.port().unwrap();
-        let mut join = format!("select citus_set_coordinator_host('{host}', {port});");
-        for (worker, client) in &self.0 {
-            client.batch_execute(&format!("create database {name}")).await.unwrap();
-            let there = connect(at(worker, name).as_str()).await;
-            there.batch_execute("create extension citus").await.unwrap();
-            let (host, port) = (worker.host_str().unwrap(), worker.port().unwrap());
-            join.push_str(&format!("select citus_add_node('{host}', {port});"));
-        }
-        database.batch_execute(&join).await.unwrap();
+    /// The workers that take part, and those that may join.
+    pub(crate) fn workers(&self) -> (Vec<&Url>, &[Url]) {
+        (self.nodes[1..].iter().map(|node| &node.url).collect(), &self.spare)
     }
 
-    /// Makes the tables there, spread.
-    pub(super) async fn migrate(&self, coordinator: &Url, name: &str) {
+    /// Makes a database with all tables, spread, for `copy` to copy. Nobody can connect to it.
+    pub(super) async fn make_template(&self, name: &str) {
+        self.create(name).await;
+        let coordinator = &self.nodes[0].url;
         let storage = Storage::open(at(coordinator, name).as_str(), limits()).unwrap();
         storage.migrate().await.unwrap();
         storage.distribute(Some(SHARDS)).await.unwrap();
+        drop(storage);
+        for node in &self.nodes {
+            node.execute(format!("alter database {name} allow_connections false")).await;
+            let others =
+                format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+            node.execute(others).await;
+        }
     }
 
-    pub(super) async fn leave(&self, name: &str) {
-        for (_, client) in &self.0 {
-            let _ = client.batch_execute(&format!("drop database if exists {name} with (force)")).await;
+    /// Copies a database, on every server: what the servers know of each other comes along.
+    pub(super) async fn copy(&self, template: &str, name: &str) {
+        for node in &self.nodes {
+            node.execute(format!("create database {name} template {template}")).await;
+        }
+    }
+
+    /// Makes an empty database whose servers know each other.
+    pub(super) async fn create(&self, name: &str) {
+        let coordinator = &self.nodes[0].url;
+        let host_port = |url: &Url| format!("'{}', {}", url.host_str().unwrap(), url.port().unwrap());
+        let mut join = format!("select citus_set_coordinator_host({});", host_port(coordinator));
+        for (number, node) in self.nodes.iter().enumerate() {
+            node.execute(format!("drop database if exists {name} with (force)")).await;
+            node.execute(format!("create database {name} template template0")).await;
+            connect(at(&node.url, name).as_str())
+                .await
+                .batch_execute("create extension citus")
+                .await
+                .unwrap();
+            if number > 0 {
+                join.push_str(&format!("select citus_add_node({});", host_port(&node.url)));
+            }
+        }
+        let database = connect(at(coordinator, name).as_str()).await;
+        // The servers may be busy with the databases of other tests.
+        for attempt in 0.. {
+            match database.batch_execute(&join).await {
+                Ok(()) => return,
+                Err(error) => assert!(attempt < 50, "{join}: {error:?}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Takes a database away.
+    pub(super) async fn remove(&self, name: &str) {
+        for node in &self.nodes {
+            node.execute(format!("drop database if exists {name} with (force)")).await;
         }
     }
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use uuid::Uuid;
 
-use super::citus::{self, Workers};
+use super::citus::{self, Cluster};
 
 /// Where the data lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,7 +241,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-pub(super) async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -254,7 +254,7 @@ struct Server {
     url: url::Url,
     template: String,
     /// Where the server is the coordinator of a cluster.
-    workers: Option<std::sync::Arc<Workers>>,
+    cluster: Option<std::sync::Arc<Cluster>>,
     admin: std::sync::Arc<Client>,
     /// Drives `admin`, whichever test's runtime ends.
     runtime: tokio::runtime::Runtime,
@@ -282,11 +282,12 @@ impl Server {
         let url = url::Url::parse(url).unwrap();
         let runtime = runtime();
         let template = format!("taskwire_test_{}_template", std::process::id());
-        let (admin, workers) = runtime.block_on(async {
+        let (admin, cluster) = runtime.block_on(async {
             let admin = connect(url.as_str()).await;
             if citus::coordinator().is_some() {
-                let workers = Workers::of(&url, &admin).await;
-                return (admin, Some(std::sync::Arc::new(workers)));
+                let cluster = Cluster::of(&url).await;
+                cluster.make_template(&template).await;
+                return (admin, Some(std::sync::Arc::new(cluster)));
             }
             // A process of the same id may have left one behind.
             let fresh = [
@@ -302,32 +303,28 @@ impl Server {
             admin.batch_execute(&format!("alter database {template} allow_connections false")).await.unwrap();
             (admin, None)
         });
-        Self { url, template, workers, admin: std::sync::Arc::new(admin), runtime }
+        Self { url, template, cluster, admin: std::sync::Arc::new(admin), runtime }
     }
 
     async fn create(&'static self, schema: Schema) -> ServerDatabase {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("taskwire_test_{}_{number}", std::process::id());
-        // Of a spread one there is no copy.
-        let template = match schema {
-            Schema::Migrated if self.workers.is_none() => &self.template,
-            _ => "template0",
-        };
-        // The server itself waits some seconds for whoever still stands in the template.
-        let create = format!("create database {name} template {template}");
-        self.admin.batch_execute(&create).await.unwrap();
-        if let Some(workers) = &self.workers {
-            workers.join(&self.url, &name).await;
-            if schema == Schema::Migrated {
-                workers.migrate(&self.url, &name).await;
+        match (&self.cluster, schema) {
+            (Some(cluster), Schema::Empty) => cluster.create(&name).await,
+            (Some(cluster), Schema::Migrated) => cluster.copy(&self.template, &name).await,
+            (None, _) => {
+                let template = if schema == Schema::Empty { "template0" } else { self.template.as_str() };
+                // The server itself waits some seconds for whoever still stands in the template.
+                let create = format!("create database {name} template {template}");
+                self.admin.batch_execute(&create).await.unwrap();
             }
         }
         ServerDatabase { server: self, name }
     }
 }
 
-pub(super) fn at(url: &url::Url, database: &str) -> url::Url {
+pub(crate) fn at(url: &url::Url, database: &str) -> url::Url {
     let mut url = url.clone();
     url.set_path(database);
     url
@@ -353,13 +350,15 @@ impl ServerDatabase {
 
 impl Drop for ServerDatabase {
     fn drop(&mut self) {
-        let (admin, workers) = (std::sync::Arc::clone(&self.server.admin), self.server.workers.clone());
+        let (admin, cluster) = (std::sync::Arc::clone(&self.server.admin), self.server.cluster.clone());
         let name = self.name.clone();
         let (done, wait) = std::sync::mpsc::channel();
         self.server.runtime.spawn(async move {
-            let _ = admin.batch_execute(&format!("drop database {name} with (force)")).await;
-            if let Some(workers) = workers {
-                workers.leave(&name).await;
+            match cluster {
+                Some(cluster) => cluster.remove(&name).await,
+                None => {
+                    let _ = admin.batch_execute(&format!("drop database {name} with (force)")).await;
+                }
             }
             let _ = done.send(());
         });

@@ -182,6 +182,12 @@ impl Running {
         }
     }
 
+    /// What it says until it ends.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        while self.next_line().is_some() {}
+        std::mem::take(&mut self.seen)
+    }
+
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
         while self.next_line().is_some() {}
