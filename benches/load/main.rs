@@ -7,6 +7,7 @@
 mod blocks;
 mod caller;
 mod chart;
+mod citus;
 mod course;
 mod cpu;
 mod echo;
@@ -84,6 +85,9 @@ struct Options {
     /// Measure instead what so many standbys take off the primary
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=2))]
     standbys: Option<u8>,
+    /// Measure instead what a call costs on a cluster of Citus: the URL of an empty database whose servers know each other
+    #[arg(long, value_name = "URL")]
+    citus: Option<String>,
     /// What reads name as new enough; nothing unless standbys are measured
     #[arg(skip)]
     min_revision: Option<i64>,
@@ -163,6 +167,9 @@ async fn measure(options: &Options) -> Result<()> {
     }
     if let Some(count) = options.standbys {
         return standbys::measure(options, count).await;
+    }
+    if let Some(url) = &options.citus {
+        return citus::measure(options, url).await;
     }
     let outcome = run::run(options).await?;
     let report = report::Report::new(options, &outcome);

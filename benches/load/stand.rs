@@ -55,6 +55,24 @@ impl Stand {
         Ok(Self { directory, url, world })
     }
 
+    /// Makes tables that are spread over a cluster of Citus, the users and their tasks.
+    pub(crate) async fn build_spread(options: &Options, directory: &Path, url: &str) -> Result<Self> {
+        std::fs::create_dir(directory)?;
+        make_key(directory).await?;
+        for arguments in [["migrate", "up"].as_slice(), &["migrate", "distribute"]] {
+            let mut command = Command::new(SERVICE);
+            command.env_clear().args(arguments).args(["--database-url", url]);
+            process::run(&mut command, Duration::from_secs(60)).await?;
+        }
+        let server = serve(options, directory, url, true, &[]).await?;
+        let channel = server.channel().await?;
+        world::register(options, &channel).await?;
+        let world = Arc::new(World::enter(options, &channel).await?);
+        drop(channel);
+        server.stop().await?;
+        Ok(Self { directory: directory.to_owned(), url: url.to_owned(), world })
+    }
+
     /// Makes the tables in PostgreSQL, and nobody in them.
     pub(crate) async fn build_empty(
         options: &Options,

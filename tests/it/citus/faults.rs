@@ -171,7 +171,7 @@ fn a_worker_joins_and_takes_shards() {
         let name = Url::parse(&setup.database.url).unwrap().path().trim_start_matches('/').to_owned();
         let admin = connect(new.as_str()).await;
         // Citus tells one that joins of the settings of all databases, which have to be there.
-        let all = setup
+        let databases = setup
             .database
             .query_texts("select datname from pg_database where datname like 'taskwire%'")
             .await;

@@ -76,6 +76,56 @@ pub(super) fn is_on_the_path(statement: &str) -> bool {
     })
 }
 
+/// Tables that are spread by user where there is a Citus, and those that are by a key of their own.
+const SPREAD: [&str; 10] = [
+    "users",
+    "sessions",
+    "api_keys",
+    "tasks",
+    "task_changes",
+    "requests",
+    "audit_events",
+    "emails",
+    "identities",
+    "login_throttles",
+];
+
+/// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
+const ASK_ALL: [(&str, &str); 6] = [
+    // Of many users, which are on any server: who has news for those that watch.
+    ("select users.id, users.revision from ", "cross join users"),
+    // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
+    ("select requests.", "cross join requests"),
+    ("select tasks.", "cross join tasks"),
+    // Jobs look for what is old, whose ever it is.
+    ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),
+    ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < "),
+    ("DELETE FROM requests", "create_time < "),
+];
+
+/// Whether a statement finds the one server that has its rows, as far as it reads or changes a table that is spread.
+pub(super) fn finds_its_server(statement: &str) -> bool {
+    let text = statement.to_lowercase().replace(['(', ')'], " ");
+    let is_spread = SPREAD.iter().any(|table| {
+        ["from", "join", "update", "delete from"].iter().any(|word| {
+            text.contains(&format!(" {word} {table} ")) || text.starts_with(&format!("{word} {table} "))
+        })
+    });
+    let keys = ["user_id", "users.id", "emails.email_key", "identities.identity_key", "throttle_key"];
+    let has_key = keys
+        .iter()
+        .any(|key| [" = $", " = any", " in  $"].iter().any(|is| text.contains(&format!("{key}{is}"))));
+    let asks_all =
+        ASK_ALL.iter().any(|(begin, part)| statement.starts_with(begin) && statement.contains(part));
+    !is_spread || has_key || asks_all
+}
+
+/// Whether a statement locks rows that may be on several servers, which no Citus does: it locks those of users that it names.
+pub(super) fn locks_at_large(statement: &str) -> bool {
+    let text = statement.to_lowercase();
+    text.contains("for update") && !text.contains("users where users.id = any (")
+}
+
 /// The class of a statement; `None` for one that nobody has thought about.
 pub(super) fn class_of(statement: &str) -> Option<usize> {
     // PostgreSQL has parentheses around what is merged.

@@ -68,6 +68,12 @@ fn statements_have_the_plans_that_they_are_written_for() {
             let is_login = |one: &Planned| one.statement.contains("password_hash");
             let statements: Vec<_> =
                 on_primary.into_iter().chain(on_standby).filter(|one| !is_login(one)).collect();
+            for Planned { statement, .. } in &statements {
+                assert!(expected::finds_its_server(statement), "asks all servers of a Citus: {statement}");
+                assert!(!expected::locks_at_large(statement), "locks on many servers: {statement}");
+                let notifies = statement.contains("pg_notify") && statement.contains(" from ");
+                assert!(!notifies, "would be carried out, and heard, on another server: {statement}");
+            }
             for one in statements.iter().filter(|one| expected::is_on_the_path(&one.statement)) {
                 match expected::class_of(&one.statement) {
                     Some(at) => {

@@ -7,8 +7,8 @@ use taskwire::domain::{Error, TaskWrite};
 use taskwire::storage::{Findings, Orphans};
 
 use super::{Person, at, task};
-use crate::support::both_engines;
 use crate::support::database::{Engine, TestDatabase};
+use crate::support::{both_engines, one_engine};
 
 both_engines!(
     tables_and_columns_are_as_declared,
@@ -19,6 +19,8 @@ both_engines!(
     a_deletion_under_writes_leaves_nothing,
     checks_refuse_what_the_domain_never_writes,
 );
+
+one_engine!(Postgres: the_schema_can_be_spread_by_user);
 
 const DECLARED: &str = include_str!("../../../src/storage/schema.rs");
 
@@ -256,4 +258,48 @@ async fn checks_refuse_what_the_domain_never_writes(database: TestDatabase) {
         assert!(raw.try_execute(&sql).await.is_err(), "{sql}");
     }
     assert_eq!(ada.find(created.id).await, Ok(created));
+}
+
+/// What a Citus asks of tables that are spread: see `storage/engine/distribution.rs`.
+async fn the_schema_can_be_spread_by_user(database: TestDatabase) {
+    let spread = [
+        ("users", "id"),
+        ("sessions", "user_id"),
+        ("api_keys", "user_id"),
+        ("tasks", "user_id"),
+        ("task_changes", "user_id"),
+        ("requests", "user_id"),
+        ("audit_events", "user_id"),
+        ("emails", "email_key"),
+        ("identities", "identity_key"),
+        ("login_throttles", "throttle_key"),
+    ];
+    // A table that is new has to be thought about: it is spread, or stays on one server.
+    let local = ["database_state", "guards", "job_leases", "revocations", "service_secrets"];
+    let all: BTreeSet<String> = spread.iter().map(|(table, _)| *table).chain(local).map(Into::into).collect();
+    assert_eq!(table_names(&database).await, all);
+    for (table, by) in spread {
+        // What is unique is so among the rows of one server.
+        let elsewhere = format!(
+            "select indexrelid::regclass::text from pg_index where indrelid = '{table}'::regclass and indisunique \
+             and not (select attnum from pg_attribute where attrelid = indrelid and attname = '{by}') = any (indkey)"
+        );
+        assert_eq!(database.query_texts(&elsewhere).await, [""; 0], "{table}");
+        // What is referred to is on the same server: the row of the user, by the user.
+        let refers = format!(
+            "select pg_get_constraintdef(oid) from pg_constraint where contype = 'f' and conrelid = '{table}'::regclass"
+        );
+        for definition in database.query_texts(&refers).await {
+            assert!(
+                definition.starts_with("FOREIGN KEY (user_id) REFERENCES users(id)"),
+                "{table}: {definition}"
+            );
+        }
+    }
+    for forbidden in [
+        "select tgname::text from pg_trigger where not tgisinternal",
+        "select relname::text from pg_class where relkind = 'S' and relnamespace = 'public'::regnamespace",
+    ] {
+        assert_eq!(database.query_texts(forbidden).await, [""; 0], "{forbidden}");
+    }
 }
