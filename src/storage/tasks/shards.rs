@@ -136,3 +136,33 @@ async fn look_up(pool: &Pool, known: &Cache<UserId, Shard>, users: Vec<UserId>) 
     let missing = || Error::Internal("a user's shard is not known".into());
     users.iter().map(|user| shards.get(user).copied().ok_or_else(missing)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Shard;
+    use crate::domain::{Owner, UserId};
+
+    fn lanes_of(server: usize, servers: usize, lanes: usize) -> BTreeSet<usize> {
+        let owner = Owner::vouched_for(UserId::from_bytes([1; 16]));
+        (102_008..102_040).map(|number| Shard { number, server, servers }.lane(owner, lanes)).collect()
+    }
+
+    #[test]
+    fn a_server_that_hangs_holds_up_its_own_lanes_alone() {
+        assert_eq!(lanes_of(0, 2, 4), BTreeSet::from([0, 2]));
+        assert_eq!(lanes_of(1, 2, 4), BTreeSet::from([1, 3]));
+        assert_eq!(lanes_of(1, 2, 2), BTreeSet::from([1]));
+        // With more servers than lanes they share.
+        assert_eq!(lanes_of(5, 6, 4), BTreeSet::from([1]));
+        assert_eq!(lanes_of(0, 1, 1), BTreeSet::from([0]));
+    }
+
+    #[test]
+    fn where_nothing_is_spread_users_have_lanes_by_their_ids() {
+        let lane = |byte| Shard::ONLY.lane(Owner::vouched_for(UserId::from_bytes([byte; 16])), 4);
+        let lanes: BTreeSet<usize> = (0..64).map(lane).collect();
+        assert_eq!(lanes.len(), 4);
+    }
+}
