@@ -31,8 +31,8 @@ gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:80
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-buf scripts/with-postgres cargo test --locked $(ARGS)
-	@$(if $(ARGS),:,$(MAKE) --no-print-directory test-gateway)
+		scripts/with-buf scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL cargo test --locked $(ARGS)
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory test-gateway test-citus)
 
 test-gateway: ## Test the REST gateway and the example clients
 	@cargo build --release --locked
@@ -40,7 +40,8 @@ test-gateway: ## Test the REST gateway and the example clients
 		scripts/with-buf scripts/with-gateway scripts/with-node \
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-gateway scripts/with-postgres cargo test --locked --test it -- process::one_address
+		scripts/with-gateway scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL \
+		cargo test --locked --test it -- process::one_address
 
 # Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
 test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL

@@ -206,7 +206,7 @@ async fn write_all(
         // Rolled back for certain, by the fault of one of them. By themselves the others succeed.
         Err(_) => {
             // Perhaps because they are not on one shard after all.
-            shards.forget();
+            shards.forget(again.iter().map(|operation| operation.owner.user()));
             let mut results = Vec::with_capacity(count);
             // Waiting for the same lock once more, for each operation of that user, would hold up everybody else.
             let mut held = HashSet::new();

@@ -89,9 +89,11 @@ impl Shards {
         }
     }
 
-    /// Forgets where all users are: a batch turned out to be of several shards.
-    pub(in crate::storage) fn forget(&self) {
-        self.known.clear();
+    /// Forgets where these users are: their batch may have turned out to be of several shards.
+    pub(in crate::storage) fn forget(&self, users: impl Iterator<Item = UserId>) {
+        for user in users {
+            self.known.remove(&user);
+        }
     }
 }
 
