@@ -163,7 +163,10 @@ mod tests {
 
     #[test]
     fn where_nothing_is_spread_users_have_lanes_by_their_ids() {
-        let lane = |byte| Shard::ONLY.lane(Owner::vouched_for(UserId::from_bytes([byte; 16])), 4);
+        let lane = |number: u128| {
+            let user = UserId::from_bytes(number.to_be_bytes());
+            Shard::ONLY.lane(Owner::vouched_for(user), 4)
+        };
         let lanes: BTreeSet<usize> = (0..64).map(lane).collect();
         assert_eq!(lanes.len(), 4);
     }

@@ -6,6 +6,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use super::{get, serve, value};
 use crate::edge::{Raw, check};
 use crate::process::{authorised, log_in};
+use crate::storage::eventually;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::process::{Sandbox, Service};
@@ -128,6 +129,12 @@ async fn what_callers_send_makes_no_new_series() {
         names.sort();
         (names, metrics)
     };
+    // All jobs have had their first turn, which makes series of their own.
+    eventually("the jobs have run", async || {
+        let (_, metrics) = series().await;
+        metrics.lines().filter(|line| line.starts_with("taskwire_job_runs_total{")).count() == 6
+    })
+    .await;
     let (before, _) = series().await;
     for number in 0..200 {
         call(format!("/canary{number}.v1.Canary/Call{number}")).await;

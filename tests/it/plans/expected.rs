@@ -91,7 +91,7 @@ const SPREAD: [&str; 10] = [
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 6] = [
+const ASK_ALL: [(&str, &str); 9] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
@@ -101,6 +101,9 @@ const ASK_ALL: [(&str, &str); 6] = [
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),
     ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < "),
     ("DELETE FROM requests", "create_time < "),
+    ("SELECT audit_events.user_id, audit_events.id FROM", "create_time < "),
+    ("SELECT login_throttles.throttle_key FROM", "update_time < "),
+    ("SELECT sessions.user_id, sessions.id FROM", "expire_time < "),
 ];
 
 /// Whether a statement finds the one server that has its rows, as far as it reads or changes a table that is spread.
