@@ -204,7 +204,7 @@ impl House {
 }
 
 /// A house with callers in it, served by this program at first; `None` where there is no proxy or no server.
-async fn with_callers(first: &str) -> Option<(TestDatabase, House, Callers)> {
+async fn with_callers(first: &str, repeats: Repeats) -> Option<(TestDatabase, House, Callers)> {
     let envoy = envoy()?;
     let Some(database) = TestDatabase::create(Engine::Postgres, Schema::Empty).await else {
         println!("skipped: TASKWIRE_TEST_POSTGRES_URL names no server");
@@ -215,14 +215,16 @@ async fn with_callers(first: &str) -> Option<(TestDatabase, House, Callers)> {
         house.replica(number).wait_until(ServingStatus::Serving).await;
     }
     eventually("the proxy has found them", async || house.is_serving().await).await;
-    let callers = Callers::start(&house.address, Repeats::Once).await;
+    let callers = Callers::start(&house.address, repeats).await;
     Some((database, house, callers))
 }
 
 #[test]
 fn replicas_are_killed_again_and_again() {
     run(async {
-        let Some((database, mut house, callers)) = with_callers(&program()).await else { return };
+        let Some((database, mut house, callers)) = with_callers(&program(), Repeats::Once).await else {
+            return;
+        };
         let (count, apart) = faults();
         for turn in 0..count {
             let apart = tokio::time::sleep(apart);
@@ -249,7 +251,7 @@ fn replicas_are_restarted_one_after_another() {
             first.as_deref().unwrap_or("this version, as TASKWIRE_TEST_PREVIOUS_BINARY names no other")
         );
         let first = first.unwrap_or_else(program);
-        let Some((database, mut house, callers)) = with_callers(&first).await else { return };
+        let Some((database, mut house, callers)) = with_callers(&first, Repeats::Once).await else { return };
         for number in 0..3 {
             callers.answered(200).await;
             let ended = house.replicas[number].take().unwrap().stop();
@@ -276,7 +278,9 @@ fn replicas_are_restarted_one_after_another() {
 #[test]
 fn a_replica_is_cut_off_from_the_database() {
     run(async {
-        let Some((_database, house, callers)) = with_callers(&program()).await else { return };
+        let Some((_database, house, callers)) = with_callers(&program(), Repeats::OnceAlsoLate).await else {
+            return;
+        };
         for _ in 0..faults().0.div_ceil(10) {
             callers.answered(200).await;
             house.line.cut(true);
