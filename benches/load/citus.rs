@@ -39,16 +39,13 @@ async fn both(options: &Options, postgres: &Postgres, url: &str) -> Result<()> {
     let plain = Stand::build(options, Engine::Postgres, directory.path(), Some(postgres)).await?;
     let spread = Stand::build_spread(options, &directory.path().join("citus"), url).await?;
     let [coordinator, one, two] = meters(url).await?;
-    println!(
-        "{:<14}{:<14}{:>10} {:>9} {:>12} {:>16} {:>12}",
-        "", "", "calls/s", "p50 ms", "service µs", "coordinator µs", "workers µs"
-    );
+    load::head("coordinator", "workers");
     for work in [Work::Create, Work::Get, Work::List] {
         for _ in 0..options.repeat {
             let meters = Meters { service: None, database: postgres.meter, standbys: [None; 2] };
-            row("PostgreSQL", work, &sample(options, &plain, work, meters).await?);
+            sample(options, &plain, work, meters).await?.row("PostgreSQL", work);
             let meters = Meters { service: None, database: coordinator, standbys: [one, two] };
-            row("Citus", work, &sample(options, &spread, work, meters).await?);
+            sample(options, &spread, work, meters).await?.row("Citus", work);
         }
     }
     Ok(())
@@ -64,17 +61,4 @@ async fn sample(options: &Options, stand: &Stand, work: Work, meters: Meters) ->
     let sample = load::measure(options, work, &stand.world, callers, meters).await?;
     server.stop().await?;
     Ok(sample)
-}
-
-fn row(name: &str, work: Work, sample: &Sample) {
-    let shown = |micros: Option<f64>| micros.map_or_else(String::new, |micros| format!("{micros:.1}"));
-    println!(
-        "{:<14}{name:<14}{:>10.0} {:>9.2} {:>12} {:>16} {:>12}",
-        work.method(),
-        sample.calls_per_second,
-        sample.p50_ms,
-        shown(sample.service_cpu_us),
-        shown(sample.database_cpu_us),
-        shown(sample.standby_cpu_us),
-    );
 }

@@ -35,6 +35,31 @@ pub(crate) struct Sample {
     pub(crate) failed: f64,
 }
 
+/// Prints the head of a table of calls whose cost is shared by servers of two kinds.
+pub(crate) fn head(first: &str, others: &str) {
+    let [first, others] = [first, others].map(|name| format!("{name} µs"));
+    println!(
+        "{:<14}{:<14}{:>10} {:>9} {:>12} {first:>16} {others:>12}",
+        "", "", "calls/s", "p50 ms", "service µs"
+    );
+}
+
+impl Sample {
+    /// Prints a line of it.
+    pub(crate) fn row(&self, name: &str, work: Work) {
+        let shown = |micros: Option<f64>| micros.map_or_else(String::new, |micros| format!("{micros:.1}"));
+        println!(
+            "{:<14}{name:<14}{:>10.0} {:>9.2} {:>12} {:>16} {:>12}",
+            work.method(),
+            self.calls_per_second,
+            self.p50_ms,
+            shown(self.service_cpu_us),
+            shown(self.database_cpu_us),
+            shown(self.standby_cpu_us),
+        );
+    }
+}
+
 /// Whose processor time is counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meters {

@@ -110,15 +110,11 @@ async fn on_standbys(options: &Options, postgres: &Postgres, count: u8) -> Resul
     }
     let urls = urls.join(",");
     let meters = [standbys.first().and_then(Standby::meter), standbys.get(1).and_then(Standby::meter)];
-    println!(
-        "{:<14}{:<14}{:>10} {:>9} {:>12} {:>12} {:>12}",
-        "", "", "calls/s", "p50 ms", "service µs", "primary µs", "standbys µs"
-    );
+    load::head("primary", "standbys");
     for work in [Work::Get, Work::List] {
         for _ in 0..options.repeat {
             for (name, urls) in [("primary", ""), ("standbys", urls.as_str())] {
-                let sample = one(options, &stand, postgres, work, urls, meters).await?;
-                row(name, work, &sample);
+                one(options, &stand, postgres, work, urls, meters).await?.row(name, work);
             }
         }
     }
@@ -145,17 +141,4 @@ async fn one(
     let sample = load::measure(&options, work, &stand.world, callers, meters).await?;
     server.stop().await?;
     Ok(sample)
-}
-
-fn row(name: &str, work: Work, sample: &Sample) {
-    let shown = |micros: Option<f64>| micros.map_or_else(String::new, |micros| format!("{micros:.1}"));
-    println!(
-        "{:<14}{name:<14}{:>10.0} {:>9.2} {:>12} {:>12} {:>12}",
-        work.method(),
-        sample.calls_per_second,
-        sample.p50_ms,
-        shown(sample.service_cpu_us),
-        shown(sample.database_cpu_us),
-        shown(sample.standby_cpu_us),
-    );
 }
