@@ -44,9 +44,6 @@ pub(in crate::storage) enum Distribution {
 /// Whether there is a Citus in this database.
 pub(in crate::storage) const HAS_CITUS: &str = "(to_regclass('pg_catalog.pg_dist_partition') is not null)";
 
-/// What is to be spread has this many parts, where the caller says so; else as many as Citus makes.
-pub(in crate::storage) type Shards = Option<u16>;
-
 #[derive(QueryableByName)]
 struct HasCitus {
     #[diesel(sql_type = Bool)]
@@ -93,10 +90,10 @@ impl Distribution {
     }
 
     /// Spreads what is not spread yet, all or nothing; answers what was done, a line for each table. What the tables hold
-    /// moves along. Nobody can write meanwhile.
+    /// moves along. Nobody can write meanwhile. With no number of shards, Citus says how many.
     pub(in crate::storage) async fn complete(
         conn: &mut AsyncPgConnection,
-        shards: Shards,
+        shards: Option<u16>,
     ) -> QueryResult<Vec<String>> {
         let missing = match Self::of(conn).await? {
             Self::Whole => return Ok(Vec::new()),

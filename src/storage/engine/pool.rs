@@ -20,6 +20,7 @@ use super::limits::Limits;
 use super::meters::{PoolState, StorageErrors};
 use super::postgres::Planner;
 use super::server::{SILENT, Server};
+use super::set::Place;
 use super::{postgres, sqlite};
 use crate::domain::{Error, HistoryId, Result, UserId};
 use crate::storage::SPANS;
@@ -99,6 +100,11 @@ impl Pool {
     /// What is known of the database server.
     pub(in crate::storage) const fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// Where the rows of a batch are. Each connection that is handed out has told.
+    pub(in crate::storage) fn place(&self) -> Place {
+        if self.server.is_distributed() { Place::OneShard } else { Place::Here }
     }
 
     /// Takes in which history is the present one.

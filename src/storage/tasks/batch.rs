@@ -8,7 +8,6 @@ use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
-use crate::storage::engine::set::Place;
 use crate::storage::{Notifier, Operation, Outcome, WriteError};
 
 /// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
@@ -43,8 +42,7 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
             let conn: &mut AsyncPgConnection = &mut guard;
-            let place = if pool.server().is_distributed() { Place::OneShard } else { Place::Here };
-            let limits = pool.limits;
+            let (place, limits) = (pool.place(), pool.limits);
             let work = async move |conn: &mut _| {
                 ledger::run(&mut PostgresBatch { conn, place, limits }, operations, origin).await
             };

@@ -20,7 +20,6 @@ use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
 use crate::storage::engine::postgres::Planner;
-use crate::storage::engine::set::Place;
 use crate::storage::engine::sql::Whole;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
@@ -138,8 +137,7 @@ async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
         load!(pool, TaskRow, tasks::table.find(key).select(TaskRow::as_select()), by_key)
     } else {
         let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
-        let place = if pool.server().is_distributed() { Place::OneShard } else { Place::Here };
-        load!(pool, TaskRow, find_tasks(&keys).at(place), by_key)
+        load!(pool, TaskRow, find_tasks(&keys).at(pool.place()), by_key)
     };
     let found = match found {
         Ok(found) => found,
