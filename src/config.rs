@@ -91,6 +91,11 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_READ_URLS", value_name = "URLS", default_value = "", hide_env_values = true)]
     pub read_urls: SecretString,
 
+    /// Go straight to the workers of a Citus, at the addresses that its coordinator knows, for what concerns single tasks
+    /// and lists
+    #[arg(long, env = "TASKWIRE_CITUS_DIRECT", value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub citus_direct: bool,
+
     /// Apply missing migrations at start (SQLite always does)
     #[arg(long, env = "TASKWIRE_MIGRATE", value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub migrate: bool,
@@ -370,6 +375,11 @@ impl Settings {
             storage = storage.and_then(|storage| storage.with_standbys(self.read_urls.expose_secret()));
             if let Err(OpenError::Url(text)) = &storage {
                 problem("TASKWIRE_READ_URLS", text);
+            } else if self.citus_direct {
+                storage = storage.and_then(Storage::with_direct_workers);
+                if let Err(OpenError::Url(text)) = &storage {
+                    problem("TASKWIRE_CITUS_DIRECT", text);
+                }
             }
         }
         let embedded = storage.as_ref().is_ok_and(Storage::is_embedded);
@@ -460,6 +470,7 @@ impl Config {
             ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
             ("TASKWIRE_DATABASE_URL", Storage::mask(settings.database_url().expose_secret())),
             ("TASKWIRE_READ_URLS", Storage::mask_all(settings.read_urls.expose_secret())),
+            ("TASKWIRE_CITUS_DIRECT", settings.citus_direct.to_string()),
             ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
             ("TASKWIRE_SIGNING_KEY_FILE", self.signing_key_file.display().to_string()),
             ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),

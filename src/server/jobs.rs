@@ -39,7 +39,7 @@ enum By {
     One,
 }
 
-const JOBS: [Job; 6] = [
+const JOBS: [Job; 7] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
@@ -53,6 +53,13 @@ const JOBS: [Job; 6] = [
         interval: Duration::from_secs(1),
         by: By::Each,
         work: |services| services.storage.probe_standbys().map(Ok).boxed(),
+    },
+    Job {
+        name: "workers",
+        // So long shards that moved are asked for where they were, and one that is away is asked in vain.
+        interval: Duration::from_secs(1),
+        by: By::Each,
+        work: |services| services.storage.probe_workers().boxed(),
     },
     Job {
         name: "sweep accounts",

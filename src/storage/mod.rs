@@ -113,6 +113,8 @@ pub struct Storage {
     lanes: Arc<OnceLock<Lanes>>,
     shards: Arc<OnceLock<Arc<Shards>>>,
     standbys: Arc<Standbys>,
+    /// Whether what can goes straight to the workers of a cluster.
+    to_workers: bool,
 }
 
 impl Storage {
@@ -151,7 +153,8 @@ impl Storage {
     fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
         let notifier = Notifier::new(pool.server().histories());
         let standbys = Arc::new(Standbys::none(pool.server()));
-        Self { target, pool, by_key, notifier, lanes: Arc::default(), shards: Arc::default(), standbys }
+        let (lanes, shards) = (Arc::default(), Arc::default());
+        Self { target, pool, by_key, notifier, lanes, shards, standbys, to_workers: false }
     }
 
     /// With standbys that answer reads: their `postgres://` URLs, with commas or spaces between. None is connected to yet,
@@ -169,6 +172,28 @@ impl Storage {
         let standbys =
             standbys.map_err(|(number, text)| OpenError::Url(format!("number {} {text}", number + 1)))?;
         Ok(Self { standbys: Arc::new(standbys), ..self })
+    }
+
+    /// With connections straight to the workers of a cluster of Citus, for what concerns single tasks and lists. They are at
+    /// the addresses that the coordinator knows, and take the same user and password. None is connected to yet, and none
+    /// is asked before `probe_workers` has seen it.
+    ///
+    /// # Errors
+    /// `OpenError::Url` where the database is not PostgreSQL.
+    pub fn with_direct_workers(self) -> Result<Self, OpenError> {
+        if self.is_embedded() {
+            let text = "is for a PostgreSQL with Citus, and TASKWIRE_DATABASE_URL is another database";
+            return Err(OpenError::Url(text.into()));
+        }
+        Ok(Self { to_workers: true, ..self })
+    }
+
+    /// Looks at where the shards of a cluster are, and at its workers. To be asked every second.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn probe_workers(&self) -> Result<()> {
+        self.shards().probe().await
     }
 
     /// Looks at the standbys, whether and how far behind they follow the primary. To be asked every second.
@@ -251,7 +276,11 @@ impl Storage {
 
     /// Where the users' rows are, if they are spread.
     fn shards(&self) -> &Arc<Shards> {
-        self.shards.get_or_init(|| Arc::new(Shards::open(&self.pool)))
+        let coordinator = match &self.target {
+            Target::Postgres(target) if self.to_workers => Some(target.as_ref()),
+            Target::Postgres(_) | Target::Sqlite(_) => None,
+        };
+        self.shards.get_or_init(|| Arc::new(Shards::open(&self.pool, coordinator)))
     }
 
     /// `None` when every call goes to the pool by itself.
@@ -272,6 +301,7 @@ impl Storage {
         }
         states.extend(self.lanes.get().and_then(Lanes::pool_state));
         states.extend(self.standbys.pool_state());
+        states.extend(self.shards.get().and_then(|shards| shards.pool_state()));
         states
     }
 

@@ -10,6 +10,7 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use super::deadline::Deadline;
+use super::distribution::check_worker;
 use super::meters::{Checkouts, PoolState};
 use super::replication::{Sight, look_at};
 use super::server::{SILENT, Server};
@@ -101,9 +102,9 @@ pub(in crate::storage) fn builder<C>(
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Error = PoolError>,
 {
-    // That a standby is away is said once, by whoever looks at it every second.
+    // That another server is away is said once, by whoever looks at it every second.
     let sink: Box<dyn bb8::ErrorSink<PoolError>> =
-        if server.is_standby() { Box::new(bb8::NopErrorSink) } else { Box::new(LogSink) };
+        if server.is_primary() { Box::new(LogSink) } else { Box::new(bb8::NopErrorSink) };
     Bb8Pool::<C>::builder()
         .max_size(size)
         .connection_timeout(wait_max)
@@ -128,6 +129,9 @@ impl bb8::ErrorSink<PoolError> for LogSink {
         Box::new(*self)
     }
 }
+
+/// How long a connection is waited for to a server that gives no answer: whoever has another replica asks there.
+const SILENCE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Between two attempts to connect while there is no connection at all and somebody waits for one.
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
@@ -179,10 +183,12 @@ async fn wait<C>(connections: &Connections<C>) -> Result<PooledConnection<'stati
 where
     AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error = PoolError>,
 {
-    let wait_max = tokio::time::Instant::now() + connections.wait_max;
+    let began = tokio::time::Instant::now();
     let mut turns = connections.server.turns();
     loop {
         turns.mark_unchanged();
+        let is_silent = connections.server.is_silent();
+        let wait_max = if is_silent { connections.wait_max.min(SILENCE_PATIENCE) } else { connections.wait_max };
         let pool = connections.pool();
         let is_in_vain = async {
             loop {
@@ -194,7 +200,7 @@ where
         };
         tokio::select! {
             taken = pool.get_owned() => return taken,
-            () = tokio::time::sleep_until(wait_max) => return Err(RunError::TimedOut),
+            () = tokio::time::sleep_until(began + wait_max) => return Err(RunError::TimedOut),
             _ = turns.changed() => {}
             () = is_in_vain => {}
         }
@@ -216,13 +222,7 @@ pub(in crate::storage) async fn probe(
     }
     let turn = server.turn();
     let mut guard = checkout(connections).await?;
-    match tokio::time::timeout(PROBE_PATIENCE, server.probe(&mut guard, turn)).await {
-        Ok(result) => result,
-        Err(_) => {
-            server.leave_silent(turn);
-            Err(Error::StorageUnavailable(SILENT.into()))
-        }
-    }
+    within(server, PROBE_PATIENCE, server.probe(&mut guard, turn)).await
 }
 
 /// Looks at a standby on one of these connections. All of them are given up when it does not answer in this time.
@@ -231,11 +231,29 @@ pub(in crate::storage) async fn probe_standby(
     server: &Server,
     patience: Duration,
 ) -> Result<Sight> {
-    let turn = server.turn();
     let look = async {
         let mut guard = checkout(connections).await?;
         Ok(look_at(&mut guard).await?)
     };
+    within(server, patience, look).await
+}
+
+/// Looks at a worker of a Citus on one of these connections, as at a standby.
+pub(in crate::storage) async fn probe_worker(
+    connections: &Connections<AsyncPgConnection>,
+    server: &Server,
+    group: i32,
+) -> Result<()> {
+    let look = async {
+        let mut guard = checkout(connections).await?;
+        check_worker(&mut guard, group).await.map_err(Error::StorageUnavailable)
+    };
+    within(server, PROBE_PATIENCE, look).await
+}
+
+/// Waits so long for an answer of a server. Without one, all connections to it are given up.
+async fn within<T>(server: &Server, patience: Duration, look: impl Future<Output = Result<T>>) -> Result<T> {
+    let turn = server.turn();
     match tokio::time::timeout(patience, look).await {
         Ok(result) => result,
         Err(_) => {

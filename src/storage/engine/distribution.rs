@@ -140,6 +140,32 @@ impl Distribution {
     }
 }
 
+/// A worker, as it sees itself.
+#[derive(QueryableByName)]
+struct Worker {
+    #[diesel(sql_type = Integer)]
+    group: i32,
+    #[diesel(sql_type = Bool)]
+    read_only: bool,
+}
+
+/// Asks a connection whether it leads to the worker with this number, and whether that can be written to.
+///
+/// # Errors
+/// Why not.
+pub(in crate::storage) async fn check_worker(conn: &mut AsyncPgConnection, group: i32) -> Result<(), String> {
+    let look = "select groupid as \"group\", current_setting('transaction_read_only')::bool \
+                or pg_is_in_recovery() as read_only from pg_dist_local_group";
+    let seen: Worker = sql_query(look).get_result(conn).await.map_err(|error| error.to_string())?;
+    if seen.group != group {
+        return Err(format!("it is worker {} there, and not {group}", seen.group));
+    }
+    if seen.read_only {
+        return Err("it is read-only".into());
+    }
+    Ok(())
+}
+
 /// Whether the server has Citus in this database.
 pub(in crate::storage) async fn has_citus(conn: &mut AsyncPgConnection) -> QueryResult<bool> {
     let look = sql_query(format!("select {HAS_CITUS} as has_citus"));

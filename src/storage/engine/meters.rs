@@ -63,7 +63,7 @@ impl Drop for Checkout<'_> {
 /// One pool, as it stands.
 #[derive(Debug)]
 pub struct PoolState {
-    /// `shared`, `by_key`, `lanes`, `standbys`, `writer` or `readers`.
+    /// `shared`, `by_key`, `lanes`, `standbys`, `workers`, `writer` or `readers`.
     pub name: &'static str,
     /// Connections there are.
     pub connections: u32,

@@ -111,7 +111,12 @@ impl Storage {
         }
         let state = schema_state(&mut connection).await?;
         let pending = match state.check() {
-            Ok(()) => return Ok(Vec::new()),
+            Ok(()) => {
+                // Lets its lock go, which spreading takes.
+                drop(connection);
+                self.spread_new_tables().await?;
+                return Ok(Vec::new());
+            }
             Err(OpenError::SchemaBehind { pending }) => pending,
             Err(error) => return Err(error),
         };
@@ -166,6 +171,9 @@ impl Storage {
 
     /// How far the tables are spread over several servers.
     async fn distribution(&self) -> Result<Distribution, OpenError> {
+        if self.is_embedded() {
+            return Ok(Distribution::None);
+        }
         match self.connect().await? {
             Connection::Postgres(mut conn) => {
                 let seen = match has_citus(&mut conn).await {

@@ -153,6 +153,16 @@ impl Pool {
         pool
     }
 
+    /// A pool of one connection to another server than the shared one's, for work that goes one at a time.
+    pub(in crate::storage) fn single_at(
+        target: &postgres::Target,
+        planner: Planner,
+        server: &Arc<Server>,
+        shared: &Self,
+    ) -> Self {
+        Self::of_postgres(target, shared.limits, 1, planner, server, Arc::clone(&shared.errors))
+    }
+
     pub(in crate::storage) fn sqlite(target: &sqlite::Target, limits: Limits, server: &Arc<Server>) -> Self {
         let last_change = Arc::new(LastChange::beside(target.path()));
         let pool = |size, role| {

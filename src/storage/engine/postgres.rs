@@ -115,6 +115,13 @@ impl Target {
         Ok(Self { hosts, shown })
     }
 
+    /// The same database on another server, which takes the same user and password.
+    pub(in crate::storage) fn at(&self, host: &str, port: u16) -> Self {
+        let hosts = self.hosts.at(host, port);
+        let database = self.shown.rsplit_once('/').map_or("", |(_, database)| database);
+        Self { shown: format!("{}/{database}", hosts.shown()), hosts }
+    }
+
     /// Hosts and database, for people; never the user or the password.
     pub(in crate::storage) fn shown(&self) -> &str {
         &self.shown

@@ -11,7 +11,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::sync::watch;
 
-use super::distribution::{Distribution, HAS_CITUS};
+use super::distribution::{self, Distribution, HAS_CITUS};
 use super::replication::Written;
 use super::types::{DbTimestamp, DbUuid, Id, Moment};
 use crate::domain::{Clock, Error, HistoryId, Result, Timestamp};
@@ -26,13 +26,27 @@ pub(in crate::storage) struct Server {
     history: watch::Sender<Option<HistoryId>>,
     seen_on: Mutex<Option<String>>,
     read_only: AtomicBool,
-    /// Whether it is one that is only ever read, as standbys are.
-    is_standby: bool,
+    /// Whether the last question to it was not answered.
+    is_silent: AtomicBool,
+    role: Role,
     /// Whether its tables are spread over several servers.
     is_distributed: AtomicBool,
+    /// Whether that is known: whether any connection has told.
+    has_told: AtomicBool,
     /// How far its log has come, for standbys to be compared with.
     written: Mutex<Written>,
     clock: Clock,
+}
+
+/// What it is to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The one that the URL leads to: of a Citus, its coordinator.
+    Primary,
+    /// Only ever read.
+    Standby,
+    /// Of a Citus, the worker with this number.
+    Worker(i32),
 }
 
 /// Why nothing is waited for any longer.
@@ -90,8 +104,10 @@ impl Server {
             history: watch::Sender::new(None),
             seen_on: Mutex::default(),
             read_only: AtomicBool::new(false),
-            is_standby: false,
+            is_silent: AtomicBool::new(false),
+            role: Role::Primary,
             is_distributed: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
             written: Mutex::default(),
             clock,
         }
@@ -99,17 +115,27 @@ impl Server {
 
     /// A standby of the server that keeps this clock.
     pub(in crate::storage) fn standby(clock: Clock) -> Self {
-        Self { is_standby: true, ..Self::new(clock) }
+        Self { role: Role::Standby, ..Self::new(clock) }
     }
 
-    /// Whether it is one that is only ever read.
-    pub(in crate::storage) const fn is_standby(&self) -> bool {
-        self.is_standby
+    /// A worker of the cluster whose coordinator keeps this clock.
+    pub(in crate::storage) fn worker(clock: Clock, group: i32) -> Self {
+        Self { role: Role::Worker(group), is_distributed: AtomicBool::new(true), ..Self::new(clock) }
+    }
+
+    /// Whether it is the one that the URL leads to.
+    pub(in crate::storage) fn is_primary(&self) -> bool {
+        self.role == Role::Primary
     }
 
     /// Whether its tables are spread over several servers, as far as is known. Each connection that is handed out has told.
     pub(in crate::storage) fn is_distributed(&self) -> bool {
         AtomicBool::load(&self.is_distributed, Ordering::Relaxed)
+    }
+
+    /// Whether any connection has told how its tables are spread.
+    pub(in crate::storage) fn has_told(&self) -> bool {
+        AtomicBool::load(&self.has_told, Ordering::Relaxed)
     }
 
     /// How far its log has come.
@@ -149,8 +175,14 @@ impl Server {
 
     /// Gives up all connections to a server that does not answer, and what is under way on them.
     pub(in crate::storage) fn leave_silent(&self, turn: u64) {
+        self.is_silent.store(true, Ordering::Relaxed);
         self.leave(turn, SILENT);
         self.silence.send_modify(|count| *count += 1);
+    }
+
+    /// Whether the last question to it was not answered.
+    pub(in crate::storage) fn is_silent(&self) -> bool {
+        AtomicBool::load(&self.is_silent, Ordering::Relaxed)
     }
 
     /// Tells when another history begins.
@@ -175,7 +207,7 @@ impl Server {
             *current += u64::from(is_news);
             is_news
         });
-        if left && (self.is_read_only() || self.is_standby) {
+        if left && (self.is_read_only() || !self.is_primary()) {
             tracing::debug!(why, "all connections to the database are made anew");
         } else if left {
             tracing::warn!(why, "all connections to the database are made anew");
@@ -193,8 +225,10 @@ impl Server {
     /// # Errors
     /// Why not.
     pub(in crate::storage) async fn admit(&self, connection: &mut AsyncPgConnection) -> Result<(), String> {
-        if self.is_standby {
-            return never_write(connection).await;
+        match self.role {
+            Role::Primary => {}
+            Role::Standby => return never_write(connection).await,
+            Role::Worker(group) => return distribution::check_worker(connection, group).await,
         }
         let turn = self.turn();
         let was_read_only = self.is_read_only();
@@ -249,6 +283,7 @@ impl Server {
     async fn see_distribution(&self, connection: &mut AsyncPgConnection, has_citus: bool) -> Result<()> {
         let seen = if has_citus { Distribution::of(connection).await? } else { Distribution::None };
         self.is_distributed.store(seen == Distribution::Whole, Ordering::Relaxed);
+        self.has_told.store(true, Ordering::Relaxed);
         match seen {
             Distribution::Half(_) => {
                 Err(Error::StorageUnavailable("the database is distributed in part".into()))
@@ -265,6 +300,7 @@ impl Server {
             seen => seen?,
         };
         self.read_only.store(seen.read_only, Ordering::Relaxed);
+        self.is_silent.store(false, Ordering::Relaxed);
         if let Some(written) = seen.written {
             self.written.lock().unwrap_or_else(PoisonError::into_inner).note(sent, written);
         }

@@ -22,6 +22,9 @@ pub(in crate::storage) async fn commit(
 ) -> Result<Vec<Result<Outcome, WriteError>>> {
     let (results, raised) = pool.bounded_write(run(pool, notifier.origin(), operations)).await?;
     pool.note_committed(&raised);
+    if !pool.server().is_primary() {
+        notifier.tell_others(raised.iter().map(|(user, _)| *user));
+    }
     // Only now, after the commit, is there news.
     notifier.announce(raised);
     Ok(results)
@@ -43,8 +46,11 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
             let mut guard = checkout(connections).await?;
             let conn: &mut AsyncPgConnection = &mut guard;
             let (place, limits) = (pool.place(), pool.limits);
+            // Nobody listens at a worker.
+            let is_heard = pool.server().is_primary();
             let work = async move |conn: &mut _| {
-                ledger::run(&mut PostgresBatch { conn, place, limits }, operations, origin).await
+                let mut batch = PostgresBatch { conn, place, limits, is_heard };
+                ledger::run(&mut batch, operations, origin).await
             };
             conn.transaction::<_, Error, _>(work).await
         }

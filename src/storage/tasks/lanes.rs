@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::batch;
 use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics};
+use super::lane_pools::LanePools;
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
 use super::shards::Shards;
@@ -57,24 +58,38 @@ impl Lanes {
             // One connection writes anyway, and readers cost nothing to share.
             Target::Sqlite(_) => storage.pool.clone(),
         };
+        let shards = Arc::clone(storage.shards());
+        let of_lane = |pool, planner| Arc::new(LanePools::new(pool, planner, &shards));
         let read = |pool: Pool| {
-            Lane::open(BATCH_MAX, move |keys| {
-                let pool = pool.clone();
-                async move { find_all(&pool, keys).await }
+            let pools = of_lane(pool, Planner::ByKey);
+            Lane::open(BATCH_MAX, move |keys: Vec<Key>| {
+                let pools = Arc::clone(&pools);
+                async move {
+                    let user = keys.as_slice().first().map(|(user, _)| *user);
+                    pools.read(user, keys, find_all).await
+                }
             })
         };
         let list = |pool: Pool| {
-            Lane::open(LISTS_MAX, move |lists| {
-                let pool = pool.clone();
-                async move { list_all(&pool, lists).await }
+            let pools = of_lane(pool, Planner::InOrder);
+            Lane::open(LISTS_MAX, move |lists: Vec<Ranges>| {
+                let pools = Arc::clone(&pools);
+                async move {
+                    let user = lists.as_slice().first().map(|list| list.owner.user());
+                    pools.read(user, lists, list_all).await
+                }
             })
         };
-        let shards = Arc::clone(storage.shards());
         let write = |pool: Pool| {
+            let pools = of_lane(pool, Planner::ByKey);
             let (notifier, shards) = (storage.notifier.clone(), Arc::clone(&shards));
-            Lane::open(BATCH_MAX, move |operations| {
-                let (pool, notifier, shards) = (pool.clone(), notifier.clone(), Arc::clone(&shards));
-                async move { write_all(&pool, &notifier, &shards, operations).await }
+            Lane::open(BATCH_MAX, move |operations: Vec<Operation>| {
+                let (pools, notifier, shards) = (Arc::clone(&pools), notifier.clone(), Arc::clone(&shards));
+                async move {
+                    let user = operations.as_slice().first().map(|operation| operation.owner.user());
+                    let way = pools.way_to(user).await;
+                    write_all(&way.pool, &notifier, &shards, operations).await
+                }
             })
         };
         let writes = if storage.is_embedded() { 1 } else { count };
@@ -98,8 +113,10 @@ impl Lanes {
     pub(in crate::storage) async fn list(&self, list: Ranges) -> Result<Vec<Task>> {
         let owner = list.owner;
         let shard = self.shards.of(owner.user()).await?;
-        // Each is a statement of its own.
-        let sent = self.lists[shard.lane(owner, self.lists.len())].send(owner.user(), 0, list);
+        // Each is a statement of its own: only their way has to be the same.
+        let class = if self.shards.is_direct() { shard.server } else { 0 };
+        let lane = &self.lists[shard.lane(owner, self.lists.len())];
+        let sent = lane.send(owner.user(), i64::try_from(class).unwrap_or_default(), list);
         sent.instrument(span("list lane")).await?
     }
 
@@ -130,14 +147,14 @@ fn span(name: &'static str) -> tracing::Span {
     tracing::trace_span!(target: SPANS, "lane", otel.name = name, otel.kind = "internal")
 }
 
-async fn find_all(pool: &Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
+async fn find_all(pool: Pool, keys: Vec<Key>) -> Vec<Result<Task>> {
     // Alone, the plain statement costs the database less than half of what the one for a set does.
     let found = if let [(user, task)] = *keys.as_slice() {
         let key: (Id, Id) = (user.into(), task.into());
-        load!(pool, TaskRow, tasks::table.find(key).select(TaskRow::as_select()), by_key)
+        load!(&pool, TaskRow, tasks::table.find(key).select(TaskRow::as_select()), by_key)
     } else {
         let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
-        load!(pool, TaskRow, find_tasks(&keys).at(pool.place()), by_key)
+        load!(&pool, TaskRow, find_tasks(&keys).at(pool.place()), by_key)
     };
     let found = match found {
         Ok(found) => found,
@@ -152,7 +169,7 @@ fn by_key(rows: Vec<TaskRow>) -> HashMap<Key, Result<Task>> {
 }
 
 /// Reads lists: on PostgreSQL all under way together, on SQLite one after another on one thread.
-async fn list_all(pool: &Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
+async fn list_all(pool: Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
     let count = lists.len();
     let read = pool.bounded(async {
         match &pool.engine {

@@ -5,6 +5,7 @@ pub(super) mod change_row;
 pub(super) mod changes;
 pub(super) mod filter;
 pub(super) mod lane;
+pub(super) mod lane_pools;
 pub(super) mod lanes;
 pub(super) mod ledger;
 pub(super) mod notifier;
@@ -196,7 +197,13 @@ impl<'a> Tasks<'a> {
     /// the storage's.
     pub async fn write(&self, operation: Operation) -> Result<Outcome, WriteError> {
         match self.lanes {
-            Some(lanes) if operation.writes.len() == 1 => lanes.write(operation).await,
+            // The history is on the coordinator alone, where a lane may not lead.
+            Some(lanes)
+                if operation.writes.len() == 1
+                    && (operation.history.is_none() || !self.shards.is_direct()) =>
+            {
+                lanes.write(operation).await
+            }
             // A large batch would hold up everybody else's small ones.
             _ => {
                 let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());

@@ -4,17 +4,21 @@
 //! commits, at once; from other processes on the same PostgreSQL, by `NOTIFY`; and from a slow poll of the watched
 //! users' revisions, which finds what any other program wrote and whatever a broken connection swallowed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel_async::SimpleAsyncConnection as _;
+use diesel::select;
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::write_postgres::pg_notify;
 use crate::domain::{HistoryId, Owner, UserId};
+use crate::storage::engine::connections::checkout;
+use crate::storage::engine::pool::{Engine, answered};
 use crate::storage::engine::postgres;
 use crate::storage::engine::postgres::Planner;
 use crate::storage::{Storage, Target};
@@ -28,6 +32,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
 /// A notification holds at most 8000 bytes: this many users of 33 bytes each, and the origin.
 const USERS_NAMED_MAX: usize = 200;
+/// Between two notifications that are not part of a commit.
+const TELL_INTERVAL: Duration = Duration::from_millis(5);
 /// Most users that one statement of the poll asks for.
 const POLLED_MAX: usize = 1000;
 
@@ -37,6 +43,8 @@ pub struct Notifier {
     origin: Uuid,
     watched: Arc<Mutex<HashMap<UserId, watch::Sender<i64>>>>,
     histories: watch::Receiver<Option<HistoryId>>,
+    /// Of whom the other processes are still to be told.
+    untold: watch::Sender<BTreeSet<UserId>>,
 }
 
 /// Somebody's wait for news of one user.
@@ -96,7 +104,8 @@ impl Drop for Subscription {
 impl Notifier {
     /// Nobody waits yet; `histories` tells which history is the present one.
     pub(in crate::storage) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
-        Self { origin: Uuid::now_v7(), watched: Arc::default(), histories }
+        let untold = watch::Sender::new(BTreeSet::new());
+        Self { origin: Uuid::now_v7(), watched: Arc::default(), histories, untold }
     }
 
     /// Names this process to others.
@@ -141,6 +150,17 @@ impl Notifier {
         }
     }
 
+    /// Has the other processes told soon that these users' changes were committed, where the commit could not say so.
+    pub(in crate::storage) fn tell_others(&self, users: impl Iterator<Item = UserId>) {
+        self.untold.send_modify(|untold| {
+            untold.extend(users);
+            // From here on all are meant.
+            while untold.len() > USERS_NAMED_MAX + 1 {
+                untold.pop_last();
+            }
+        });
+    }
+
     fn watched(&self) -> Vec<UserId> {
         self.lock().keys().copied().collect()
     }
@@ -165,6 +185,26 @@ impl Storage {
             () = shutdown.cancelled() => {}
             () = listening => {}
             () = polling => {}
+            () = self.tell() => {}
+        }
+    }
+
+    /// Tells the other processes what commits could not. What fails is found by their poll.
+    async fn tell(&self) {
+        let Engine::Postgres(connections) = &self.pool.engine else { return std::future::pending().await };
+        let mut untold = self.notifier.untold.subscribe();
+        while untold.wait_for(|users| !users.is_empty()).await.is_ok() {
+            let users = self.notifier.untold.send_replace(BTreeSet::new());
+            let told = self.pool.bounded(async {
+                let payload = payload(self.notifier.origin, users.into_iter());
+                let mut conn = checkout(connections).await?;
+                let told = select(pg_notify(CHANNEL, payload)).execute(&mut *conn).await;
+                answered(&mut *conn, told)
+            });
+            if let Err(error) = told.await {
+                tracing::debug!(%error, "the other processes were not told of changes");
+            }
+            tokio::time::sleep(TELL_INTERVAL).await;
         }
     }
 

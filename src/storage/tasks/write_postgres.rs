@@ -37,6 +37,8 @@ pub(in crate::storage) struct PostgresBatch<'a> {
     pub(in crate::storage) conn: &'a mut AsyncPgConnection,
     pub(in crate::storage) place: Place,
     pub(in crate::storage) limits: Limits,
+    /// Whether what is told on it reaches the other processes.
+    pub(in crate::storage) is_heard: bool,
 }
 
 impl PostgresBatch<'_> {
@@ -117,7 +119,7 @@ impl WriteConn for PostgresBatch<'_> {
             unless_empty!(writes.removed, remove_tasks),
             unless_empty!(writes.changes, insert_changes),
             unless_empty!(writes.answers, insert_answers),
-            tell(conn, &writes.counters, origin)
+            tell(conn, self.is_heard, &writes.counters, origin)
         )?;
         Ok(())
     }
@@ -126,12 +128,13 @@ impl WriteConn for PostgresBatch<'_> {
 /// One notification per transaction; the server delivers it with the commit.
 async fn tell(
     conn: &AsyncPgConnection,
+    is_heard: bool,
     counters: &[(UserId, i64, i64)],
     origin: uuid::Uuid,
 ) -> QueryResult<usize> {
     // Without a round trip of its own, as `BeforeCommit` in pool.rs says.
     let limitless = set_config("statement_timeout", "0", true);
-    if counters.is_empty() {
+    if counters.is_empty() || !is_heard {
         return diesel::select(limitless).execute(&mut &*conn).await;
     }
     let payload = notifier::payload(origin, counters.iter().map(|(user, _, _)| *user));

@@ -95,3 +95,20 @@ fn what_is_spread_in_part_is_refused_until_it_is_whole() {
         log_in(&service).await;
     });
 }
+
+#[test]
+fn migrations_keep_a_spread_database_whole() {
+    run(Schema::Migrated, async |database| {
+        let sandbox = Sandbox::new();
+        // As one whose next migration brings a table: what is to be spread with the others, and is not yet.
+        database.execute("select undistribute_table('login_throttles')").await;
+        database.execute("select undistribute_table('audit_events')").await;
+        let up = sandbox.run(["migrate", "up", "--database-url", &database.url]);
+        assert_eq!(up.status, Some(0), "{}", up.stderr);
+        let beside = "select count(distinct colocationid) from pg_dist_partition \
+                      where logicalrelid in ('users'::regclass, 'audit_events'::regclass)";
+        assert_eq!(database.query_i64(beside).await, 1);
+        let spread = "select count(*) from pg_dist_partition where partmethod = 'h'";
+        assert_eq!(database.query_i64(spread).await, 10);
+    });
+}

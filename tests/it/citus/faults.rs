@@ -27,7 +27,7 @@ struct Setup {
 }
 
 impl Setup {
-    async fn start() -> Option<Self> {
+    async fn start(way: Way) -> Option<Self> {
         let Some(url) = coordinator() else {
             println!("LEFT OUT: TASKWIRE_TEST_CITUS_URL names no cluster");
             return None;
@@ -36,8 +36,15 @@ impl Setup {
         let database = TestDatabase::create(Engine::Postgres, Schema::Migrated).await.unwrap();
         let sandbox = Sandbox::new();
         assert_eq!(sandbox.run(["keys", "generate", "--out", "key.pem"]).status, Some(0));
-        let service = sandbox.serve(&["--database-url", &database.url, "--signing-key-file", "key.pem"]);
+        let direct = if way == Way::Directly { "--citus-direct=true" } else { "--citus-direct=false" };
+        let mut service =
+            sandbox.serve(&["--database-url", &database.url, "--signing-key-file", "key.pem", direct]);
         service.wait_until(ServingStatus::Serving).await;
+        if way == Way::Directly {
+            for _ in cluster.workers().0 {
+                service.running.wait_for("a worker is asked directly");
+            }
+        }
         let address = format!("http://{}", service.address);
         let callers = Callers::start(&address, Repeats::For(Duration::from_secs(60))).await;
         callers.answered(200).await;
@@ -97,17 +104,26 @@ impl Drop for Setup {
     }
 }
 
-fn run(case: impl Future<Output = ()>) {
+/// How what concerns single tasks reaches the workers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ThroughTheCoordinator,
+    Directly,
+}
+
+fn run(case: impl AsyncFn(Way)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(300), case).await.expect("the case hangs");
+        for way in [Way::ThroughTheCoordinator, Way::Directly] {
+            tokio::time::timeout(Duration::from_secs(300), case(way)).await.expect("the case hangs");
+        }
     });
 }
 
 #[test]
 fn a_worker_is_killed_and_comes_back() {
-    run(async {
-        let Some(setup) = Setup::start().await else { return };
+    run(async |way| {
+        let Some(setup) = Setup::start(way).await else { return };
         let worker = setup.cluster.workers().0[1].clone();
         let (there, elsewhere) = setup.users_of(&worker).await;
         let mut node = Node::of(&worker).await;
@@ -125,8 +141,8 @@ fn a_worker_is_killed_and_comes_back() {
 
 #[test]
 fn a_worker_that_hangs_holds_up_its_own_users_alone() {
-    run(async {
-        let Some(setup) = Setup::start().await else { return };
+    run(async |way| {
+        let Some(setup) = Setup::start(way).await else { return };
         let worker = setup.cluster.workers().0[1].clone();
         let (there, elsewhere) = setup.users_of(&worker).await;
         let node = Node::of(&worker).await;
@@ -146,8 +162,8 @@ fn a_worker_that_hangs_holds_up_its_own_users_alone() {
 
 #[test]
 fn the_coordinator_is_killed_and_comes_back() {
-    run(async {
-        let Some(setup) = Setup::start().await else { return };
+    run(async |way| {
+        let Some(setup) = Setup::start(way).await else { return };
         let mut node = Node::of(&Url::parse(&coordinator().unwrap()).unwrap()).await;
         node.kill();
         setup.service.wait_until(ServingStatus::NotServing).await;
@@ -162,8 +178,8 @@ fn the_coordinator_is_killed_and_comes_back() {
 
 #[test]
 fn a_worker_joins_and_takes_shards() {
-    run(async {
-        let Some(setup) = Setup::start().await else { return };
+    run(async |way| {
+        let Some(setup) = Setup::start(way).await else { return };
         let Some(new) = setup.cluster.workers().1.first().cloned() else {
             println!("LEFT OUT: the cluster has no third worker");
             return;

@@ -15,6 +15,7 @@ mod plans;
 mod schema;
 mod secrets;
 mod sessions;
+mod shards;
 mod users;
 mod values;
 mod writes;

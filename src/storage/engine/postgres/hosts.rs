@@ -67,6 +67,12 @@ impl Hosts {
         })
     }
 
+    /// Another server that takes the same user and password, and the same settings.
+    pub(super) fn at(&self, name: &str, port: u16) -> Self {
+        let places = vec![Place { host: Host::Tcp(name.to_owned(), None), port }];
+        Self { places, last: Arc::default(), ..self.clone() }
+    }
+
     /// Time in which a connection is made or cannot be made.
     pub(super) const fn patience(&self) -> Duration {
         self.patience
