@@ -43,18 +43,25 @@ async fn both(options: &Options, postgres: &Postgres, url: &str) -> Result<()> {
     for work in [Work::Create, Work::Get, Work::List] {
         for _ in 0..options.repeat {
             let meters = Meters { service: None, database: postgres.meter, standbys: [None; 2] };
-            sample(options, &plain, work, meters).await?.row("PostgreSQL", work);
+            sample(options, &plain, work, meters, &[]).await?.row("PostgreSQL", work);
             let meters = Meters { service: None, database: coordinator, standbys: [one, two] };
-            sample(options, &spread, work, meters).await?.row("Citus", work);
+            sample(options, &spread, work, meters, &[]).await?.row("Citus", work);
+            sample(options, &spread, work, meters, &["--citus-direct"]).await?.row("Citus direct", work);
         }
     }
     Ok(())
 }
 
-async fn sample(options: &Options, stand: &Stand, work: Work, meters: Meters) -> Result<Sample> {
-    let server = stand.serve(options, true).await?;
-    // So that its connections are there.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+async fn sample(
+    options: &Options,
+    stand: &Stand,
+    work: Work,
+    meters: Meters,
+    settings: &[&str],
+) -> Result<Sample> {
+    let server = stand.serve_with(options, settings).await?;
+    // So that its connections are there, and workers were looked at.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let connections = options.callers.min(options.channels.into());
     let callers = Callers { server: server.address, count: options.callers, connections };
     let meters = Meters { service: Some(server.meter()), ..meters };

@@ -59,9 +59,9 @@ impl Storage {
             })
         };
         let row = self.pool.bounded(read).await?;
-        let lanes = LANE_KINDS * u32::try_from(self.pool.limits.lanes).unwrap_or(0);
-        // Two at least beside the lanes, and the one that listens.
-        let of_each = i64::from(self.pool.limits.postgres_connections_max.max(lanes + 2)) + 1;
+        let limits = self.pool.limits;
+        // Three at least beside the lanes, and the one that listens.
+        let of_each = i64::from(limits.postgres_connections_max.max(limits.lanes_of(LANE_KINDS) + 3)) + 1;
         Ok(Some(ConnectionBudget { replicas: row.others + 1, of_each, allowed: row.allowed }))
     }
 }

@@ -40,6 +40,7 @@ pub use tasks::standbys::{ReadCounts, StandbyState};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};
+use engine::postgres::Planner;
 use engine::server::Server;
 use tasks::lanes::{LANE_KINDS, Lanes};
 use tasks::shards::Shards;
@@ -108,6 +109,8 @@ pub struct Storage {
     pool: Pool,
     /// For what reaches rows by their key alone, outside the lanes.
     by_key: Pool,
+    /// For looks at the database: nothing else is ever under way on it, and so nothing but silence.
+    probe: Pool,
     notifier: Notifier,
     /// Opened with the first call, since they need a runtime.
     lanes: Arc<OnceLock<Lanes>>,
@@ -139,22 +142,24 @@ impl Storage {
             // Nobody else tells the time.
             let server = Arc::new(Server::new(Clock::following(now, false)));
             let pool = Pool::sqlite(&target, limits, &server);
-            Ok(Self::of(Target::Sqlite(target), pool.clone(), pool))
+            Ok(Self::of(Target::Sqlite(target), pool.clone(), pool.clone(), pool))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let target = engine::postgres::Target::parse(url, limits).map_err(OpenError::Url)?;
             let server = Arc::new(Server::new(Clock::following(now, true)));
-            let (pool, by_key) = Pool::postgres(&target, limits, &server, LANE_KINDS);
-            Ok(Self::of(Target::Postgres(Box::new(target)), pool, by_key))
+            let others = limits.lanes_of(LANE_KINDS) + 1;
+            let (pool, by_key) = Pool::postgres(&target, limits, &server, others);
+            let probe = Pool::single(&target, Planner::Free, None, &pool);
+            Ok(Self::of(Target::Postgres(Box::new(target)), pool, by_key, probe))
         } else {
             Err(OpenError::Url("must begin with sqlite: or postgres://".into()))
         }
     }
 
-    fn of(target: Target, pool: Pool, by_key: Pool) -> Self {
+    fn of(target: Target, pool: Pool, by_key: Pool, probe: Pool) -> Self {
         let notifier = Notifier::new(pool.server().histories());
         let standbys = Arc::new(Standbys::none(pool.server()));
         let (lanes, shards) = (Arc::default(), Arc::default());
-        Self { target, pool, by_key, notifier, lanes, shards, standbys, to_workers: false }
+        Self { target, pool, by_key, probe, notifier, lanes, shards, standbys, to_workers: false }
     }
 
     /// With standbys that answer reads: their `postgres://` URLs, with commas or spaces between. None is connected to yet,
@@ -254,9 +259,9 @@ impl Storage {
     /// # Errors
     /// `StorageUnavailable`, `Overloaded` or `DeadlineExceeded`.
     pub async fn probe(&self) -> Result<()> {
-        if let Engine::Postgres(connections) = &self.pool.engine {
+        if let Engine::Postgres(connections) = &self.probe.engine {
             let server = self.pool.server();
-            return self.pool.bounded(engine::connections::probe(connections, server)).await;
+            return self.probe.bounded(engine::connections::probe(connections, server)).await;
         }
         self.clock().hold_to_machine();
         let history = self.history().await?;

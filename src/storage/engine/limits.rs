@@ -24,6 +24,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Lanes of so many kinds.
+    pub(in crate::storage) fn lanes_of(&self, kinds: u32) -> u32 {
+        kinds * u32::try_from(self.lanes).unwrap_or(0)
+    }
+
     /// Time one operation may take as a whole. A database that hangs cannot enforce its own limits, so this one
     /// stands on our side, a second above the limit of a statement.
     pub(in crate::storage) fn operation_timeout(&self) -> Duration {

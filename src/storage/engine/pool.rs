@@ -62,16 +62,15 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Connections to PostgreSQL: those for everything, and those for what reaches rows by their key alone. So many kinds
-    /// of lanes have connections of their own, which count as well.
+    /// Connections to PostgreSQL: those for everything, and those for what reaches rows by their key alone. So many others
+    /// are made elsewhere, which count as well.
     pub(in crate::storage) fn postgres(
         target: &postgres::Target,
         limits: Limits,
         server: &Arc<Server>,
-        lane_kinds: u32,
+        others: u32,
     ) -> (Self, Self) {
-        let lanes = lane_kinds * u32::try_from(limits.lanes).unwrap_or(0);
-        let left = limits.postgres_connections_max.saturating_sub(lanes).max(2);
+        let left = limits.postgres_connections_max.saturating_sub(others).max(2);
         let by_key = (left / 4).max(1);
         let shared = Self::of_postgres(target, limits, left - by_key, Planner::Free, server, Arc::default());
         let errors = Arc::clone(&shared.errors);

@@ -28,8 +28,6 @@ const PASSWORD: &str = "correct horse battery staple";
 pub(crate) enum Repeats {
     /// Once.
     Once,
-    /// Once, also where it was late: what was under way on a replica that was cut off may be answered so.
-    OnceAlsoLate,
     /// Until so much time is over.
     For(Duration),
 }
@@ -116,7 +114,6 @@ impl Caller {
                 || ["REQUEST_IN_PROGRESS", "CONFLICT"].contains(&&*reason);
             let is_allowed = match self.shared.repeats {
                 Repeats::Once => failures.len() == 1 && last.code() != Code::DeadlineExceeded,
-                Repeats::OnceAlsoLate => failures.len() == 1,
                 Repeats::For(time) => began.elapsed() < time,
             };
             assert!(may_be_repeated && is_allowed, "{failures:?}");

@@ -278,7 +278,7 @@ fn replicas_are_restarted_one_after_another() {
 #[test]
 fn a_replica_is_cut_off_from_the_database() {
     run(async {
-        let Some((_database, house, callers)) = with_callers(&program(), Repeats::OnceAlsoLate).await else {
+        let Some((_database, house, callers)) = with_callers(&program(), Repeats::Once).await else {
             return;
         };
         for _ in 0..faults().0.div_ceil(10) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskwire::domain::{Error, NewTask, Result, TaskWrite};
+use taskwire::domain::{Error, NewTask, Result, TaskId, TaskWrite};
 use taskwire::storage::{Limits, OpenError, Storage};
 use tokio::task::JoinSet;
 
@@ -135,7 +135,9 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
         ..limits()
     });
     // The first checkout may have to make the connection, which may take longer than that on a busy machine.
-    super::eventually("there is a connection", async || narrow.probe().await.is_ok()).await;
+    let reader = Person { storage: narrow.clone(), ..ada.clone() };
+    let missing = async || matches!(reader.find(TaskId::generate()).await, Err(Error::NotFound(_)));
+    super::eventually("there is a connection", missing).await;
     let mut blocker = database.raw().await;
     blocker
         .execute(match database.engine {

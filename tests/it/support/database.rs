@@ -56,7 +56,7 @@ enum Place {
 /// Few connections, as hundreds of tests share one server, and long patience, as they share two cores.
 pub(crate) fn limits() -> Limits {
     Limits {
-        postgres_connections_max: 6,
+        postgres_connections_max: 7,
         sqlite_readers_max: 2,
         connect_timeout: Duration::from_secs(20),
         checkout_timeout: Duration::from_secs(20),

@@ -47,7 +47,7 @@ pub(in crate::storage) struct Standby {
 impl Standby {
     pub(super) fn new(target: Target, limits: Limits, primary: &Server) -> Self {
         let server = Arc::new(Server::standby(primary.clock().clone()));
-        let (pool, by_key) = Pool::postgres(&target, limits, &server, LANE_KINDS);
+        let (pool, by_key) = Pool::postgres(&target, limits, &server, limits.lanes_of(LANE_KINDS));
         Self {
             name: target.shown().to_owned(),
             target,
