@@ -14,6 +14,12 @@ pub(crate) fn coordinator() -> Option<String> {
     std::env::var("TASKWIRE_TEST_CITUS_URL").ok().filter(|url| !url.is_empty())
 }
 
+/// Whether storages go straight to the workers there, as `TASKWIRE_TEST_CITUS_DIRECT` says.
+pub(crate) fn is_direct() -> bool {
+    coordinator().is_some()
+        && std::env::var("TASKWIRE_TEST_CITUS_DIRECT").is_ok_and(|value| !value.is_empty())
+}
+
 /// A server of the cluster.
 struct Node {
     url: Url,

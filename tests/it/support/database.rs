@@ -90,7 +90,12 @@ impl TestDatabase {
                 (database.url(), Place::Server(database))
             }
         };
-        let storage = Storage::open(&url, limits()).unwrap();
+        let mut storage = Storage::open(&url, limits()).unwrap();
+        if schema == Schema::Migrated && engine == Engine::Postgres && citus::is_direct() {
+            storage = storage.with_direct_workers().unwrap();
+            storage.probe().await.unwrap();
+            storage.probe_workers().await.unwrap();
+        }
         Some(Self { engine, url, storage, place })
     }
 
