@@ -4,6 +4,7 @@
 
 mod edge;
 pub mod file;
+mod lanes;
 mod operator;
 
 use std::fmt;
@@ -25,52 +26,8 @@ use crate::storage::{Limits, OpenError, Storage};
 use crate::telemetry::{self, LogFormat};
 
 pub use edge::EdgeSettings;
+pub use lanes::Lanes;
 pub use operator::{AdminListen, OperatorSettings};
-
-/// How many lanes there are of each kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lanes {
-    /// One for each core: while one batch is encoded or waits for the disk, the next is under way.
-    Auto,
-    /// So many; 0 stands for none.
-    Count(u8),
-}
-
-/// With more lanes than this, batches are too small to be worth more connections.
-const LANES_BY_CORES_MAX: usize = 4;
-
-impl Lanes {
-    /// The number on this machine.
-    pub fn count(self) -> usize {
-        match self {
-            Self::Auto => {
-                std::thread::available_parallelism().map_or(1, |cores| cores.get().min(LANES_BY_CORES_MAX))
-            }
-            Self::Count(count) => count.into(),
-        }
-    }
-}
-
-impl fmt::Display for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Count(0) => f.write_str("off"),
-            Self::Count(count) => count.fmt(f),
-        }
-    }
-}
-
-fn lanes(text: &str) -> Result<Lanes, String> {
-    match text {
-        "off" => Ok(Lanes::Count(0)),
-        "auto" => Ok(Lanes::Auto),
-        text => match text.parse() {
-            Ok(count @ 1..=16) => Ok(Lanes::Count(count)),
-            _ => Err("must be `auto`, `off` or a number from 1 to 16".to_owned()),
-        },
-    }
-}
 
 /// The settings as given. Each flag has an environment variable and a key of the file; the flag wins over both.
 #[derive(Debug, Clone, Args)]
@@ -173,7 +130,7 @@ pub struct Settings {
 
     /// Lanes that carry many callers' reads, lists and writes, so many of each: a number, `auto` for one per core up to 4, or
     /// `off` for a pool call by call
-    #[arg(long, env = "TASKWIRE_LANES", value_name = "COUNT", default_value = "auto", value_parser = lanes)]
+    #[arg(long, env = "TASKWIRE_LANES", value_name = "COUNT", default_value = "auto", value_parser = lanes::parse)]
     pub lanes: Lanes,
 
     /// Longest wait for a new connection to the database

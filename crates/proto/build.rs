@@ -40,15 +40,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The code needs the comments, but neither annotations nor error messages as Rust types.
     let mut code = compiler.include_source_info(true).file_descriptor_set();
-    code.file.retain(|file| ["taskwire.v1", "google.protobuf"].contains(&file.package()));
+    let mut types = code.clone();
+    types.file.retain(|file| file.package() == "google.type");
+    code.file.retain(|file| ["taskwire.v1", "google.protobuf", "google.type"].contains(&file.package()));
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .codec_path("crate::Codec")
+        .extern_path(".google.type", "crate::google_type")
+        // One that is empty costs nothing, and the order is the same each time.
+        .btree_map(".")
         .client_mod_attribute(".", ALLOW)
         .server_mod_attribute(".", ALLOW)
         .skip_debug(SECRET)
         .compile_fds(code)?;
+    tonic_prost_build::configure().compile_fds(types)?;
 
     // Reflection needs the annotations, which only this method keeps, but not the comments.
     let descriptor = compiler.include_source_info(false).encode_file_descriptor_set();

@@ -63,6 +63,8 @@ reasons! {
     RequestIdReused = "REQUEST_ID_REUSED", InvalidArgument;
     /// A batch has too many items.
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
+    /// A time zone is not known.
+    TimeZoneInvalid = "TIME_ZONE_INVALID", InvalidArgument;
     /// The message is no protobuf of the expected type.
     MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument;
     /// There is no such task.
@@ -159,6 +161,7 @@ impl From<InvalidReason> for Reason {
             InvalidReason::PasswordTooShort => Self::PasswordTooShort,
             InvalidReason::PasswordCommon => Self::PasswordCommon,
             InvalidReason::BatchTooLarge => Self::BatchTooLarge,
+            InvalidReason::TimeZone => Self::TimeZoneInvalid,
             InvalidReason::Malformed => Self::MessageMalformed,
         }
     }

@@ -79,7 +79,7 @@ const ADD_EXAMPLES: &str = "Examples:
   taskwire task add Standup --due 2026-12-01T09:30 --description 'Bring the figures'";
 
 const LIST_EXAMPLES: &str = "Examples:
-  taskwire task list --open --order-by due_time
+  taskwire task list --open --order-by due
   taskwire task list milk --label home
   taskwire task list --filter 'priority >= MEDIUM AND due_time < \"2026-12-01T00:00:00Z\"'
   taskwire task list --all --json | jq -r .title
@@ -197,6 +197,9 @@ pub struct Fields {
     /// When it is due: 2026-12-01, today, tomorrow, +3d, +4h, 2026-12-01T18:00, or RFC 3339
     #[arg(long, value_name = "WHEN")]
     pub due: Option<Due>,
+    /// When work on it is to begin, in the same forms
+    #[arg(long, value_name = "WHEN")]
+    pub start: Option<Due>,
     /// A label; can be given several times
     #[arg(long = "label", short, value_name = "LABEL")]
     pub labels: Vec<String>,
@@ -220,10 +223,13 @@ pub struct Listing {
     /// Only those with this label; can be given several times
     #[arg(long = "label", short, value_name = "LABEL")]
     pub labels: Vec<String>,
+    /// Only those that are neither done nor in time
+    #[arg(long, conflicts_with = "completed")]
+    pub overdue: bool,
     /// Only those that match; docs/API.md has the grammar
     #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
     pub filter: Option<String>,
-    /// Order, such as `due_time` or `priority desc, title`
+    /// Order, such as `due` or `priority desc, title`
     #[arg(long, value_name = "FIELDS")]
     pub order_by: Option<String>,
     /// Only deleted ones, which can be restored
@@ -241,7 +247,7 @@ pub struct Listing {
 #[derive(Debug, Args)]
 #[command(override_usage = "taskwire task edit [OPTIONS] <TASK>", after_help = EDIT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("changes").multiple(true).required(true).args([
-    "title", "description", "no_description", "priority", "due", "no_due", "labels", "no_labels", "completed", "open",
+    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "labels", "no_labels", "completed", "open",
 ]))]
 pub struct Edit {
     /// Beginning or end of its id, or its name
@@ -256,9 +262,12 @@ pub struct Edit {
     /// Take the description away
     #[arg(long, conflicts_with = "description")]
     pub no_description: bool,
-    /// Take the due time away
+    /// Take the due time or day away
     #[arg(long, conflicts_with = "due")]
     pub no_due: bool,
+    /// Take the start away
+    #[arg(long, conflicts_with = "start")]
+    pub no_start: bool,
     /// Take all labels away
     #[arg(long, conflicts_with = "labels")]
     pub no_labels: bool,

@@ -75,6 +75,10 @@ task_fields! {
     Priority => "priority",
     DueTime => "due_time",
     Labels => "labels",
+    DueDate => "due_date",
+    StartTime => "start_time",
+    TimeZone => "time_zone",
+    Annotations => "annotations",
 }
 
 impl TaskField {

@@ -31,6 +31,8 @@ pub enum InvalidReason {
     PasswordCommon,
     /// A batch has too many items.
     BatchTooLarge,
+    /// A time zone is not known.
+    TimeZone,
     /// The message is no protobuf of the expected type.
     Malformed,
 }

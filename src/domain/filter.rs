@@ -2,7 +2,7 @@
 //!
 //! The logic has two values only. A comparison with an absent time is false, so its negation is true.
 
-use super::{Priority, Timestamp};
+use super::{Day, Priority, Timestamp};
 
 /// A condition on tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,10 @@ pub enum TimeField {
     Due,
     /// When it was completed; may be absent.
     Complete,
+    /// When it was deleted; may be absent.
+    Delete,
+    /// When work on it is to begin; may be absent.
+    Start,
 }
 
 /// A field that may be absent or empty.
@@ -63,6 +67,12 @@ pub enum PresentField {
     CompleteTime,
     /// `labels`
     Labels,
+    /// `due_date`
+    DueDate,
+    /// `start_time`
+    StartTime,
+    /// `delete_time`
+    DeleteTime,
 }
 
 /// A single condition. The texts of `TitleContains` and `Word` are folded (`text::fold`).
@@ -84,4 +94,12 @@ pub enum Condition {
     HasLabel(String),
     /// Its title or its description contains this.
     Word(String),
+    /// Its due day is there and compares so.
+    DueDate(Comparison, Day),
+    /// It is overdue at the time of the question, or is not.
+    Overdue(bool),
+    /// It has an annotation with this key.
+    HasAnnotation(String),
+    /// Its annotation with this key is there and exactly this.
+    Annotation(String, String),
 }

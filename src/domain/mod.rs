@@ -3,10 +3,12 @@
 //! Nothing here does I/O, and nothing here names tonic, prost or diesel. Every other floor may look
 //! in here; this one looks at no other.
 
+mod annotations;
 mod api_key;
 mod audit;
 mod change;
 mod clock;
+mod days;
 mod error;
 mod etag;
 mod filter;
@@ -20,10 +22,12 @@ pub mod text;
 mod time;
 mod user;
 
+pub use annotations::Annotations;
 pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
 pub use audit::{AuditEvent, AuditEventType, AuditTarget, Draft, Trace};
 pub use change::{ChangePage, ChangeType, TaskChange, TaskField, TaskFields};
 pub use clock::{Clock, ManualClock, machine_time};
+pub use days::{Day, TimeZone};
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use etag::Etag;
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
@@ -33,7 +37,7 @@ pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,
 };
 pub use session::{Device, NewSession, RefreshSecrets, Session};
-pub use task::{Description, Labels, NewTask, Priority, Task, TaskPatch, Title};
+pub use task::{Description, DueDay, Labels, NewTask, Priority, Task, TaskPatch, Title};
 pub use task_write::{Decision, Effect, TaskWrite, WriteResult, WriteRules};
 pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};

@@ -43,6 +43,10 @@ pub enum OrderField {
     Priority,
     /// By the folded title, code point by code point.
     Title,
+    /// When it is due, the end of the due day included; tasks that are not come last in either direction.
+    Due,
+    /// When work on it is to begin; tasks without a start come last in either direction.
+    StartTime,
 }
 
 /// One key of an order.
@@ -95,6 +99,8 @@ impl TaskOrder {
             OrderField::DueTime => SortValue::Time(task.due_time),
             OrderField::Priority => SortValue::Priority(task.priority),
             OrderField::Title => SortValue::Text(super::text::fold(task.title.as_str())),
+            OrderField::Due => SortValue::Time(task.due()),
+            OrderField::StartTime => SortValue::Time(task.start_time),
         };
         Cursor { values: self.0.iter().map(value).collect(), id: task.id }
     }
@@ -103,7 +109,7 @@ impl TaskOrder {
 /// The value of one key at a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SortValue {
-    /// A time; absent only for a due time.
+    /// A time; absent only for those that a task may lack.
     Time(Option<Timestamp>),
     /// A priority.
     Priority(Priority),
@@ -129,6 +135,8 @@ pub struct TaskQuery {
     pub order: TaskOrder,
     /// Whether deleted tasks are listed as well.
     pub show_deleted: bool,
+    /// The time of the question: what is past then is overdue.
+    pub now: Timestamp,
     /// After which place; from the start when absent.
     pub after: Option<Cursor>,
     /// At most how many.

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::etag::{Content, Etag};
-use super::{Rule, TaskField, TaskFields, TaskId, Timestamp, UserId, text};
+use super::{
+    Annotations, Day, Rule, TaskField, TaskFields, TaskId, TimeZone, Timestamp, UserId, Violations, text,
+};
 
 /// What a task is called: 1 to 200 code points after trimming, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +169,23 @@ pub struct NewTask {
     pub due_time: Option<Timestamp>,
     /// Its labels.
     pub labels: Labels,
+    /// On which day it is due.
+    pub due_date: Option<Day>,
+    /// When work on it is to begin.
+    pub start_time: Option<Timestamp>,
+    /// Where its days are meant; in UTC when absent.
+    pub time_zone: Option<TimeZone>,
+    /// What other services note.
+    pub annotations: Annotations,
+}
+
+/// A day on which a task is due, and when that is over where the task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueDay {
+    /// The day.
+    pub day: Day,
+    /// Its last point in time, by the rules of its zone when it was stored.
+    pub end: Timestamp,
 }
 
 /// A task as it is stored.
@@ -188,6 +207,14 @@ pub struct Task {
     pub due_time: Option<Timestamp>,
     /// Its labels.
     pub labels: Labels,
+    /// On which day it is due.
+    pub due_day: Option<DueDay>,
+    /// When work on it is to begin.
+    pub start_time: Option<Timestamp>,
+    /// Where its days are meant; in UTC when absent.
+    pub time_zone: Option<TimeZone>,
+    /// What other services note.
+    pub annotations: Annotations,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed in any way. Never runs backwards, even when the clock does.
@@ -215,6 +242,10 @@ impl Task {
             priority,
             due_time,
             labels,
+            due_day,
+            start_time,
+            time_zone,
+            annotations,
             create_time,
             update_time,
             complete_time,
@@ -235,7 +266,36 @@ impl Task {
             time(purge_time),
         ]);
         let content = content.text(description.as_ref().map_or("", Description::as_str));
-        labels.as_slice().iter().fold(content, |content, label| content.text(label)).etag(*revision)
+        let mut content = labels.as_slice().iter().fold(content, |content, label| content.text(label));
+        // Taken in where they are, so that tasks without them keep the etags that they had before there were any.
+        if due_day.is_some() || start_time.is_some() || time_zone.is_some() || !annotations.is_empty() {
+            let day = due_day.map(|due| due.day.number().into());
+            content = content.numbers([day, time(start_time)]);
+            content = content.text(time_zone.as_ref().map_or("", TimeZone::as_str));
+            for (key, value) in annotations.as_map() {
+                content = content.text(key).text(value);
+            }
+        }
+        content.etag(*revision)
+    }
+
+    /// When it is due: the due time, or the end of the due day.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due_time.or(self.due_day.map(|due| due.end))
+    }
+
+    /// Checks what its days and times say together.
+    ///
+    /// # Errors
+    /// `Invalid` with all rules that they break.
+    pub(super) fn check_days(&self) -> super::Result<()> {
+        let mut violations = Violations::default();
+        for violation in
+            day_rules(self.due_time, self.due_day.map(|due| due.day), self.start_time, self.due())
+        {
+            violations.add(violation.1.at(violation.0));
+        }
+        violations.finish()
     }
 
     /// Whether it is deleted.
@@ -254,6 +314,10 @@ impl Task {
             priority: new.priority,
             due_time: new.due_time,
             labels: new.labels,
+            due_day: new.due_date.map(|day| DueDay { day, end: day.end(new.time_zone.as_ref()) }),
+            start_time: new.start_time,
+            time_zone: new.time_zone,
+            annotations: new.annotations,
             create_time: now,
             update_time: now,
             complete_time: new.completed.then_some(now),
@@ -279,13 +343,52 @@ pub struct TaskPatch {
     pub due_time: Option<Option<Timestamp>>,
     /// New labels, in place of the old ones.
     pub labels: Option<Labels>,
+    /// A new due day.
+    pub due_date: Option<Option<Day>>,
+    /// A new start.
+    pub start_time: Option<Option<Timestamp>>,
+    /// A new time zone.
+    pub time_zone: Option<Option<TimeZone>>,
+    /// New annotations, in place of the old ones.
+    pub annotations: Option<Annotations>,
+}
+
+/// What days and times of a task break together: the field, and its rule.
+pub(super) fn day_rules(
+    due_time: Option<Timestamp>,
+    due_date: Option<Day>,
+    start_time: Option<Timestamp>,
+    due: Option<Timestamp>,
+) -> Vec<(&'static str, Rule)> {
+    let mut broken = Vec::new();
+    if due_time.is_some() && due_date.is_some() {
+        broken.push((
+            "task.due_date",
+            Rule::field("must not stand beside due_time: a task is due on a day or at a point in time"),
+        ));
+    }
+    if start_time.zip(due).is_some_and(|(start, due)| start > due) {
+        broken.push(("task.start_time", Rule::field("must not be after the task is due")));
+    }
+    broken
 }
 
 impl TaskPatch {
     /// The task after this change and the fields that changed; no fields when nothing did.
     pub(super) fn apply(self, current: &Task, now: Timestamp) -> (Task, TaskFields) {
         // Taken apart, so that a new field is not forgotten.
-        let Self { title, description, completed, priority, due_time, labels } = self;
+        let Self {
+            title,
+            description,
+            completed,
+            priority,
+            due_time,
+            labels,
+            due_date,
+            start_time,
+            time_zone,
+            annotations,
+        } = self;
         let mut next = current.clone();
         next.title = title.unwrap_or(next.title);
         next.description = description.unwrap_or(next.description);
@@ -293,6 +396,13 @@ impl TaskPatch {
         next.priority = priority.unwrap_or(next.priority);
         next.due_time = due_time.unwrap_or(next.due_time);
         next.labels = labels.unwrap_or(next.labels);
+        next.start_time = start_time.unwrap_or(next.start_time);
+        next.annotations = annotations.unwrap_or(next.annotations);
+        if due_date.is_some() || time_zone.is_some() {
+            let day = due_date.unwrap_or(next.due_day.map(|due| due.day));
+            next.time_zone = time_zone.unwrap_or(next.time_zone);
+            next.due_day = day.map(|day| DueDay { day, end: day.end(next.time_zone.as_ref()) });
+        }
 
         let changed = changed_fields(current, &next);
         if next.completed != current.completed {
@@ -314,6 +424,10 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         priority,
         due_time,
         labels,
+        due_day,
+        start_time,
+        time_zone,
+        annotations,
         create_time: _,
         update_time: _,
         complete_time,
@@ -329,5 +443,10 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
     changed.note(TaskField::Priority, after.priority != *priority);
     changed.note(TaskField::DueTime, after.due_time != *due_time);
     changed.note(TaskField::Labels, after.labels != *labels);
+    let day = |due: &Option<DueDay>| due.map(|due| due.day);
+    changed.note(TaskField::DueDate, day(&after.due_day) != day(due_day));
+    changed.note(TaskField::StartTime, after.start_time != *start_time);
+    changed.note(TaskField::TimeZone, after.time_zone != *time_zone);
+    changed.note(TaskField::Annotations, after.annotations != *annotations);
     changed
 }

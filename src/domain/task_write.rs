@@ -136,7 +136,11 @@ impl TaskWrite {
         match self {
             Self::Create(new) => match current {
                 Some(_) => Err(Error::TaskAlreadyExists),
-                None => Ok(store(Task::create(new, owner, rules.now), ChangeType::Created, 1)),
+                None => {
+                    let task = Task::create(new, owner, rules.now);
+                    task.check_days()?;
+                    Ok(store(task, ChangeType::Created, 1))
+                }
             },
             Self::Update { patch, etag, .. } => update(existing(current)?, patch, etag.as_ref(), rules),
             Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
@@ -218,6 +222,7 @@ fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRule
     if fields.is_empty() {
         return Ok(Decision::Keep(Some(current)));
     }
+    task.check_days()?;
     task.update_time = now;
     Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0 })
 }
@@ -250,7 +255,7 @@ fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Labels, Priority, Title};
+    use crate::domain::{Annotations, Labels, Priority, Title};
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -282,6 +287,10 @@ mod tests {
             priority: Priority::Medium,
             due_time: None,
             labels: Labels::default(),
+            due_date: None,
+            start_time: None,
+            time_zone: None,
+            annotations: Annotations::default(),
         };
         let id = new.id;
         let purge = |task: &Task, seconds| {

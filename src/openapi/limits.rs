@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::text::SHORT_MAX_CODE_POINTS;
-use crate::domain::{Description, Email, Labels, PageSize, Title};
+use crate::domain::{Annotations, Description, Email, Labels, PageSize, TimeZone, Title};
 
 /// A UUID in the hyphenated form.
 pub(super) const UUID: &str = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}";
@@ -17,6 +17,12 @@ pub(super) fn of(field: &str) -> Option<Value> {
         "Task.labels" => json!({
             "maxItems": Labels::MAX,
             "items": { "type": "string", "minLength": 1, "maxLength": Labels::MAX_CODE_POINTS },
+        }),
+        "Task.time_zone" => json!({ "maxLength": TimeZone::MAX_BYTES }),
+        "Task.annotations" => json!({
+            "maxProperties": Annotations::MAX,
+            "propertyNames": { "pattern": format!("^[a-z0-9._/-]{{1,{}}}$", Annotations::KEY_MAX) },
+            "additionalProperties": { "type": "string", "maxLength": Annotations::VALUE_MAX_CODE_POINTS },
         }),
         "User.email" => json!({ "minLength": 3, "maxLength": Email::MAX_CODE_POINTS }),
         "User.display_name" | "ApiKey.display_name" | "LoginRequest.device" => {

@@ -65,10 +65,24 @@ impl<'a> Schemas<'a> {
 
     /// The schema of a field, with its comment and limits.
     pub(super) fn field(&mut self, field: &FieldDescriptor) -> Result<Value, DocumentError> {
-        let mut schema = self.kind(&field.kind(), field.full_name())?;
-        if field.cardinality() == Cardinality::Repeated {
-            schema = json!({ "type": "array", "items": schema });
+        let schema = self.kind_of(field)?;
+        self.described(field, schema)
+    }
+
+    fn kind_of(&mut self, field: &FieldDescriptor) -> Result<Value, DocumentError> {
+        if field.is_map()
+            && let Kind::Message(entry) = field.kind()
+        {
+            let value = self.kind(&entry.map_entry_value_field().kind(), field.full_name())?;
+            return Ok(json!({ "type": "object", "additionalProperties": value }));
         }
+        let one = self.kind(&field.kind(), field.full_name())?;
+        let is_list = field.cardinality() == Cardinality::Repeated;
+        Ok(if is_list { json!({ "type": "array", "items": one }) } else { one })
+    }
+
+    /// A schema with what the contract says of the field.
+    fn described(&self, field: &FieldDescriptor, mut schema: Value) -> Result<Value, DocumentError> {
         let Some(object) = schema.as_object_mut() else { return Ok(schema) };
         let (text, _) = split_example(self.comments.of_field(field));
         object.insert("description".to_owned(), Value::String(text));
@@ -105,6 +119,14 @@ impl<'a> Schemas<'a> {
             }
             Kind::Message(message) => match message.full_name() {
                 "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
+                "google.type.Date" => {
+                    let part = |least, most| json!({ "type": "integer", "format": "int32", "minimum": least, "maximum": most });
+                    json!({
+                        "type": "object",
+                        "properties": { "year": part(1, 9999), "month": part(1, 12), "day": part(1, 31) },
+                        "required": ["year", "month", "day"],
+                    })
+                }
                 "google.protobuf.Duration" => {
                     json!({ "type": "string", "pattern": "^-?[0-9]{1,12}(\\.[0-9]{1,9})?s$" })
                 }

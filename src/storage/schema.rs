@@ -73,6 +73,7 @@ diesel::table! {
         delete_time -> Nullable<DbTimestamp>,
         purge_time -> Nullable<DbTimestamp>,
         revision -> BigInt,
+        details -> Nullable<DbJson>,
     }
 }
 

@@ -8,6 +8,13 @@ use std::fmt;
 
 pub use codec::Codec;
 
+/// What Google's APIs share.
+pub mod google_type {
+    tonic::include_proto!("google.r#type");
+}
+
+pub use google_type::Date;
+
 tonic::include_proto!("taskwire.v1");
 
 /// The descriptor set of the whole contract, with its annotations, as reflection serves it.

@@ -8,8 +8,8 @@ use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
-    Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task, TaskField, TaskId,
-    TaskPatch, TaskQuery, TaskWrite, Timestamp, Title,
+    Annotations, Day, Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task,
+    TaskField, TaskId, TaskPatch, TaskQuery, TaskWrite, TimeZone, Timestamp, Title,
 };
 use crate::pb;
 
@@ -43,6 +43,10 @@ fn priority(number: i32) -> Result<Priority, Rule> {
 
 fn time(value: Option<PbTimestamp>) -> Result<Option<Timestamp>, Rule> {
     value.map(|value| Timestamp::from_parts(value.seconds, value.nanos)).transpose()
+}
+
+fn day(value: Option<pb::Date>) -> Result<Option<Day>, Rule> {
+    value.map(|date| Day::from_parts(date.year, date.month, date.day)).transpose()
 }
 
 fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
@@ -88,6 +92,10 @@ pub(in crate::api) fn create(
     let priority = fields.check("task.priority", priority(task.priority));
     let due_time = fields.check("task.due_time", time(task.due_time));
     let labels = fields.check("task.labels", Labels::parse(task.labels));
+    let due_date = fields.check("task.due_date", day(task.due_date));
+    let start_time = fields.check("task.start_time", time(task.start_time));
+    let time_zone = fields.check("task.time_zone", TimeZone::parse(&task.time_zone));
+    let annotations = fields.check("task.annotations", Annotations::parse(task.annotations));
     Some(TaskWrite::Create(NewTask {
         id: id?,
         id_is_new,
@@ -97,6 +105,10 @@ pub(in crate::api) fn create(
         priority: priority?,
         due_time: due_time?,
         labels: labels?,
+        due_date: due_date?,
+        start_time: start_time?,
+        time_zone: time_zone?,
+        annotations: annotations?,
     }))
 }
 
@@ -143,6 +155,14 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
             .and_then(|()| fields.check("task.due_time", time(task.due_time))),
         labels: covers("labels", !task.labels.is_empty())
             .and_then(|()| fields.check("task.labels", Labels::parse(task.labels))),
+        due_date: covers("due_date", task.due_date.is_some())
+            .and_then(|()| fields.check("task.due_date", day(task.due_date))),
+        start_time: covers("start_time", task.start_time.is_some())
+            .and_then(|()| fields.check("task.start_time", time(task.start_time))),
+        time_zone: covers("time_zone", !task.time_zone.is_empty())
+            .and_then(|()| fields.check("task.time_zone", TimeZone::parse(&task.time_zone))),
+        annotations: covers("annotations", !task.annotations.is_empty())
+            .and_then(|()| fields.check("task.annotations", Annotations::parse(task.annotations))),
     }
 }
 
@@ -169,6 +189,7 @@ pub(in crate::api) fn task_to_get(
 pub(in crate::api) fn task_query(
     caller: &Principal,
     request: &pb::ListTasksRequest,
+    now: Timestamp,
 ) -> Result<(Owner, TaskQuery)> {
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
@@ -178,7 +199,8 @@ pub(in crate::api) fn task_query(
     let min_revision = min_revision(&mut fields, request.min_revision);
     let of_page = page_size.zip(min_revision);
     let query = filter.zip(order).zip(of_page).map(|((filter, order), (page_size, min_revision))| {
-        TaskQuery { filter, order, show_deleted: request.show_deleted, after: None, page_size, min_revision }
+        let show_deleted = request.show_deleted;
+        TaskQuery { filter, order, show_deleted, now, after: None, page_size, min_revision }
     });
     fields.finish(owner.zip(query))
 }
@@ -187,6 +209,7 @@ pub(in crate::api) fn task_query(
 pub(in crate::api) fn task_count(
     caller: &Principal,
     request: &pb::CountTasksRequest,
+    now: Timestamp,
 ) -> Result<(Owner, TaskQuery)> {
     let list = pb::ListTasksRequest {
         parent: request.parent.clone(),
@@ -195,7 +218,7 @@ pub(in crate::api) fn task_count(
         min_revision: request.min_revision,
         ..pb::ListTasksRequest::default()
     };
-    task_query(caller, &list)
+    task_query(caller, &list, now)
 }
 
 /// A time as it is answered.
@@ -220,6 +243,13 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         priority: priority.into(),
         due_time: task.due_time.map(time_to_pb),
         labels: task.labels.into_vec(),
+        due_date: task.due_day.map(|due| {
+            let (year, month, day) = due.day.to_parts();
+            pb::Date { year, month, day }
+        }),
+        start_time: task.start_time.map(time_to_pb),
+        time_zone: task.time_zone.map_or_else(String::new, |zone| zone.as_str().to_owned()),
+        annotations: task.annotations.into_map(),
         create_time: Some(time_to_pb(task.create_time)),
         update_time: Some(time_to_pb(task.update_time)),
         complete_time: task.complete_time.map(time_to_pb),

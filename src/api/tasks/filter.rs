@@ -3,18 +3,16 @@
 //!
 //! The parser never goes back by more than one word, so that its time is linear in the text.
 
-use std::borrow::Cow;
-
 use winnow::combinator::{alt, eof, not, opt, peek, preceded, repeat, repeat_till, separated, terminated};
 use winnow::error::ParserError;
 use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location as _, Stateful};
 use winnow::token::{one_of, take_till, take_while};
 
-use crate::domain::{
-    Comparison, Condition, Filter, InvalidReason, PresentField, Priority, Rule, TimeField, Timestamp,
-    text::fold,
+use super::filter_fields::{
+    ANNOTATION, ANNOTATIONS, FIELDS, Operator, Parsed, Refusal, Text, comparison, refused,
 };
+use crate::domain::{Annotations, Comparison, Condition, Filter, InvalidReason, Rule, text::fold};
 
 const MAX_BYTES: usize = 1000;
 const MAX_TERMS: usize = 20;
@@ -23,26 +21,15 @@ const MAX_DEPTH: usize = 10;
 const CONDITION: &str = "expected a condition: field, operator and value, or a text, or (";
 const VALUE: &str = "expected a value: a word without an operator in it, or a text in double quotes";
 const QUOTE: &str = r#"expected a closing double quote; before it, a backslash stands only in \" and \\"#;
-const TIME: &str = "expected an RFC 3339 time such as \"2026-03-01T09:00:00Z\"";
 const FIELD: &str = "unknown field; the fields are completed, priority, title, description, labels, \
-    due_time, create_time, update_time, complete_time; a text with an operator in it stands in double quotes";
+    due_time, due_date, start_time, overdue, create_time, update_time, complete_time, delete_time, annotations.KEY; a text with an operator in it stands in double quotes";
 
 type Input<'text> = Stateful<LocatingSlice<&'text str>, Counts>;
-type Parsed<T> = Result<T, Refusal>;
-
 /// What is limited, as far as the parser has come.
 #[derive(Debug, Default)]
 struct Counts {
     terms: usize,
     depth: usize,
-}
-
-#[derive(Debug)]
-enum Refusal {
-    /// Something else may stand here.
-    NotHere,
-    /// This is wrong, after this many bytes, whatever else is tried.
-    Final(usize, Cow<'static, str>),
 }
 
 impl ParserError<Input<'_>> for Refusal {
@@ -59,10 +46,6 @@ impl ParserError<Input<'_>> for Refusal {
     fn is_backtrack(&self) -> bool {
         matches!(self, Self::NotHere)
     }
-}
-
-fn refused<T>(at: usize, what: impl Into<Cow<'static, str>>) -> Parsed<T> {
-    Err(Refusal::Final(at, what.into()))
 }
 
 /// Reads what alone may stand here.
@@ -188,36 +171,23 @@ fn condition(input: &mut Input<'_>) -> Parsed<Filter> {
     if left.quoted {
         return refused(at, "expected a field, which stands without quotes");
     }
-    let Some((field, operators)) = FIELDS.iter().find(|(name, _)| *name == left.chars) else {
+    let key = left.chars.strip_prefix(ANNOTATION);
+    if let Some(key) = key
+        && let Err(rule) = Annotations::check_key(key)
+    {
+        return refused(at, format!("the key of an annotation {}", rule.text));
+    }
+    let name = key.map_or(left.chars.as_str(), |_| ANNOTATIONS);
+    let Some((field, operators)) = FIELDS.iter().find(|(field, _)| *field == name) else {
         return refused(at, FIELD);
     };
     // A colon ends no value, so that a time can stand without quotes.
     let value = expected(VALUE, text(""), input)?;
-    let Some(condition) = comparison(field, operator, &value)? else {
+    let Some(condition) = comparison(field, key, operator, &value)? else {
         return refused(at, format!("{field} takes {operators}"));
     };
     let filter = Filter::Is(condition);
     Ok(if negated { Filter::Not(filter.into()) } else { filter })
-}
-
-/// The fields and the operators that they take.
-const FIELDS: [(&str, &str); 9] = [
-    ("completed", "= and !="),
-    ("priority", "= != < <= > >="),
-    ("title", "= != and :"),
-    ("description", ":* alone"),
-    ("labels", ": alone"),
-    ("due_time", "= != < <= > >= and :*"),
-    ("create_time", "= != < <= > >="),
-    ("update_time", "= != < <= > >="),
-    ("complete_time", "= != < <= > >= and :*"),
-];
-
-#[derive(Clone, Copy)]
-enum Operator {
-    Has,
-    /// Also for `!=`, as the opposite of `=`.
-    Is(Comparison),
 }
 
 fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
@@ -231,78 +201,6 @@ fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
         token(":").value(Operator::Has),
     ))
     .parse_next(input)
-}
-
-/// What `operator` says of `field`; nothing when the field does not take it.
-fn comparison(field: &str, operator: Operator, value: &Text) -> Parsed<Option<Condition>> {
-    use Operator::{Has, Is};
-    let anything = value.chars == "*" && !value.quoted;
-    Ok(Some(match (field, operator) {
-        ("completed", Is(Comparison::Equal)) => Condition::Completed(value.truth()?),
-        ("priority", Is(comparison)) => Condition::Priority(comparison, value.priority()?),
-        ("title", Is(Comparison::Equal)) => Condition::TitleIs(value.chars.clone()),
-        ("title", Has) => Condition::TitleContains(fold(value.not_empty()?)),
-        ("description", Has) if anything => Condition::Present(PresentField::Description),
-        ("labels", Has) if anything => Condition::Present(PresentField::Labels),
-        ("labels", Has) => Condition::HasLabel(value.not_empty()?.to_owned()),
-        ("due_time", Has) if anything => Condition::Present(PresentField::DueTime),
-        ("complete_time", Has) if anything => Condition::Present(PresentField::CompleteTime),
-        ("due_time", Is(comparison)) => Condition::Time(TimeField::Due, comparison, value.time()?),
-        ("create_time", Is(comparison)) => Condition::Time(TimeField::Create, comparison, value.time()?),
-        ("update_time", Is(comparison)) => Condition::Time(TimeField::Update, comparison, value.time()?),
-        ("complete_time", Is(comparison)) => Condition::Time(TimeField::Complete, comparison, value.time()?),
-        _ => return Ok(None),
-    }))
-}
-
-/// A word, or a string without its quotes and escapes.
-struct Text {
-    at: usize,
-    chars: String,
-    quoted: bool,
-}
-
-impl Text {
-    fn not_empty(&self) -> Parsed<&str> {
-        match self.chars.as_str() {
-            "" => refused(self.at, "the text must not be empty"),
-            chars => Ok(chars),
-        }
-    }
-
-    fn truth(&self) -> Parsed<bool> {
-        let truth = self.chars.parse();
-        truth.or_else(|_| refused(self.at, "expected true or false"))
-    }
-
-    fn priority(&self) -> Parsed<Priority> {
-        match self.chars.strip_prefix("PRIORITY_").unwrap_or(&self.chars) {
-            "LOW" => Ok(Priority::Low),
-            "MEDIUM" => Ok(Priority::Medium),
-            "HIGH" => Ok(Priority::High),
-            _ => refused(self.at, "expected LOW, MEDIUM or HIGH"),
-        }
-    }
-
-    /// A time as RFC 3339 spells it in upper case. Digits below the microsecond are cut off.
-    fn time(&self) -> Parsed<Timestamp> {
-        let shape = self.chars.replace(|digit: char| digit.is_ascii_digit(), "0");
-        let rest = shape.strip_prefix("0000-00-00T00:00:00").unwrap_or_default();
-        let zone = rest.strip_prefix(".0").map_or(rest, |more| more.trim_start_matches('0'));
-        if !matches!(zone, "Z" | "+00:00" | "-00:00") {
-            return refused(self.at, TIME);
-        }
-        // The clock of the service knows no leap seconds; to take one would be to guess what is meant.
-        if self.chars.get(17..19) == Some("60") {
-            return refused(self.at, "expected no leap second, as none is known here");
-        }
-        // prost reads more spellings than RFC 3339 has; the shape leaves it the calendar and the offset.
-        let Ok(time) = self.chars.parse::<prost_types::Timestamp>() else {
-            return refused(self.at, "expected a date, a time of day and an offset that exist");
-        };
-        Timestamp::from_parts(time.seconds, time.nanos)
-            .or_else(|_| refused(self.at, "expected a time between the years 1 and 9999 in UTC"))
-    }
 }
 
 /// A string, or a word that runs up to white space, a quote, a parenthesis, an operator or one of `also`.
@@ -345,6 +243,7 @@ fn spaces(input: &mut Input<'_>) -> Parsed<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Priority;
 
     /// `!` for not, `&` for all, `|` for any, a bare text as it is, every other condition as `Debug` has it.
     fn shape(filter: &Filter) -> String {

@@ -5,6 +5,7 @@ pub(super) mod changes;
 pub(super) mod convert;
 mod cursor;
 pub(super) mod filter;
+mod filter_fields;
 pub(super) mod order_by;
 pub(super) mod task_service;
 pub(super) mod watch;

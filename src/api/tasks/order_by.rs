@@ -20,7 +20,8 @@ fn key((entry, place): (&str, usize)) -> Result<OrderKey, Rule> {
     let mut words = words(entry);
     let Some(field) = words.next().and_then(field) else {
         return Err(refusal(format!(
-            "entry {place}: expected one of the fields create_time, update_time, due_time, priority and title"
+            "entry {place}: expected one of the fields create_time, update_time, due_time, due, start_time, priority \
+             and title"
         )));
     };
     let descending = match (words.next(), words.next()) {
@@ -47,6 +48,8 @@ fn field(name: &str) -> Option<OrderField> {
         "due_time" => OrderField::DueTime,
         "priority" => OrderField::Priority,
         "title" => OrderField::Title,
+        "due" => OrderField::Due,
+        "start_time" => OrderField::StartTime,
         _ => return None,
     })
 }

@@ -13,7 +13,7 @@ use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
 use crate::api::{answer, caller, idempotency};
 use crate::domain::{
-    Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, WriteResult, WriteRules,
+    Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, Violation, WriteResult, WriteRules,
 };
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
@@ -42,8 +42,8 @@ pub struct TaskApi {
     rules: TaskRules,
 }
 
-/// What to do where what comes of a call is too much for one answer. Batches that write are never that large.
-const FEWER_CHANGES: &str = "undo fewer changes at once, the last ones first";
+/// What to do where what comes of a call is too much for one answer.
+const FEWER_CHANGES: &str = "change fewer tasks at once; of an undo, the last changes first";
 
 /// An answer with one task.
 fn one(written: &[WriteResult]) -> pb::Task {
@@ -132,9 +132,15 @@ impl TaskApi {
 
 /// The error together with the item that it concerns.
 fn in_item(field: &str, failed: WriteError) -> Error {
-    match failed.at {
-        Some(at) => Error::InItem { path: format!("{field}[{at}]"), error: Box::new(failed.error) },
-        None => failed.error,
+    let Some(at) = failed.at else { return failed.error };
+    let path = format!("{field}[{at}]");
+    match failed.error {
+        // Fields have the item in their paths, whoever found what is wrong with them.
+        Error::Invalid(violations) => {
+            let below = |violation: Violation| violation.rule.at(format!("{path}.{}", violation.field));
+            Error::Invalid(violations.into_iter().map(below).collect())
+        }
+        error => Error::InItem { path, error: Box::new(error) },
     }
 }
 
@@ -164,7 +170,7 @@ impl TaskService for TaskApi {
         request: Request<pb::ListTasksRequest>,
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, mut query) = convert::task_query(&caller, &request)?;
+        let (owner, mut query) = convert::task_query(&caller, &request, self.clock.now())?;
         let list = cursor::list_of(&caller, owner, &request);
         let place = |bytes: &[u8]| cursor::decode(bytes, &query.order);
         if let Some(place) = self.page_tokens.open(&list, &request.page_token, place).await? {
@@ -276,8 +282,8 @@ impl TaskService for TaskApi {
         request: Request<pb::CountTasksRequest>,
     ) -> Result<Response<pb::CountTasksResponse>, Status> {
         let (caller, request) = caller(request)?;
-        let (owner, query) = convert::task_count(&caller, &request)?;
-        let counts = self.storage.tasks().count(owner, &query, self.clock.now()).await?;
+        let (owner, query) = convert::task_count(&caller, &request, self.clock.now())?;
+        let counts = self.storage.tasks().count(owner, &query).await?;
         Ok(Response::new(pb::CountTasksResponse {
             total: counts.total,
             completed: counts.completed,

@@ -59,6 +59,9 @@ fn filter(listing: &Listing) -> String {
     if listing.completed || listing.open {
         conditions.push(format!("completed = {}", listing.completed));
     }
+    if listing.overdue {
+        conditions.push("overdue = true".to_owned());
+    }
     if let Some(priority) = listing.priority {
         let name = match priority {
             Urgency::Low => "LOW",

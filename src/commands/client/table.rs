@@ -1,5 +1,6 @@
 //! Tasks as people read them: in columns, one by one, and in a line.
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
@@ -54,9 +55,29 @@ fn zoned(time: Option<prost_types::Timestamp>) -> Option<ZonedDateTime> {
     Some(Timestamp::new(time.seconds, time.nanos).ok()?.to_zoned_datetime(TimeZone::system()))
 }
 
+/// The day on which a task is due, as far as it is one that exists.
+fn due_day(task: &Task) -> Option<Date> {
+    let date = task.due_date?;
+    Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
+}
+
+/// When a task is due, to the minute where the user is, or its day where the task is.
+fn due(task: &Task) -> String {
+    due_day(task).map_or_else(|| time(task.due_time), |day| day.to_string())
+}
+
 fn is_late(task: &Task) -> bool {
-    let due = task.due_time.and_then(|due| Timestamp::new(due.seconds, due.nanos).ok());
-    !task.completed && task.delete_time.is_none() && due.is_some_and(|due| due < Timestamp::now())
+    let is_past = match due_day(task) {
+        Some(day) => {
+            let zone = TimeZone::get(&task.time_zone).unwrap_or(TimeZone::UTC);
+            Timestamp::now().to_zoned_datetime(zone).date() > day
+        }
+        None => {
+            let due = task.due_time.and_then(|due| Timestamp::new(due.seconds, due.nanos).ok());
+            due.is_some_and(|due| due < Timestamp::now())
+        }
+    };
+    !task.completed && task.delete_time.is_none() && is_past
 }
 
 /// Columns that are in every list, and those that are when a task has something in them.
@@ -114,7 +135,7 @@ fn cells(task: &Task) -> [String; 7] {
     cells[ID] = short_id(&task.name);
     cells[DONE] = if task.completed { "yes".to_owned() } else { String::new() };
     cells[PRIORITY] = priority(task).to_owned();
-    cells[DUE] = time(task.due_time);
+    cells[DUE] = due(task);
     cells[DELETED] = time(task.delete_time);
     cells[TITLE] = visible(&task.title);
     cells[LABELS] = visible(&task.labels.join(", "));
@@ -146,8 +167,14 @@ pub(super) fn details(output: &Output, task: &Task) -> Vec<String> {
     field("Description", description.map(below).collect::<Vec<_>>().join("\n").trim_start_matches(' '));
     field("Done", &if task.completed { time(task.complete_time) } else { "no".to_owned() });
     field("Priority", priority(task));
-    field("Due", &time(task.due_time));
+    field("Start", &time(task.start_time));
+    field("Due", &due(task));
+    field("Time zone", &visible(&task.time_zone));
     field("Labels", &visible(&task.labels.join(", ")));
+    let mut annotations: Vec<String> =
+        task.annotations.iter().map(|(key, value)| visible(&format!("{key} = {value}"))).collect();
+    annotations.sort_unstable();
+    field("Annotations", &annotations.join("\n             "));
     field("Created", &time(task.create_time));
     field("Changed", &time(task.update_time));
     field("Deleted", &time(task.delete_time));

@@ -17,6 +17,7 @@ pub(super) async fn add(context: &Context, title: &str, fields: Fields) -> Outco
         description: fields.description,
         priority: priority(fields.priority).into(),
         due_time: fields.due.map(timestamp),
+        start_time: fields.start.map(timestamp),
         labels: fields.labels,
         ..Task::default()
     };
@@ -94,7 +95,10 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         ("title", edit.title.is_some()),
         ("description", fields.description.is_some() || edit.no_description),
         ("priority", fields.priority.is_some()),
+        // What it is due on instead goes, whichever it was.
         ("due_time", fields.due.is_some() || edit.no_due),
+        ("due_date", fields.due.is_some() || edit.no_due),
+        ("start_time", fields.start.is_some() || edit.no_start),
         ("labels", !fields.labels.is_empty() || edit.no_labels),
         ("completed", edit.completed || edit.open),
     ];
@@ -105,6 +109,7 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         description: fields.description,
         priority: priority(fields.priority).into(),
         due_time: fields.due.map(timestamp),
+        start_time: fields.start.map(timestamp),
         labels: fields.labels,
         completed: edit.completed,
         ..Task::default()

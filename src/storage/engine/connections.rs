@@ -188,7 +188,8 @@ where
     loop {
         turns.mark_unchanged();
         let is_silent = connections.server.is_silent();
-        let wait_max = if is_silent { connections.wait_max.min(SILENCE_PATIENCE) } else { connections.wait_max };
+        let wait_max =
+            if is_silent { connections.wait_max.min(SILENCE_PATIENCE) } else { connections.wait_max };
         let pool = connections.pool();
         let is_in_vain = async {
             loop {

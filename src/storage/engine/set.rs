@@ -15,7 +15,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
 use diesel::sqlite::Sqlite;
 use serde_json::{Value as Json, json};
 
-use super::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
+use super::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList};
 
 /// The values of one column.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ pub(in crate::storage) enum Column<'a> {
     Times(Vec<Moment>),
     MaybeTimes(Vec<Option<Moment>>),
     Lists(Vec<TextList>),
+    MaybeDocuments(Vec<Option<Document>>),
     Bytes(Vec<&'a [u8]>),
 }
 
@@ -44,6 +45,7 @@ impl Column<'_> {
             Self::Times(values) => values.len(),
             Self::MaybeTimes(values) => values.len(),
             Self::Lists(values) => values.len(),
+            Self::MaybeDocuments(values) => values.len(),
             Self::Bytes(values) => values.len(),
         }
     }
@@ -60,6 +62,7 @@ impl Column<'_> {
             Self::Times(values) => json!(values[row].0),
             Self::MaybeTimes(values) => json!(values[row].map(|moment| moment.0)),
             Self::Lists(values) => json!(values[row].0),
+            Self::MaybeDocuments(values) => json!(values[row].as_ref().map(|document| &document.0)),
             Self::Bytes(values) => json!(hex(values[row])),
         }
     }
@@ -264,6 +267,9 @@ impl Rows<'_> {
                     out.push_bind_param::<Array<Nullable<DbTimestamp>>, _>(values)?
                 }
                 Column::Lists(values) => out.push_bind_param::<Array<DbJson>, _>(values)?,
+                Column::MaybeDocuments(values) => {
+                    out.push_bind_param::<Array<Nullable<DbJson>>, _>(values)?
+                }
                 Column::Bytes(values) => out.push_bind_param::<Array<Binary>, _>(values)?,
             }
         }

@@ -16,7 +16,7 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::QueryId;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{BigInt, Binary, SqlType, Text};
+use diesel::sql_types::{BigInt, Binary, SqlType};
 use diesel::sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -152,21 +152,25 @@ impl TextList {
     }
 }
 
-impl ToSql<DbJson, Pg> for TextList {
+/// A JSON document to be written.
+#[derive(Debug, Clone, PartialEq, Eq, AsExpression)]
+#[diesel(sql_type = DbJson)]
+pub struct Document(pub String);
+
+impl ToSql<DbJson, Pg> for Document {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         // `jsonb` on the wire is a version byte and the text.
         out.write_all(&[1])?;
-        serde_json::to_writer(out, &self.0)?;
+        out.write_all(self.0.as_bytes())?;
         Ok(IsNull::No)
     }
 }
 
-impl FromSql<DbJson, Pg> for TextList {
-    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        match value.as_bytes().split_first() {
-            Some((1, text)) => Ok(Self(serde_json::from_slice(text)?)),
-            _ => Err("unknown version of jsonb".into()),
-        }
+impl ToSql<DbJson, Pg> for TextList {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&[1])?;
+        serde_json::to_writer(out, &self.0)?;
+        Ok(IsNull::No)
     }
 }
 
@@ -177,9 +181,32 @@ impl ToSql<DbJson, Sqlite> for TextList {
     }
 }
 
-impl FromSql<DbJson, Sqlite> for TextList {
-    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        let text = <String as FromSql<Text, Sqlite>>::from_sql(value)?;
-        Ok(Self(serde_json::from_str(&text)?))
-    }
+/// Reads a type out of a JSON document.
+macro_rules! from_json {
+    ($type:ty) => {
+        impl diesel::deserialize::FromSql<$crate::storage::engine::types::DbJson, diesel::pg::Pg> for $type {
+            fn from_sql(value: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                match value.as_bytes().split_first() {
+                    Some((1, text)) => Ok(serde_json::from_slice(text)?),
+                    _ => Err("unknown version of jsonb".into()),
+                }
+            }
+        }
+
+        impl diesel::deserialize::FromSql<$crate::storage::engine::types::DbJson, diesel::sqlite::Sqlite>
+            for $type
+        {
+            fn from_sql(
+                value: <diesel::sqlite::Sqlite as diesel::backend::Backend>::RawValue<'_>,
+            ) -> diesel::deserialize::Result<Self> {
+                let text = <String as diesel::deserialize::FromSql<
+                    diesel::sql_types::Text,
+                    diesel::sqlite::Sqlite,
+                >>::from_sql(value)?;
+                Ok(serde_json::from_str(&text)?)
+            }
+        }
+    };
 }
+pub(in crate::storage) use from_json;
+from_json!(TextList);

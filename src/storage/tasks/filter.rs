@@ -4,9 +4,10 @@
 
 use crate::domain::{
     Comparison, Condition, Cursor, Filter, OrderField, OrderKey, PresentField, SortValue, TaskQuery,
-    TimeField,
+    TimeField, Timestamp,
 };
 use crate::storage::engine::sql::{Fragment, Value};
+use crate::storage::engine::types::Moment;
 
 /// What a task must fulfil to be on this page, besides being the owner's.
 pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
@@ -18,7 +19,7 @@ pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
     }
     if query.filter != Filter::everything() {
         out.sql(" and ");
-        filter(&mut out, &query.filter);
+        filter(&mut out, &query.filter, query.now);
     }
     if let Some(cursor) = &query.after {
         out.sql(" and ");
@@ -27,36 +28,36 @@ pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
     out
 }
 
-fn filter(out: &mut Fragment, tree: &Filter) {
+fn filter(out: &mut Fragment, tree: &Filter, now: Timestamp) {
     match tree {
         Filter::All(parts) if parts.is_empty() => {
             out.sql("true");
         }
-        Filter::All(parts) => joined(out, parts, " and "),
+        Filter::All(parts) => joined(out, parts, " and ", now),
         Filter::Any(parts) if parts.is_empty() => {
             out.sql("false");
         }
-        Filter::Any(parts) => joined(out, parts, " or "),
+        Filter::Any(parts) => joined(out, parts, " or ", now),
         Filter::Not(inner) => {
             out.sql("not ");
-            joined(out, std::slice::from_ref(&**inner), "");
+            joined(out, std::slice::from_ref(&**inner), "", now);
         }
-        Filter::Is(one) => single(out, one),
+        Filter::Is(one) => single(out, one, now),
     }
 }
 
-fn joined(out: &mut Fragment, parts: &[Filter], with: &'static str) {
+fn joined(out: &mut Fragment, parts: &[Filter], with: &'static str, now: Timestamp) {
     out.sql("(");
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
             out.sql(with);
         }
-        filter(out, part);
+        filter(out, part, now);
     }
     out.sql(")");
 }
 
-fn single(out: &mut Fragment, condition: &Condition) {
+fn single(out: &mut Fragment, condition: &Condition, now: Timestamp) {
     match condition {
         Condition::Completed(value) => out.sql("completed = ").bind(Value::Bool(*value)),
         Condition::Priority(comparison, priority) => {
@@ -64,6 +65,10 @@ fn single(out: &mut Fragment, condition: &Condition) {
         }
         Condition::TitleIs(text) => out.sql("title = ").bind(Value::Text(text.clone())),
         Condition::TitleContains(text) => contains(out, "title_key", text),
+        Condition::Time(TimeField::Start, comparison, time) => {
+            start_time(out.sql("coalesce(")).sql(operator(*comparison));
+            out.bind(Value::Big(time.as_micros())).sql(", false)")
+        }
         Condition::Time(field, comparison, time) => {
             let column = time_column(*field);
             out.sql("(").sql(column).sql(" is not null and ").sql(column).sql(operator(*comparison));
@@ -74,6 +79,19 @@ fn single(out: &mut Fragment, condition: &Condition) {
         Condition::Present(PresentField::CompleteTime) => out.sql("complete_time is not null"),
         Condition::Present(PresentField::Labels) => {
             out.each("jsonb_array_length(labels) > 0", "json_array_length(labels) > 0")
+        }
+        Condition::Present(PresentField::DueDate) => out.sql("(details->>'due_day') is not null"),
+        Condition::Present(PresentField::StartTime) => out.sql("(details->>'start_time') is not null"),
+        Condition::Present(PresentField::DeleteTime) => out.sql("delete_time is not null"),
+        Condition::DueDate(comparison, day) => {
+            out.each("coalesce((details->>'due_day')::bigint", "coalesce((details->>'due_day')");
+            out.sql(operator(*comparison)).bind(Value::Big(day.number().into())).sql(", false)")
+        }
+        Condition::Overdue(true) => overdue(out, now),
+        Condition::Overdue(false) => overdue(out.sql("not "), now),
+        Condition::HasAnnotation(key) => annotation(out.sql("("), key).sql(" is not null)"),
+        Condition::Annotation(key, value) => {
+            annotation(out.sql("coalesce("), key).sql(" = ").bind(Value::Text(value.clone())).sql(", false)")
         }
         Condition::HasLabel(label) => {
             out.each("jsonb_exists(labels, ", "exists (select 1 from json_each(labels) where value = ");
@@ -87,6 +105,27 @@ fn single(out: &mut Fragment, condition: &Condition) {
             out.sql(")")
         }
     };
+}
+
+/// The text under a key; null without one.
+fn annotation<'a>(out: &'a mut Fragment, key: &str) -> &'a mut Fragment {
+    out.each(
+        "details->'annotations'->>",
+        "(select value from json_each(details, '$.annotations') where key = ",
+    );
+    out.bind(Value::Text(key.to_owned())).each("", ")")
+}
+
+/// When work is to begin, in microseconds; null without.
+fn start_time(out: &mut Fragment) -> &mut Fragment {
+    out.each("(details->>'start_time')::bigint", "(details->>'start_time')")
+}
+
+/// Whether a task is neither completed nor deleted, and was due before now, by its due time or the end of its due day.
+pub(in crate::storage) fn overdue(out: &mut Fragment, now: Timestamp) -> &mut Fragment {
+    out.sql("(not completed and delete_time is null and coalesce(due_time < ").bind(Value::Time(now.into()));
+    out.each(", (details->>'due_end')::bigint < ", ", (details->>'due_end') < ");
+    out.bind(Value::Big(now.as_micros())).sql(", false))")
 }
 
 /// A search for the text itself: neither engine knows wildcards here.
@@ -110,17 +149,31 @@ const fn time_column(field: TimeField) -> &'static str {
         TimeField::Update => "update_time",
         TimeField::Due => "due_time",
         TimeField::Complete => "complete_time",
+        TimeField::Delete => "delete_time",
+        // Made of what JSON holds.
+        TimeField::Start => "null",
     }
 }
 
-const fn order_column(field: OrderField) -> &'static str {
+/// What an order compares; times that JSON holds in microseconds.
+fn order_column(out: &mut Fragment, field: OrderField) -> &mut Fragment {
     match field {
-        OrderField::CreateTime => "create_time",
-        OrderField::UpdateTime => "update_time",
-        OrderField::DueTime => "due_time",
-        OrderField::Priority => "priority",
-        OrderField::Title => "title_key",
+        OrderField::CreateTime => out.sql("create_time"),
+        OrderField::UpdateTime => out.sql("update_time"),
+        OrderField::DueTime => out.sql("due_time"),
+        OrderField::Priority => out.sql("priority"),
+        OrderField::Title => out.sql("title_key"),
+        OrderField::StartTime => start_time(out),
+        OrderField::Due => out.each(
+            "coalesce((extract(epoch from due_time) * 1000000)::bigint, (details->>'due_end')::bigint)",
+            "coalesce(due_time, details->>'due_end')",
+        ),
     }
+}
+
+/// Whether tasks may lack it: those come last.
+const fn may_be_absent(field: OrderField) -> bool {
+    matches!(field, OrderField::DueTime | OrderField::Due | OrderField::StartTime)
 }
 
 /// The `order by` list: the keys, then the id.
@@ -130,11 +183,11 @@ pub(in crate::storage) fn order(query: &TaskQuery) -> Fragment {
         out.shaped_by_caller();
     }
     for key in query.order.keys() {
-        if key.field == OrderField::DueTime {
-            // False before true on both engines: the tasks without a due time come last.
-            out.sql("(due_time is null), ");
+        if may_be_absent(key.field) {
+            // False before true on both engines: the tasks without one come last.
+            order_column(out.sql("("), key.field).sql(" is null), ");
         }
-        out.sql(order_column(key.field)).sql(direction(key.descending)).sql(", ");
+        order_column(&mut out, key.field).sql(direction(key.descending)).sql(", ");
     }
     out.sql("task_id").sql(direction(query.order.id_descending()));
     out
@@ -167,34 +220,37 @@ fn after(out: &mut Fragment, keys: &[OrderKey], id_descending: bool, cursor: &Cu
 
 fn equal_up_to(out: &mut Fragment, keys: &[OrderKey], cursor: &Cursor, length: usize) {
     for (key, value) in keys.iter().zip(&cursor.values).take(length) {
+        order_column(out, key.field);
         match value {
-            SortValue::Time(None) => out.sql(order_column(key.field)).sql(" is null and "),
-            value => out.sql(order_column(key.field)).sql(" = ").bind(bound(value)).sql(" and "),
+            SortValue::Time(None) => out.sql(" is null and "),
+            value => out.sql(" = ").bind(bound(*key, value)).sql(" and "),
         };
     }
 }
 
 fn key_beyond(out: &mut Fragment, key: OrderKey, value: &SortValue) {
-    let column = order_column(key.field);
-    match value {
+    if *value == SortValue::Time(None) {
         // Nothing comes after the absent ones.
-        SortValue::Time(None) => out.sql("false"),
-        value if key.field == OrderField::DueTime => {
-            out.sql("(due_time is null or due_time").sql(beyond(key.descending)).bind(bound(value)).sql(")")
-        }
-        value => out.sql(column).sql(beyond(key.descending)).bind(bound(value)),
-    };
+        out.sql("false");
+        return;
+    }
+    out.sql("(");
+    if may_be_absent(key.field) {
+        order_column(out, key.field).sql(" is null or ");
+    }
+    order_column(out, key.field).sql(beyond(key.descending)).bind(bound(key, value)).sql(")");
 }
 
 const fn beyond(descending: bool) -> &'static str {
     if descending { " < " } else { " > " }
 }
 
-fn bound(value: &SortValue) -> Value {
+fn bound(key: OrderKey, value: &SortValue) -> Value {
     match value {
-        SortValue::Time(time) => {
-            Value::Time(crate::storage::engine::types::Moment(time.map_or(0, |time| time.as_micros())))
+        SortValue::Time(time) if matches!(key.field, OrderField::Due | OrderField::StartTime) => {
+            Value::Big(time.map_or(0, Timestamp::as_micros))
         }
+        SortValue::Time(time) => Value::Time(Moment(time.map_or(0, Timestamp::as_micros))),
         SortValue::Priority(priority) => Value::Small(priority.code()),
         SortValue::Text(text) => Value::Text(text.clone()),
     }

@@ -31,9 +31,7 @@ use self::set_statements::find_tasks;
 use self::shards::Shards;
 use self::standbys::Standbys;
 use self::task_row::{TaskRow, TaskRowTypes};
-use crate::domain::{
-    Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Timestamp,
-};
+use crate::domain::{Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery};
 use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
 use crate::storage::engine::sql::{Explain, Whole};
 use crate::storage::engine::types::Id;
@@ -268,15 +266,15 @@ impl<'a> Tasks<'a> {
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn count(&self, owner: Owner, query: &TaskQuery, now: Timestamp) -> Result<TaskCounts> {
+    pub async fn count(&self, owner: Owner, query: &TaskQuery) -> Result<TaskCounts> {
         if let Some(question) = self.standbys.ask(owner, query.min_revision) {
-            let asked = question.standby.count(owner, query, now, question.at_least);
+            let asked = question.standby.count(owner, query, question.at_least);
             if let Some((counts, _)) = Box::pin(question.answer(asked)).await {
                 return Ok(counts);
             }
         }
         type Counts = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
-        let statement = || Whole::<Counts>::new(read_statements::count(owner, query, now));
+        let statement = || Whole::<Counts>::new(read_statements::count(owner, query));
         let (total, completed, low, medium, high, overdue) = with_conn!(self.pool, |conn| {
             statement().get_result::<(i64, i64, i64, i64, i64, i64)>(conn).await
         })?;

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::write_postgres::pg_notify;
 use crate::domain::{HistoryId, Owner, UserId};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, answered};
@@ -36,6 +35,11 @@ const USERS_NAMED_MAX: usize = 200;
 const TELL_INTERVAL: Duration = Duration::from_millis(5);
 /// Most users that one statement of the poll asks for.
 const POLLED_MAX: usize = 1000;
+
+diesel::define_sql_function! {
+    /// PostgreSQL's `pg_notify`.
+    fn pg_notify(channel: diesel::sql_types::Text, payload: diesel::sql_types::Text);
+}
 
 /// Who waits for news of whom. Clones share the same list.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use super::filter;
 use super::task_row::COLUMNS;
-use crate::domain::{Owner, TaskId, TaskQuery, Timestamp};
+use crate::domain::{Owner, TaskId, TaskQuery};
 use crate::storage::engine::sql::{Fragment, Value};
 use crate::storage::engine::types::Id;
 
@@ -20,14 +20,14 @@ pub(in crate::storage) fn list(owner: Owner, query: &TaskQuery) -> Fragment {
 }
 
 /// How many tasks pass a filter: all of them, the completed ones, those of each priority, and the overdue ones.
-pub(in crate::storage) fn count(owner: Owner, query: &TaskQuery, now: Timestamp) -> Fragment {
+pub(in crate::storage) fn count(owner: Owner, query: &TaskQuery) -> Fragment {
     let mut sql = Fragment::new();
     sql.sql(
         "select count(*), count(*) filter (where completed), count(*) filter (where priority = 1), \
          count(*) filter (where priority = 2), count(*) filter (where priority = 3), count(*) filter \
-         (where not completed and delete_time is null and due_time is not null and due_time < ",
+         (where ",
     );
-    sql.bind(Value::Time(now.into())).sql(") from tasks where user_id = ");
+    filter::overdue(&mut sql, query.now).sql(") from tasks where user_id = ");
     sql.bind(Value::Id(owner.user().into())).sql(" and ");
     sql.append(filter::condition(query));
     sql

@@ -1,15 +1,19 @@
 //! A task as a row of `tasks`, and as the change log keeps it.
 
+use diesel::deserialize::FromSqlRow;
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
 use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use crate::domain::{
-    Description, Error, Labels, Priority, Result, Task, TaskId, Timestamp, Title, UserId, text,
+    Annotations, Day, Description, DueDay, Error, Labels, Priority, Result, Task, TaskId, TimeZone,
+    Timestamp, Title, UserId, text,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::set::{Column, Rows};
-use crate::storage::engine::types::{DbJson, DbTimestamp, DbUuid, Id, Moment, TextList};
+use crate::storage::engine::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList, from_json};
 use crate::storage::schema::tasks;
 
 /// The SQL types of a `TaskRow`, in order.
@@ -28,12 +32,13 @@ pub(in crate::storage) type TaskRowTypes = (
     Nullable<DbTimestamp>,
     Nullable<DbTimestamp>,
     BigInt,
+    Nullable<DbJson>,
 );
 
 /// The columns of a `TaskRow`, in order, for statements written by hand.
 pub(in crate::storage) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
     tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
-    tasks.delete_time, tasks.purge_time, tasks.revision";
+    tasks.delete_time, tasks.purge_time, tasks.revision, tasks.details";
 
 /// A task as it is read, and as the change log keeps it: JSON, times in microseconds. There owner and id stand beside it.
 #[derive(Debug, Queryable, Selectable, Serialize, Deserialize)]
@@ -63,6 +68,64 @@ pub(in crate::storage) struct TaskRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     purge_time: Option<Moment>,
     revision: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<Boxed>,
+}
+
+/// What few tasks have. Times in microseconds, days by their number.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Details {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_time: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_day: Option<i32>,
+    /// The last point in time of that day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_end: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+}
+
+/// Those in a box, so that a task without any is no larger for them.
+#[derive(Debug, FromSqlRow, Serialize, Deserialize)]
+#[diesel(sql_type = DbJson)]
+#[serde(transparent)]
+pub(in crate::storage) struct Boxed(Box<Details>);
+from_json!(Boxed);
+
+impl Details {
+    /// Those of a task; `None` where there is nothing.
+    fn of(task: &Task) -> Option<Self> {
+        // Nearly all have none.
+        if task.start_time.is_none()
+            && task.due_day.is_none()
+            && task.time_zone.is_none()
+            && task.annotations.is_empty()
+        {
+            return None;
+        }
+        Some(Self {
+            start_time: task.start_time.map(Into::into),
+            due_day: task.due_day.map(|due| due.day.number()),
+            due_end: task.due_day.map(|due| due.end.into()),
+            time_zone: task.time_zone.as_ref().map(|zone| zone.as_str().to_owned()),
+            annotations: task.annotations.as_map().clone(),
+        })
+    }
+
+    fn document(&self) -> Document {
+        // Texts and numbers can always be written.
+        Document(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    fn due_day(&self) -> Result<Option<DueDay>> {
+        let Some((number, end)) = self.due_day.zip(self.due_end) else { return Ok(None) };
+        let day =
+            Day::from_number(number).ok_or_else(|| Error::Internal("a stored day is unknown".into()))?;
+        Ok(Some(DueDay { day, end: end.try_into()? }))
+    }
 }
 
 fn times(moment: Option<Moment>) -> Result<Option<Timestamp>> {
@@ -76,6 +139,7 @@ impl TryFrom<TaskRow> for Task {
         let description =
             row.description.map(|text| Description::parse(text).map_err(corrupt("description")));
         let priority = Priority::from_code(row.priority);
+        let details = row.details.map(|Boxed(details)| *details).unwrap_or_default();
         Ok(Self {
             owner: row.user_id.into(),
             id: row.task_id.into(),
@@ -85,6 +149,10 @@ impl TryFrom<TaskRow> for Task {
             priority: priority.ok_or_else(|| Error::Internal("a stored priority is unknown".into()))?,
             due_time: times(row.due_time)?,
             labels: Labels::parse(row.labels.0).map_err(corrupt("set of labels"))?,
+            due_day: details.due_day()?,
+            start_time: times(details.start_time)?,
+            time_zone: details.time_zone.map(TimeZone::stored),
+            annotations: Annotations::parse(details.annotations).map_err(corrupt("set of annotations"))?,
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,
@@ -112,6 +180,7 @@ impl From<&Task> for TaskRow {
             delete_time: task.delete_time.map(Into::into),
             purge_time: task.purge_time.map(Into::into),
             revision: task.revision,
+            details: Details::of(task).map(|details| Boxed(Box::new(details))),
         }
     }
 }
@@ -144,6 +213,10 @@ pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
         ("delete_time", Column::MaybeTimes(column(tasks, |task| task.delete_time.map(Into::into)))),
         ("purge_time", Column::MaybeTimes(column(tasks, |task| task.purge_time.map(Into::into)))),
         ("revision", Column::Bigs(column(tasks, |task| task.revision))),
+        (
+            "details",
+            Column::MaybeDocuments(column(tasks, |task| Details::of(task).map(|some| some.document()))),
+        ),
     ])
 }
 

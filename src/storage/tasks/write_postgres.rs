@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::notifier;
+use super::notifier::{self, pg_notify};
 use super::set_statements::{
     find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
     remove_tasks, update_tasks,
@@ -25,11 +25,6 @@ diesel::define_sql_function! {
         value: diesel::sql_types::Text,
         is_local: diesel::sql_types::Bool,
     ) -> diesel::sql_types::Text;
-}
-
-diesel::define_sql_function! {
-    /// PostgreSQL's `pg_notify`.
-    fn pg_notify(channel: diesel::sql_types::Text, payload: diesel::sql_types::Text);
 }
 
 /// A connection inside a write transaction, and where the rows of the batch are.

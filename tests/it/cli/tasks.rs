@@ -55,6 +55,12 @@ async fn a_task_is_kept_as_it_was_typed(database: TestDatabase) {
     assert_eq!(edited["title"], "Bank");
     assert_eq!((&edited["dueTime"], &edited["labels"]), (&json!("2027-01-02T23:59:59Z"), &json!(["money"])));
     assert_eq!(edited["description"], added["description"], "what was not named has changed");
+    let started = world.answer(&["task", "edit", &id, "--start", "2026-12-24T08:00"]);
+    assert_eq!(
+        (&started["startTime"], &started["dueTime"]),
+        (&json!("2026-12-24T08:00:00Z"), &edited["dueTime"])
+    );
+    assert_eq!(world.answer(&["task", "edit", &id, "--no-start"])["startTime"], Value::Null);
     let cleared =
         world.answer(&["task", "edit", &id, "--no-due", "--no-labels", "--no-description", "--completed"]);
     for absent in ["dueTime", "labels", "description"] {

@@ -114,7 +114,7 @@ async fn an_undo_that_is_too_large_is_not_done(database: TestDatabase) {
         let undo = pb::UndoChangesRequest { validate_only, request_id, ..undoing(0, 500) };
         let status = refused_for(tasks.undo_changes(undo).await, "MESSAGE_TOO_LARGE");
         assert_eq!(status.code(), Code::ResourceExhausted);
-        assert!(status.message().contains("undo fewer changes"), "{}", status.message());
+        assert!(status.message().contains("change fewer tasks"), "{}", status.message());
         assert_eq!(revision(&mut tasks).await, 500);
     }
     for (start, end, expected) in [(150, 500, 350), (0, 150, 150)] {

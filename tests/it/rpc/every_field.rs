@@ -2,7 +2,9 @@
 //! and noted in the change log, and nothing else moves. A new field is in here by itself.
 
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
+};
 use taskwire::domain::TaskField;
 use taskwire::pb;
 
@@ -33,6 +35,13 @@ fn writable(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
 
 /// Something that the field can hold and that a new task does not.
 fn sample(field: &FieldDescriptor) -> Value {
+    if field.name() == "time_zone" {
+        return Value::String("Europe/Berlin".to_owned());
+    }
+    if field.is_map() {
+        let pair = (MapKey::String("crm/id".to_owned()), Value::String("4711".to_owned()));
+        return Value::Map(std::iter::once(pair).collect());
+    }
     let one = match field.kind() {
         Kind::String => Value::String("something else".to_owned()),
         Kind::Bool => Value::Bool(true),
@@ -41,6 +50,13 @@ fn sample(field: &FieldDescriptor) -> Value {
             let mut time = DynamicMessage::new(message);
             time.set_field_by_name("seconds", Value::I64(1_900_000_000));
             Value::Message(time)
+        }
+        Kind::Message(message) if message.full_name() == "google.type.Date" => {
+            let mut date = DynamicMessage::new(message);
+            for (part, number) in [("year", 2026), ("month", 3), ("day", 1)] {
+                date.set_field_by_name(part, Value::I32(number));
+            }
+            Value::Message(date)
         }
         kind => panic!("no sample for {}: {kind:?}", field.name()),
     };

@@ -358,7 +358,7 @@ async fn what_is_no_filter_is_refused(database: TestDatabase) {
         "labels:\"\"",
         "description = x",
         "description:x",
-        "delete_time:*",
+        "purge_time:*",
         "revision > 1",
         "name = x",
         "user_id = x",

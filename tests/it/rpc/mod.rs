@@ -3,6 +3,8 @@
 // Requests grow fields; a test says what it means and leaves the rest.
 #![allow(clippy::needless_update)]
 
+mod annotations;
+mod days;
 mod every_field;
 mod fields;
 mod filters;

@@ -1,7 +1,9 @@
 //! The change log: each write leaves one row, in its own transaction, that tells what the task became.
 
 use serde_json::{Value, json};
-use taskwire::domain::{ChangeType, NewTask, Priority, TaskField, TaskFields, TaskId, TaskPatch};
+use taskwire::domain::{
+    Annotations, ChangeType, Day, NewTask, Priority, TaskField, TaskFields, TaskId, TaskPatch, TimeZone,
+};
 
 use super::{PURGE_AFTER, Person, at, description, labels, task, title};
 use crate::support::both_engines;
@@ -103,17 +105,29 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
             priority: Some(Priority::Low),
             due_time: Some(Some(at(5))),
             labels: Some(labels(&["l"])),
+            // Beside a due time there is no due day.
+            due_date: None,
+            start_time: Some(Some(at(4))),
+            time_zone: Some(TimeZone::parse("Europe/Berlin").unwrap()),
+            annotations: Some(Annotations::parse([("k".to_owned(), "v".to_owned())]).unwrap()),
         },
-        TaskPatch { description: Some(None), due_time: Some(None), ..TaskPatch::default() },
+        TaskPatch {
+            description: Some(None),
+            due_time: Some(None),
+            due_date: Some(Day::from_number(30_000)),
+            ..TaskPatch::default()
+        },
     ];
     for patch in patches {
         ada.update(created.id, patch, at(2)).await.unwrap();
     }
+    let but_due_date: Vec<TaskField> =
+        TaskField::ALL.iter().copied().filter(|field| *field != TaskField::DueDate).collect();
     let fields = [
         bits(&[TaskField::Title]),
         bits(&[TaskField::Completed]),
-        bits(TaskField::ALL),
-        bits(&[TaskField::Description, TaskField::DueTime]),
+        bits(&but_due_date),
+        bits(&[TaskField::Description, TaskField::DueTime, TaskField::DueDate]),
     ];
     let rows = rows(&database, &ada).await;
     for (row, fields) in rows[1..].iter().zip(fields) {

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use taskwire::auth::{Credential, Principal};
 use taskwire::domain::{
-    Description, DisplayName, Email, Filter, Labels, NewTask, NewUser, Owner, PageSize, Priority, Result,
-    Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite, Timestamp, Title,
-    UserId, WriteRules,
+    Annotations, Description, DisplayName, Email, Filter, Labels, NewTask, NewUser, Owner, PageSize,
+    Priority, Result, Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite,
+    Timestamp, Title, UserId, WriteRules,
 };
 use taskwire::storage::{Limits, Operation, Outcome, Storage};
 
@@ -70,6 +70,10 @@ fn task(text: &str) -> NewTask {
         priority: Priority::Medium,
         due_time: None,
         labels: Labels::default(),
+        due_date: None,
+        start_time: None,
+        time_zone: None,
+        annotations: Annotations::default(),
     }
 }
 
@@ -96,6 +100,7 @@ fn query() -> TaskQuery {
         filter: Filter::everything(),
         order: TaskOrder::newest_first(),
         show_deleted: false,
+        now: at(0),
         after: None,
         page_size: page_size(500),
         min_revision: None,

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use taskwire::domain::{
-    NewTask, OrderField, OrderKey, Priority, Task, TaskOrder, TaskPatch, TaskQuery, text,
+    Day, NewTask, OrderField, OrderKey, Priority, Task, TaskOrder, TaskPatch, TaskQuery, Timestamp, text,
 };
 
 use super::{Person, at, page_size, query, task, titles};
@@ -20,19 +20,29 @@ both_engines!(
     two_keys_group_and_then_order,
 );
 
-const FIELDS: [OrderField; 5] = [
+const FIELDS: [OrderField; 7] = [
     OrderField::CreateTime,
     OrderField::UpdateTime,
     OrderField::DueTime,
     OrderField::Priority,
     OrderField::Title,
+    OrderField::Due,
+    OrderField::StartTime,
 ];
 
 fn key(field: OrderField, descending: bool) -> OrderKey {
     OrderKey { field, descending }
 }
 
-/// The documented order: the keys, tasks without a due time last, then the id in the last key's direction.
+fn absent_last(one: Option<Timestamp>, other: Option<Timestamp>, descending: bool) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) if descending => other.cmp(&one),
+        (Some(one), Some(other)) => one.cmp(&other),
+        (one, other) => one.is_none().cmp(&other.is_none()),
+    }
+}
+
+/// The documented order: the keys, tasks without a time last, then the id in the last key's direction.
 fn compare(keys: &[OrderKey], one: &Task, other: &Task) -> Ordering {
     let turned = |ordering: Ordering, descending| if descending { ordering.reverse() } else { ordering };
     let by_key = |key: &OrderKey| match key.field {
@@ -43,10 +53,9 @@ fn compare(keys: &[OrderKey], one: &Task, other: &Task) -> Ordering {
             let folded = |task: &Task| text::fold(task.title.as_str());
             turned(folded(one).cmp(&folded(other)), key.descending)
         }
-        OrderField::DueTime => match (one.due_time, other.due_time) {
-            (Some(one), Some(other)) => turned(one.cmp(&other), key.descending),
-            (one, other) => one.is_none().cmp(&other.is_none()),
-        },
+        OrderField::DueTime => absent_last(one.due_time, other.due_time, key.descending),
+        OrderField::Due => absent_last(one.due(), other.due(), key.descending),
+        OrderField::StartTime => absent_last(one.start_time, other.start_time, key.descending),
     };
     let ties = || turned(one.id.cmp(&other.id), keys.last().unwrap().descending);
     keys.iter().map(by_key).find(|ordering| ordering.is_ne()).unwrap_or_else(ties)
@@ -59,6 +68,9 @@ async fn assortment(person: &Person) -> Vec<Task> {
         let new = NewTask {
             priority: Priority::ALL[number % 3],
             due_time: [None, Some(at(10)), Some(at(-10)), Some(at(10))][number % 4],
+            due_date: (number % 8 == 0)
+                .then(|| Day::from_number(10_000 + i32::try_from(number % 3).unwrap()).unwrap()),
+            start_time: [None, Some(at(-20)), Some(at(-30))][number % 3].filter(|_| number % 8 != 0),
             ..task(names[number * 4 % names.len()])
         };
         let created = person.create(new, at((number % 5).try_into().unwrap())).await;

@@ -1,8 +1,8 @@
 //! Values: what is written comes back as it was, at the limits of every field.
 
 use taskwire::domain::{
-    Device, DisplayName, Error, NewSession, NewTask, Priority, Resource, Role, SessionId, TaskId, TaskPatch,
-    Timestamp,
+    Annotations, Device, DisplayName, Error, NewSession, NewTask, Priority, Resource, Role, SessionId,
+    TaskId, TaskPatch, TimeZone, Timestamp,
 };
 
 use super::{Person, at, description, email, labels, new_user, task, title};
@@ -35,6 +35,10 @@ async fn every_field_comes_back(database: TestDatabase) {
         priority: Priority::High,
         due_time: Some(Timestamp::from_micros(1_800_000_000_123_456).unwrap()),
         labels: labels(&["home", "urgent"]),
+        due_date: None,
+        start_time: Some(Timestamp::from_micros(1_799_999_999_123_456).unwrap()),
+        time_zone: TimeZone::parse("Europe/Berlin").unwrap(),
+        annotations: Annotations::parse([("crm/id".to_owned(), "\"4\" \u{1f600}\n".to_owned())]).unwrap(),
     };
     let now = Timestamp::from_micros(1_767_225_600_654_321).unwrap();
     let written = ada.create(new.clone(), now).await;
@@ -46,6 +50,8 @@ async fn every_field_comes_back(database: TestDatabase) {
     assert_eq!(written.priority, new.priority);
     assert_eq!(written.due_time, new.due_time);
     assert_eq!(written.labels, new.labels);
+    assert_eq!((written.start_time, &written.time_zone), (new.start_time, &new.time_zone));
+    assert_eq!((written.due_day, &written.annotations), (None, &new.annotations));
     assert_eq!((written.create_time, written.update_time, written.complete_time), (now, now, Some(now)));
     assert_eq!((written.delete_time, written.purge_time), (None, None));
     assert_eq!(written.revision, 1);

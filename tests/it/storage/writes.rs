@@ -131,6 +131,10 @@ async fn update_that_changes_nothing_makes_no_revision(database: TestDatabase) {
         priority: Some(created.priority),
         due_time: Some(None),
         labels: Some(created.labels.clone()),
+        due_date: Some(None),
+        start_time: Some(None),
+        time_zone: Some(None),
+        annotations: Some(created.annotations.clone()),
     };
     for patch in [TaskPatch::default(), same] {
         assert_eq!(ada.update(created.id, patch, at(2)).await.as_ref(), Ok(&created));

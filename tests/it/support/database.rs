@@ -1,9 +1,9 @@
 //! A fresh database per test, a copy of one that this process migrates once, and a way to it past the storage.
 
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::future::poll_fn;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use taskwire::api::answer::{ALWAYS_FIT, BYTES_MAX};
-use taskwire::domain::{Description, Labels, PageSize, Title};
+use taskwire::domain::{Annotations, Description, Labels, PageSize, TimeZone, Title};
 
 use super::descriptors::ours;
 
@@ -20,12 +20,15 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 38] = [
+const TEXTS: [(&str, &str, usize); 41] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "labels", Labels::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "etag", 40),
+    ("Task", "time_zone", TimeZone::MAX_BYTES),
+    ("Task.AnnotationsEntry", "key", Annotations::KEY_MAX),
+    ("Task.AnnotationsEntry", "value", Annotations::VALUE_MAX_CODE_POINTS * CODE_POINT),
     ("TaskChange", "changed_fields", 20),
     ("ListTasksResponse", "next_page_token", 8192),
     ("ListTaskChangesResponse", "history", UUID),
@@ -63,8 +66,9 @@ const TEXTS: [(&str, &str, usize); 38] = [
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 15] = [
+const COUNTS: [(&str, &str, usize); 16] = [
     ("Task", "labels", Labels::MAX),
+    ("Task", "annotations", Annotations::MAX),
     ("TaskChange", "changed_fields", 20),
     ("ApiKey", "scopes", 10),
     ("ListUsersResponse", "users", PAGE),
@@ -84,8 +88,15 @@ const COUNTS: [(&str, &str, usize); 15] = [
 ];
 
 /// Answers that would not fit by their limits alone.
-const LOOKED_AT: [&str; 4] =
-    ["BatchGetTasksResponse", "ListTaskChangesResponse", "ListTasksResponse", "UndoChangesResponse"];
+const LOOKED_AT: [&str; 7] = [
+    "BatchCreateTasksResponse",
+    "BatchDeleteTasksResponse",
+    "BatchGetTasksResponse",
+    "BatchUpdateTasksResponse",
+    "ListTaskChangesResponse",
+    "ListTasksResponse",
+    "UndoChangesResponse",
+];
 
 struct Sizes {
     messages: BTreeMap<String, DescriptorProto>,
@@ -95,6 +106,7 @@ impl Sizes {
     fn of_message(&self, name: &str) -> usize {
         match name {
             ".google.protobuf.Timestamp" | ".google.protobuf.Duration" => return 22,
+            ".google.type.Date" => return 33,
             _ => {}
         }
         let short = name.trim_start_matches(".taskwire.v1.");

@@ -94,8 +94,7 @@ impl Known {
 impl Shards {
     /// With the coordinator's address, what can goes straight to the workers.
     pub(in crate::storage) fn open(pool: &Pool, directly_beside: Option<&Target>) -> Self {
-        let known =
-            Arc::new(Known { shards: Cache::new(USERS_MAX), layout: RwLock::new(Arc::default()) });
+        let known = Arc::new(Known { shards: Cache::new(USERS_MAX), layout: RwLock::new(Arc::default()) });
         let lookups = {
             let (pool, known) = (pool.clone(), Arc::clone(&known));
             Lane::open(BATCH_MAX, move |users| {

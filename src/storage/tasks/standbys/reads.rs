@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::RunQueryDsl as _;
 
 use crate::domain::{
-    ChangePage, Error, HistoryId, Owner, Result, Task, TaskCounts, TaskId, TaskQuery, Timestamp, UserId,
+    ChangePage, Error, HistoryId, Owner, Result, Task, TaskCounts, TaskId, TaskQuery, UserId,
 };
 use crate::storage::engine::pool::{Pool, with_conn};
 use crate::storage::engine::sql::{Fragment, Value, Whole};
@@ -143,11 +143,10 @@ pub(in crate::storage) async fn count(
     pool: &Pool,
     owner: Owner,
     query: &TaskQuery,
-    now: Timestamp,
     at_least: AtLeast,
 ) -> Result<Held<TaskCounts>> {
     type Counts = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
-    let statement = || beside::<Counts>(owner, "page.*", read_statements::count(owner, query, now));
+    let statement = || beside::<Counts>(owner, "page.*", read_statements::count(owner, query));
     type Found = Row<(i64, i64, i64, i64, i64, i64)>;
     let rows: Vec<Found> = with_conn!(pool, |conn| { statement().load(conn).await })?;
     held(rows, at_least).and_then(|counts| {

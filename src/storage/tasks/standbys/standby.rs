@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use super::holdings::Holdings;
 use super::lanes::{LANE_KINDS, StandbyLanes};
 use super::reads::{self, AtLeast, Held};
-use crate::domain::{
-    ChangePage, Error, HistoryId, Owner, Result, Task, TaskCounts, TaskId, TaskQuery, Timestamp,
-};
+use crate::domain::{ChangePage, Error, HistoryId, Owner, Result, Task, TaskCounts, TaskId, TaskQuery};
 use crate::storage::Limits;
 use crate::storage::engine::connections::probe_standby;
 use crate::storage::engine::meters::PoolState;
@@ -183,10 +181,9 @@ impl Standby {
         &self,
         owner: Owner,
         query: &TaskQuery,
-        now: Timestamp,
         at_least: AtLeast,
     ) -> Result<Held<TaskCounts>> {
-        reads::count(&self.pool, owner, query, now, at_least).await
+        reads::count(&self.pool, owner, query, at_least).await
     }
 
     /// A page of all live tasks in the order of their ids.

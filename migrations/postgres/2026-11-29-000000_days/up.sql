@@ -1,0 +1,8 @@
+-- Days, starts, time zones and annotations of tasks.
+
+-- What few tasks have, as JSON: the start, the due day with its end, the time zone, annotations. Absent where there is nothing,
+-- which costs a task nothing.
+alter table tasks add column details jsonb;
+
+-- Programs before this one cannot read the changes of such tasks.
+update database_state set compatible_from = '20261129000000';
