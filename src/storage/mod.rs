@@ -261,7 +261,7 @@ impl Storage {
     pub async fn probe(&self) -> Result<()> {
         if let Engine::Postgres(connections) = &self.probe.engine {
             let server = self.pool.server();
-            return self.probe.bounded(engine::connections::probe(connections, server)).await;
+            return Box::pin(self.probe.bounded(engine::connections::probe(connections, server))).await;
         }
         self.clock().hold_to_machine();
         let history = self.history().await?;

@@ -189,7 +189,7 @@ impl Storage {
             () = shutdown.cancelled() => {}
             () = listening => {}
             () = polling => {}
-            () = self.tell() => {}
+            () = Box::pin(self.tell()) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 116] = [
+const WRONG: [(&str, &str); 117] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -39,6 +39,7 @@ const WRONG: [(&str, &str); 116] = [
     ),
     ("READ_URLS", "postgres://taskwire:canary-4b1f@127.0.0.1:99999/taskwire"),
     ("READ_URLS", "sqlite:standby.db"),
+    ("CITUS_DIRECT", "maybe"),
     ("MIGRATE", "maybe"),
     ("TOKEN_ISSUER", ""),
     ("TOKEN_ISSUER", "  "),
@@ -315,6 +316,13 @@ fn every_flag_is_printed_and_can_be_read_again() {
     command.args(["config", "print"]).envs(printed.lines().map(|line| line.split_once('=').unwrap()));
     let again = Running::spawn(command).end();
     assert_eq!(again.stdout, printed);
+}
+
+#[test]
+fn the_embedded_database_has_no_workers() {
+    let ended = Sandbox::new().run(["config", "check", "--citus-direct"]);
+    assert_eq!((ended.status, ended.complaints().len()), (Some(64), 1), "{}", ended.stderr);
+    assert!(ended.complaints()[0].contains("TASKWIRE_CITUS_DIRECT (--citus-direct)"), "{}", ended.stderr);
 }
 
 #[test]

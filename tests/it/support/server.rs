@@ -85,12 +85,13 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Serves this database and waits until all of it is served.
     pub(crate) async fn start(database: TestDatabase) -> Self {
-        Self::with(database, Setup::default()).await
+        // Boxed, as what starts a server holds all of it.
+        Box::pin(Self::with(database, Setup::default())).await
     }
 
     /// As `start`, with other settings.
     pub(crate) async fn with(database: TestDatabase, setup: Setup) -> Self {
-        let server = Self::unready(database, setup).await;
+        let server = Box::pin(Self::unready(database, setup)).await;
         for service in ["", "taskwire.v1.TaskService", "taskwire.v1.UserService"] {
             server.until_health(service, ServingStatus::Serving).await;
         }
