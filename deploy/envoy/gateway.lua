@@ -28,7 +28,7 @@ local MESSAGES = {
   LogoutRequest = fields({}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
-  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
+  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
   UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
   UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true}),
@@ -389,7 +389,7 @@ local STATUS = {
 }
 
 -- A task that never was is answered as an empty message, which printed defaults would dress up as one.
-local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":""}'
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{}}'
 
 local function without_empty_tasks(handle)
   local body = handle:body()

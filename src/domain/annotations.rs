@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Rule, text};
 
-/// Pairs of texts: at most 20, keys of 1 to 63 characters out of `a-z0-9._/-`, values of at most 256 code points.
+/// Pairs of texts: at most 20, keys of 1 to 63 characters out of `a-z0-9._/-`, values of 1 to 256 code points.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Annotations(BTreeMap<String, String>);
 
@@ -46,6 +46,10 @@ impl Annotations {
     }
 
     fn check_value(value: &str) -> Result<(), Rule> {
+        // Protobuf leaves an empty value of a map out, and the transcoder of Envoy falls over its absence.
+        if value.is_empty() {
+            return Err(Rule::field("must not be empty: leave the key out"));
+        }
         text::no_controls(value, &['\n', '\t'])?;
         text::at_most(value, Self::VALUE_MAX_CODE_POINTS)
     }
@@ -90,9 +94,10 @@ mod tests {
         assert!(
             refusal(&[("a", "x"), ("b", &format!("{value}x"))]).starts_with("value 1 must have at most 256")
         );
+        assert!(refusal(&[("a", "")]).starts_with("value 0 must not be empty"));
         assert!(refusal(&[("a", "\0")]).starts_with("value 0 must not contain control"));
         let many: Vec<(String, String)> =
-            (0..21).map(|number| (format!("k{number}"), String::new())).collect();
+            (0..21).map(|number| (format!("k{number}"), "v".to_owned())).collect();
         assert!(Annotations::parse(many[..20].to_vec()).is_ok());
         assert_eq!(Annotations::parse(many).unwrap_err().text, "must hold at most 20 pairs");
     }

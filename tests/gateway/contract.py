@@ -75,7 +75,8 @@ def render(descriptor_set):
         done.add(kind)
         fields = []
         for field in known[kind].field:
-            if field.type_name in known:
+            # The keys of a map are nobody's fields.
+            if field.type_name in known and not known[field.type_name].options.map_entry:
                 bodies.append(field.type_name)
                 fields.append(f'{field.json_name} = "{field.type_name.rsplit(".", 1)[1]}"')
             else:

@@ -21,7 +21,7 @@ fn annotated<const COUNT: usize>(title: &str, pairs: [(&str, &str); COUNT]) -> p
 
 async fn annotations_are_kept_and_replaced_as_a_whole(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
-    let pairs = [("crm.example/ticket", "4711"), ("empty", ""), ("text", "é \"quoted\"\n\t\\ 😀")];
+    let pairs = [("crm.example/ticket", "4711"), ("one", "1"), ("text", "é \"quoted\"\n\t\\ 😀")];
     let created = ada.create(annotated("a", pairs)).await.unwrap();
     assert_eq!(created.annotations, annotated("a", pairs).annotations);
     assert_eq!(ada.get(&created.name).await.unwrap(), created);
@@ -53,12 +53,14 @@ async fn keys_and_values_have_their_rules(database: TestDatabase) {
     let task = ada.create(titled("a")).await.unwrap();
     let too_long = "k".repeat(64);
     for key in ["", "Key", "ké", "a b", "a=b", &too_long] {
-        refused(&ada, &task.name, annotated("a", [(key, "")]), "1 to 63 characters").await;
+        refused(&ada, &task.name, annotated("a", [(key, "v")]), "1 to 63 characters").await;
     }
     for control in super::fields::controls().filter(|control| !['\n', '\t'].contains(control)) {
         refused(&ada, &task.name, annotated("a", [("k", &control.to_string())]), "control characters").await;
     }
     refused(&ada, &task.name, annotated("a", [("k", &"é".repeat(257))]), "at most 256").await;
+    // On the wire an empty one is left out, and the transcoder of the gateway falls over what is then missing.
+    refused(&ada, &task.name, annotated("a", [("k", "")]), "must not be empty").await;
     let many = |count: usize| {
         let annotations = (0..count).map(|number| (format!("k{number}"), "é".repeat(256))).collect();
         pb::Task { annotations, ..titled("many") }
@@ -73,7 +75,7 @@ async fn tasks_are_found_by_them(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
     ada.create(annotated("a", [("crm/ticket", "4711"), ("kind", "A b")])).await.unwrap();
     ada.create(annotated("b", [("crm/ticket", "4712"), ("a.b", "\"")])).await.unwrap();
-    ada.create(annotated("c", [("empty", "")])).await.unwrap();
+    ada.create(annotated("c", [("one", "1")])).await.unwrap();
     ada.create(titled("d")).await.unwrap();
     for (filter, expected) in [
         ("annotations.crm/ticket = 4711", "a"),
@@ -85,8 +87,9 @@ async fn tasks_are_found_by_them(database: TestDatabase) {
         ("annotations.a = x", ""),
         ("annotations.crm/ticket:*", "ab"),
         ("NOT annotations.crm/ticket:*", "cd"),
-        ("annotations.empty = \"\"", "c"),
-        ("annotations.empty:*", "c"),
+        ("annotations.one = 1", "c"),
+        ("annotations.one = \"\"", ""),
+        ("annotations.one:*", "c"),
     ] {
         let request = pb::ListTasksRequest { order_by: "title".to_owned(), ..filtered(filter) };
         assert_eq!(titles(&ada.all(request).await).concat(), expected, "{filter}");

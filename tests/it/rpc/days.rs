@@ -114,7 +114,7 @@ async fn everything_wrong_with_days_is_said_at_once(database: TestDatabase) {
     }
     let wrong = pb::Task {
         start_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
-        annotations: [("K".to_owned(), String::new())].into(),
+        annotations: [("K".to_owned(), "v".to_owned())].into(),
         ..due_on("", date(2026, 13, 1), "Mars")
     };
     let fields = ["task.title", "task.due_date", "task.start_time", "task.time_zone", "task.annotations"];
