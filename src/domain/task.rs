@@ -290,10 +290,12 @@ impl Task {
     /// `Invalid` with all rules that they break.
     pub(super) fn check_days(&self) -> super::Result<()> {
         let mut violations = Violations::default();
-        for violation in
-            day_rules(self.due_time, self.due_day.map(|due| due.day), self.start_time, self.due())
-        {
-            violations.add(violation.1.at(violation.0));
+        if self.due_time.is_some() && self.due_day.is_some() {
+            let text = "must not stand beside due_time: a task is due on a day or at a point in time";
+            violations.add(Rule::field(text).at("task.due_date"));
+        }
+        if self.start_time.zip(self.due()).is_some_and(|(start, due)| start > due) {
+            violations.add(Rule::field("must not be after the task is due").at("task.start_time"));
         }
         violations.finish()
     }
@@ -351,26 +353,6 @@ pub struct TaskPatch {
     pub time_zone: Option<Option<TimeZone>>,
     /// New annotations, in place of the old ones.
     pub annotations: Option<Annotations>,
-}
-
-/// What days and times of a task break together: the field, and its rule.
-pub(super) fn day_rules(
-    due_time: Option<Timestamp>,
-    due_date: Option<Day>,
-    start_time: Option<Timestamp>,
-    due: Option<Timestamp>,
-) -> Vec<(&'static str, Rule)> {
-    let mut broken = Vec::new();
-    if due_time.is_some() && due_date.is_some() {
-        broken.push((
-            "task.due_date",
-            Rule::field("must not stand beside due_time: a task is due on a day or at a point in time"),
-        ));
-    }
-    if start_time.zip(due).is_some_and(|(start, due)| start > due) {
-        broken.push(("task.start_time", Rule::field("must not be after the task is due")));
-    }
-    broken
 }
 
 impl TaskPatch {
