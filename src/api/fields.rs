@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::names::UserRef;
 use crate::auth::Principal;
-use crate::domain::{Owner, Result, Rule, TaskId, UserId, Violations};
+use crate::domain::{Owner, Result, Rule, UserId, Violations};
 
 /// The fields of one request.
 #[derive(Debug)]
@@ -30,14 +30,31 @@ impl<'a> Fields<'a> {
         parent.map(|user| self.caller.owner_of(user.resolve(self.caller.user))).transpose()
     }
 
-    /// The right to one task. As `owner`.
-    pub(super) fn task(
+    /// The right to one task, or one list of tasks. As `owner`.
+    pub(super) fn owned<Id>(
         &mut self,
         field: &'static str,
-        name: Result<(UserRef, TaskId), Rule>,
-    ) -> Result<Option<(Owner, TaskId)>> {
+        name: Result<(UserRef, Id), Rule>,
+    ) -> Result<Option<(Owner, Id)>> {
         let name = self.check(field, name);
-        name.map(|(user, task)| Ok((self.caller.owner_of(user.resolve(self.caller.user))?, task))).transpose()
+        name.map(|(user, id)| Ok((self.caller.owner_of(user.resolve(self.caller.user))?, id))).transpose()
+    }
+
+    /// The id in the name of something else of the same owner.
+    pub(super) fn beside<Id>(
+        &mut self,
+        field: &'static str,
+        owner: Option<Owner>,
+        name: Result<(UserRef, Id), Rule>,
+    ) -> Option<Id> {
+        let caller = self.caller();
+        let id = name.and_then(|(user, id)| match owner {
+            Some(owner) if user.resolve(caller) != owner.user() => {
+                Err(Rule::field("must lie under the user that the request is about"))
+            }
+            _ => Ok(id),
+        });
+        self.check(field, id)
     }
 
     /// A user whose account the caller may see and change. As `owner`.

@@ -1,6 +1,6 @@
-//! Resource names (AIP-122): `users/{user}` and `users/{user}/tasks/{task}`.
+//! Resource names (AIP-122): `users/{user}`, and what lies below it, as `users/{user}/tasks/{task}`.
 
-use crate::domain::{ApiKeyId, AuditEventId, Rule, SessionId, Task, TaskId, UserId};
+use crate::domain::{ApiKeyId, AuditEventId, Rule, SessionId, Task, TaskId, TaskListId, UserId};
 
 /// The user in a name: the caller themself, or an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub(super) fn parse_task(name: &str) -> Result<(UserRef, TaskId), Rule> {
     Ok((UserRef::parse(user).map_err(|_| form())?, TaskId::parse(task).map_err(|_| form())?))
 }
 
+/// Reads `users/{user}/taskLists/{task_list}`.
+pub(super) fn parse_task_list(name: &str) -> Result<(UserRef, TaskListId), Rule> {
+    let form = "must have the form users/{user}/taskLists/{task_list}, where {user} is a UUID or `me` and {task_list} a UUID";
+    parse_below(name, "/taskLists/", TaskListId::parse).ok_or_else(|| Rule::field(form))
+}
+
 /// Reads `users/{user}/sessions/{session}`.
 pub(super) fn parse_session(name: &str) -> Result<(UserRef, SessionId), Rule> {
     let form = "must have the form users/{user}/sessions/{session}, where {user} is a UUID or `me` and {session} a UUID";
@@ -78,6 +84,11 @@ pub(super) fn task(task: &Task) -> String {
 /// The name of a user's task.
 pub(super) fn task_of(user: UserId, id: TaskId) -> String {
     format!("users/{user}/tasks/{id}")
+}
+
+/// The name of a user's list of tasks.
+pub(super) fn task_list(user: UserId, id: TaskListId) -> String {
+    format!("users/{user}/taskLists/{id}")
 }
 
 /// The name of a session.

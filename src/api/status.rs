@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt as _};
 
 use super::request_id;
-use super::tasks::convert;
-use crate::domain::{Error, InvalidReason, Resource, Task, Violation};
+use super::tasks::{convert, convert_list};
+use crate::domain::{Error, InvalidReason, Resource, State, Violation};
 
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "taskwire";
@@ -65,10 +65,14 @@ reasons! {
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
     /// A time zone is not known.
     TimeZoneInvalid = "TIME_ZONE_INVALID", InvalidArgument;
+    /// A place is given by what is not among those that it belongs to.
+    PositionInvalid = "POSITION_INVALID", InvalidArgument;
     /// The message is no protobuf of the expected type.
     MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument;
     /// There is no such task.
     TaskNotFound = "TASK_NOT_FOUND", NotFound;
+    /// There is no such list.
+    TaskListNotFound = "TASK_LIST_NOT_FOUND", NotFound;
     /// There is no such user.
     UserNotFound = "USER_NOT_FOUND", NotFound;
     /// There is no such session.
@@ -77,10 +81,14 @@ reasons! {
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
     /// The task exists already.
     TaskAlreadyExists = "TASK_ALREADY_EXISTS", AlreadyExists;
+    /// The list exists already.
+    TaskListAlreadyExists = "TASK_LIST_ALREADY_EXISTS", AlreadyExists;
     /// The email is taken.
     UserAlreadyExists = "USER_ALREADY_EXISTS", AlreadyExists;
     /// The task is not deleted.
     TaskNotDeleted = "TASK_NOT_DELETED", AlreadyExists;
+    /// The list is not deleted.
+    TaskListNotDeleted = "TASK_LIST_NOT_DELETED", AlreadyExists;
     /// The parent is somebody else's.
     ParentAccessDenied = "PARENT_ACCESS_DENIED", PermissionDenied;
     /// Administrators only.
@@ -115,6 +123,8 @@ reasons! {
     Conflict = "CONFLICT", Aborted;
     /// The task is deleted.
     TaskDeleted = "TASK_DELETED", FailedPrecondition;
+    /// The list is deleted.
+    TaskListDeleted = "TASK_LIST_DELETED", FailedPrecondition;
     /// Without this account nobody could manage accounts.
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
     /// The changes after a revision are no longer kept.
@@ -162,6 +172,7 @@ impl From<InvalidReason> for Reason {
             InvalidReason::PasswordCommon => Self::PasswordCommon,
             InvalidReason::BatchTooLarge => Self::BatchTooLarge,
             InvalidReason::TimeZone => Self::TimeZoneInvalid,
+            InvalidReason::Position => Self::PositionInvalid,
             InvalidReason::Malformed => Self::MessageMalformed,
         }
     }
@@ -179,6 +190,11 @@ pub fn reason(error: &Error) -> Reason {
         Error::UserAlreadyExists => Reason::UserAlreadyExists,
         Error::TaskNotDeleted => Reason::TaskNotDeleted,
         Error::TaskDeleted => Reason::TaskDeleted,
+        Error::NotFound(Resource::TaskList) => Reason::TaskListNotFound,
+        Error::TaskListAlreadyExists => Reason::TaskListAlreadyExists,
+        Error::TaskListNotDeleted => Reason::TaskListNotDeleted,
+        Error::TaskListDeleted => Reason::TaskListDeleted,
+        Error::TaskListQuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::EtagMismatch { .. } => Reason::EtagMismatch,
         Error::Conflict => Reason::Conflict,
         Error::RequestIdReused => Reason::RequestIdReused,
@@ -233,7 +249,7 @@ impl From<Error> for Status {
         let status =
             status(reason(&error), public_text(&error), metadata, |details| add_details(details, cause));
         match cause {
-            Error::EtagMismatch { task: Some(task), .. } => with_task(status, task),
+            Error::EtagMismatch { state: Some(state), .. } => with_state(status, state),
             _ => status,
         }
     }
@@ -263,16 +279,18 @@ fn add_metadata<'a>(metadata: &mut HashMap<String, String>, error: &'a Error) ->
     error
 }
 
-/// Adds the task as it stands to the details, so that a conflict carries what is needed to mend it.
-fn with_task(status: Status, task: &Task) -> Status {
+/// Adds the task or list as it stands to the details, so that a conflict carries what is needed to mend it.
+fn with_state(status: Status, state: &State) -> Status {
     let Ok(mut details) = tonic_types::pb::Status::decode(status.details()) else {
         return status;
     };
-    let task = convert::task_to_pb(task.clone());
-    details.details.push(prost_types::Any {
-        type_url: "type.googleapis.com/taskwire.v1.Task".to_owned(),
-        value: task.encode_to_vec(),
-    });
+    let (name, value) = match state {
+        State::Task(task) => ("Task", convert::task_to_pb(task.as_ref().clone()).encode_to_vec()),
+        State::List(list) => ("TaskList", convert_list::list_to_pb(list.as_ref().clone()).encode_to_vec()),
+    };
+    details
+        .details
+        .push(prost_types::Any { type_url: format!("type.googleapis.com/taskwire.v1.{name}"), value });
     Status::with_details(status.code(), status.message(), details.encode_to_vec().into())
 }
 
@@ -326,6 +344,15 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         Error::QuotaExceeded { limit } => {
             let text = format!("a user has at most {limit} tasks that are not deleted");
             details.set_quota_failure(vec![QuotaViolation::new("tasks", text)]);
+        }
+        Error::TaskListQuotaExceeded { .. } => {
+            details.set_quota_failure(vec![QuotaViolation::new("taskLists", error.to_string())]);
+        }
+        Error::NotFound(Resource::TaskList)
+        | Error::TaskListAlreadyExists
+        | Error::TaskListNotDeleted
+        | Error::TaskListDeleted => {
+            details.set_resource_info("taskwire/TaskList", "", "", error.to_string());
         }
         Error::ApiKeyQuotaExceeded { .. } => {
             details.set_quota_failure(vec![QuotaViolation::new("apiKeys", error.to_string())]);

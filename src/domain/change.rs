@@ -1,19 +1,19 @@
-//! What the change log says of a task: which kind of change, of which fields, and what came out of it.
+//! What the change log says of a task or a list: which kind of change, of which fields, and what came out of it.
 
-use super::{HistoryId, Task, TaskId, Timestamp};
+use super::{HistoryId, Task, TaskId, TaskList, TaskListId, Timestamp};
 
 /// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeType {
-    /// The task came into being.
+    /// It came into being.
     Created,
-    /// Fields of the task changed.
+    /// Fields of it changed.
     Updated,
-    /// The task was put away, to be purged later.
+    /// It was put away, to be purged later.
     Deleted,
-    /// The task was taken back.
+    /// It was taken back.
     Undeleted,
-    /// The task is gone for good.
+    /// It is gone for good.
     Purged,
 }
 
@@ -43,42 +43,55 @@ impl ChangeType {
 }
 
 macro_rules! task_fields {
-    ($($field:ident => $name:literal,)+) => {
-        /// A field of a task that a caller can change.
+    (
+        written { $($field:ident = $bit:literal => $name:literal,)+ }
+        kept { $($kept:ident = $kept_bit:literal => $kept_name:literal,)+ }
+    ) => {
+        /// A field of a task that a change is said to have changed. The number is how the change log stores it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum TaskField {
-            $(#[doc = concat!("`", $name, "`")] $field,)+
+            $(#[doc = concat!("`", $name, "`")] $field = $bit,)+
+            $(#[doc = concat!("`", $kept_name, "`, which follows from other calls")] $kept = $kept_bit,)+
         }
 
         impl TaskField {
             /// Every field, in the order of the API.
-            pub const ALL: &[Self] = &[$(Self::$field,)+];
+            pub const ALL: &[Self] = &[$(Self::$field,)+ $(Self::$kept,)+];
 
-            /// The names of all of them.
-            pub const NAMES: &[&'static str] = &[$($name,)+];
+            /// The names of those that a caller writes.
+            pub const WRITTEN: &[&'static str] = &[$($name,)+];
+
+            /// The names of those that the service keeps.
+            pub const KEPT: &[&'static str] = &[$($kept_name,)+];
 
             /// The name in the API.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$field => $name,)+
+                    $(Self::$kept => $kept_name,)+
                 }
             }
         }
     };
 }
 
-// The place in the list is how the change log stores a field: new ones come last.
 task_fields! {
-    Title => "title",
-    Description => "description",
-    Completed => "completed",
-    Priority => "priority",
-    DueTime => "due_time",
-    Labels => "labels",
-    DueDate => "due_date",
-    StartTime => "start_time",
-    TimeZone => "time_zone",
-    Annotations => "annotations",
+    written {
+        Title = 0 => "title",
+        Description = 1 => "description",
+        Completed = 2 => "completed",
+        Priority = 3 => "priority",
+        DueTime = 4 => "due_time",
+        Labels = 5 => "labels",
+        DueDate = 6 => "due_date",
+        StartTime = 7 => "start_time",
+        TimeZone = 8 => "time_zone",
+        Annotations = 9 => "annotations",
+        TaskList = 10 => "task_list",
+    }
+    kept {
+        Position = 11 => "position",
+    }
 }
 
 impl TaskField {
@@ -109,6 +122,11 @@ impl TaskFields {
         }
     }
 
+    /// Takes a field out.
+    pub fn forget(&mut self, field: TaskField) {
+        self.0 &= !field.bit();
+    }
+
     /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -120,6 +138,50 @@ impl TaskFields {
     }
 }
 
+/// What a change is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A task.
+    Task(TaskId),
+    /// A list of tasks.
+    List(TaskListId),
+}
+
+/// What a change is about, as it was at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// A task.
+    Task(Box<Task>),
+    /// A list of tasks.
+    List(Box<TaskList>),
+}
+
+impl State {
+    /// The revision at its last change.
+    pub const fn revision(&self) -> i64 {
+        match self {
+            Self::Task(task) => task.revision,
+            Self::List(list) => list.revision,
+        }
+    }
+
+    /// The task.
+    pub fn task(self) -> Option<Task> {
+        match self {
+            Self::Task(task) => Some(*task),
+            Self::List(_) => None,
+        }
+    }
+
+    /// The list.
+    pub fn list(self) -> Option<TaskList> {
+        match self {
+            Self::List(list) => Some(*list),
+            Self::Task(_) => None,
+        }
+    }
+}
+
 /// One entry of a user's change log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskChange {
@@ -127,14 +189,14 @@ pub struct TaskChange {
     pub revision: i64,
     /// What kind of change it is.
     pub kind: ChangeType,
-    /// Which task.
-    pub task_id: TaskId,
+    /// Which task or list.
+    pub subject: Subject,
     /// Which fields changed; only an update has any.
     pub fields: TaskFields,
-    /// The task as of this change; absent for a purge.
-    pub task: Option<Task>,
-    /// The task before it; absent for a creation and a purge.
-    pub before: Option<Task>,
+    /// It as of this change; absent for a purge.
+    pub state: Option<State>,
+    /// It before this change; absent for a creation and a purge.
+    pub before: Option<State>,
     /// When.
     pub create_time: Timestamp,
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Etag, HistoryId, Task, Timestamp};
+use super::{Etag, HistoryId, State, Timestamp};
 
 /// The result of everything that can fail by a rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,6 +33,8 @@ pub enum InvalidReason {
     BatchTooLarge,
     /// A time zone is not known.
     TimeZone,
+    /// A place is given by what is not among those that it belongs to.
+    Position,
     /// The message is no protobuf of the expected type.
     Malformed,
 }
@@ -106,6 +108,8 @@ impl Violations {
 pub enum Resource {
     /// `users/{user}/tasks/{task}`
     Task,
+    /// `users/{user}/taskLists/{task_list}`
+    TaskList,
     /// `users/{user}`
     User,
     /// `users/{user}/sessions/{session}`
@@ -126,6 +130,15 @@ pub enum Error {
     /// A task with this id exists already, deleted or not.
     #[error("a task with this id already exists")]
     TaskAlreadyExists,
+    /// A list with this id exists already, deleted or not.
+    #[error("a list with this id already exists")]
+    TaskListAlreadyExists,
+    /// Undelete of a list that is not deleted.
+    #[error("the list is not deleted")]
+    TaskListNotDeleted,
+    /// The list is deleted; only undelete may change it.
+    #[error("the list is deleted")]
+    TaskListDeleted,
     /// An account with this email exists already.
     #[error("an account with this email already exists")]
     UserAlreadyExists,
@@ -140,8 +153,8 @@ pub enum Error {
     EtagMismatch {
         /// The current etag.
         current: Etag,
-        /// The task as it stands, when it is a task.
-        task: Option<Box<Task>>,
+        /// The task or list as it stands, when it is one.
+        state: Option<State>,
     },
     /// Two writers met; trying again may work.
     #[error("a concurrent change got in the way")]
@@ -200,6 +213,12 @@ pub enum Error {
     #[error("the quota of {limit} tasks is used up")]
     QuotaExceeded {
         /// Live tasks that one user may have.
+        limit: i64,
+    },
+    /// The user has as many live lists as are allowed.
+    #[error("a user has at most {limit} lists that are not deleted")]
+    TaskListQuotaExceeded {
+        /// Live lists that one user may have.
         limit: i64,
     },
     /// The user has as many API keys as are allowed.

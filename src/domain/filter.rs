@@ -2,7 +2,7 @@
 //!
 //! The logic has two values only. A comparison with an absent time is false, so its negation is true.
 
-use super::{Day, Priority, Timestamp};
+use super::{Day, Priority, TaskListId, Timestamp, UserId};
 
 /// A condition on tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum PresentField {
     StartTime,
     /// `delete_time`
     DeleteTime,
+    /// `task_list`
+    TaskList,
 }
 
 /// A single condition. The texts of `TitleContains` and `Word` are folded (`text::fold`).
@@ -98,6 +100,8 @@ pub enum Condition {
     DueDate(Comparison, Day),
     /// It is overdue at the time of the question, or is not.
     Overdue(bool),
+    /// It is in this list, of this user; without one, of the user whose tasks are asked for. `None` stands for no list.
+    InList(Option<(Option<UserId>, TaskListId)>),
     /// It has an annotation with this key.
     HasAnnotation(String),
     /// Its annotation with this key is there and exactly this.

@@ -103,6 +103,10 @@ identifier! {
     TaskId
 }
 identifier! {
+    /// A list of tasks, unique below its owner.
+    TaskListId
+}
+identifier! {
     /// One login of one user.
     SessionId
 }

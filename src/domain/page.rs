@@ -11,6 +11,8 @@ impl PageSize {
     pub const DEFAULT: u16 = 50;
     /// What anything larger is cut to.
     pub const MAX: u16 = 500;
+    /// The largest one.
+    pub const LARGEST: Self = Self(Self::MAX);
 
     /// Reads a page size as sent.
     ///
@@ -47,6 +49,8 @@ pub enum OrderField {
     Due,
     /// When work on it is to begin; tasks without a start come last in either direction.
     StartTime,
+    /// In the order that the owner gave the tasks.
+    Position,
 }
 
 /// One key of an order.
@@ -101,6 +105,7 @@ impl TaskOrder {
             OrderField::Title => SortValue::Text(super::text::fold(task.title.as_str())),
             OrderField::Due => SortValue::Time(task.due()),
             OrderField::StartTime => SortValue::Time(task.start_time),
+            OrderField::Position => SortValue::Text(task.position.as_str().to_owned()),
         };
         Cursor { values: self.0.iter().map(value).collect(), id: task.id }
     }
@@ -113,7 +118,7 @@ pub enum SortValue {
     Time(Option<Timestamp>),
     /// A priority.
     Priority(Priority),
-    /// A folded title.
+    /// A folded title, or a position.
     Text(String),
 }
 

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use super::etag::{Content, Etag};
+use super::task_write::put_away;
 use super::{
-    Annotations, Day, Rule, TaskField, TaskFields, TaskId, TimeZone, Timestamp, UserId, Violations, text,
+    Annotations, Day, Position, Rule, TaskField, TaskFields, TaskId, TaskListId, TimeZone, Timestamp, UserId,
+    Violations, WriteRules, text,
 };
 
 /// What a task is called: 1 to 200 code points after trimming, no control characters.
@@ -177,6 +179,8 @@ pub struct NewTask {
     pub time_zone: Option<TimeZone>,
     /// What other services note.
     pub annotations: Annotations,
+    /// In which list it is; in none when absent.
+    pub task_list: Option<TaskListId>,
 }
 
 /// A day on which a task is due, and when that is over where the task is.
@@ -215,6 +219,12 @@ pub struct Task {
     pub time_zone: Option<TimeZone>,
     /// What other services note.
     pub annotations: Annotations,
+    /// In which list it is; in none when absent. One that is deleted may name a list that is gone.
+    pub task_list: Option<TaskListId>,
+    /// Its place among the tasks of its list.
+    pub position: Position,
+    /// Whether it was deleted as part of its list, and comes back with that.
+    pub deleted_with_list: bool,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed in any way. Never runs backwards, even when the clock does.
@@ -246,6 +256,9 @@ impl Task {
             start_time,
             time_zone,
             annotations,
+            task_list,
+            position,
+            deleted_with_list: _,
             create_time,
             update_time,
             complete_time,
@@ -276,6 +289,12 @@ impl Task {
                 content = content.text(key).text(value);
             }
         }
+        if let Some(list) = task_list {
+            content = content.text(&list.to_string());
+        }
+        if task_list.is_some() || position.was_given() {
+            content = content.text(position.as_str());
+        }
         content.etag(*revision)
     }
 
@@ -305,8 +324,20 @@ impl Task {
         self.delete_time.is_some()
     }
 
+    /// It after it was deleted as part of its list.
+    pub fn put_away_with_list(self, rules: WriteRules) -> Self {
+        let now = rules.now.max(self.update_time);
+        Self { deleted_with_list: true, ..put_away(self, now, rules.purge_after) }
+    }
+
+    /// It after it was taken back.
+    pub fn taken_back(self, rules: WriteRules) -> Self {
+        let update_time = rules.now.max(self.update_time);
+        Self { update_time, delete_time: None, purge_time: None, deleted_with_list: false, ..self }
+    }
+
     /// The task that `new` becomes, before it has a revision.
-    pub(super) fn create(new: NewTask, owner: UserId, now: Timestamp) -> Self {
+    pub(super) fn create(new: NewTask, owner: UserId, position: Position, now: Timestamp) -> Self {
         Self {
             owner,
             id: new.id,
@@ -320,6 +351,9 @@ impl Task {
             start_time: new.start_time,
             time_zone: new.time_zone,
             annotations: new.annotations,
+            task_list: new.task_list,
+            position,
+            deleted_with_list: false,
             create_time: now,
             update_time: now,
             complete_time: new.completed.then_some(now),
@@ -353,11 +387,13 @@ pub struct TaskPatch {
     pub time_zone: Option<Option<TimeZone>>,
     /// New annotations, in place of the old ones.
     pub annotations: Option<Annotations>,
+    /// Another list, or none.
+    pub task_list: Option<Option<TaskListId>>,
 }
 
 impl TaskPatch {
-    /// The task after this change and the fields that changed; no fields when nothing did.
-    pub(super) fn apply(self, current: &Task, now: Timestamp) -> (Task, TaskFields) {
+    /// The task after this change and the fields that changed; no fields when nothing did. In another list it stands `at_end`.
+    pub(super) fn apply(self, current: &Task, at_end: Position, now: Timestamp) -> (Task, TaskFields) {
         // Taken apart, so that a new field is not forgotten.
         let Self {
             title,
@@ -370,6 +406,7 @@ impl TaskPatch {
             start_time,
             time_zone,
             annotations,
+            task_list,
         } = self;
         let mut next = current.clone();
         next.title = title.unwrap_or(next.title);
@@ -380,6 +417,10 @@ impl TaskPatch {
         next.labels = labels.unwrap_or(next.labels);
         next.start_time = start_time.unwrap_or(next.start_time);
         next.annotations = annotations.unwrap_or(next.annotations);
+        next.task_list = task_list.unwrap_or(next.task_list);
+        if next.task_list != current.task_list {
+            next.position = at_end;
+        }
         if due_date.is_some() || time_zone.is_some() {
             let day = due_date.unwrap_or(next.due_day.map(|due| due.day));
             next.time_zone = time_zone.unwrap_or(next.time_zone);
@@ -410,6 +451,9 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         start_time,
         time_zone,
         annotations,
+        task_list,
+        position,
+        deleted_with_list: _,
         create_time: _,
         update_time: _,
         complete_time,
@@ -430,5 +474,7 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
     changed.note(TaskField::StartTime, after.start_time != *start_time);
     changed.note(TaskField::TimeZone, after.time_zone != *time_zone);
     changed.note(TaskField::Annotations, after.annotations != *annotations);
+    changed.note(TaskField::TaskList, after.task_list != *task_list);
+    changed.note(TaskField::Position, after.position != *position);
     changed
 }

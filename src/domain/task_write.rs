@@ -7,11 +7,50 @@ use std::time::Duration;
 
 use super::task::changed_fields;
 use super::{
-    ChangeType, Error, Etag, NewTask, Resource, Result, Task, TaskFields, TaskId, TaskPatch, Timestamp,
-    UserId,
+    ChangeType, Error, Etag, ListWrite, NewTask, Position, Resource, Result, State, Subject, Task,
+    TaskFields, TaskId, TaskList, TaskListId, TaskMove, TaskPatch, Timestamp, UserId,
 };
 
 /// A change that a caller asks for.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Of a task by itself.
+    Task(TaskWrite),
+    /// Of the place of a task among others.
+    Move(TaskMove),
+    /// Of a list.
+    List(ListWrite),
+}
+
+impl Write {
+    /// What it is about.
+    pub const fn subject(&self) -> Subject {
+        match self {
+            Self::Task(write) => Subject::Task(write.id()),
+            Self::Move(write) => Subject::Task(write.id),
+            Self::List(write) => Subject::List(write.id()),
+        }
+    }
+
+    /// The list that a task is to be in afterwards.
+    pub fn task_list(&self) -> Option<TaskListId> {
+        match self {
+            Self::Task(TaskWrite::Create(new)) => new.task_list,
+            Self::Task(TaskWrite::Update { patch, .. }) => patch.task_list.flatten(),
+            Self::Task(TaskWrite::Restore { former, .. }) => former.as_ref()?.task_list,
+            Self::Move(write) => write.task_list.flatten(),
+            Self::Task(_) | Self::List(_) => None,
+        }
+    }
+}
+
+impl From<TaskWrite> for Write {
+    fn from(write: TaskWrite) -> Self {
+        Self::Task(write)
+    }
+}
+
+/// A change of a task that depends on no other one.
 #[derive(Debug, Clone)]
 pub enum TaskWrite {
     /// Make a task.
@@ -62,7 +101,7 @@ pub enum TaskWrite {
 pub struct WriteRules {
     /// The time of the write.
     pub now: Timestamp,
-    /// How long a deleted task can be taken back.
+    /// How long what is deleted can be taken back.
     pub purge_after: Duration,
 }
 
@@ -91,12 +130,30 @@ pub enum Decision {
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteResult {
-    /// The task as it stands afterwards; `None` when there is none.
-    pub task: Option<Task>,
+    /// The task or list as it stands afterwards; `None` when there is none.
+    pub state: Option<State>,
     /// What was done.
     pub effect: Effect,
-    /// The etag that the task has now, where the write is only tried out.
+    /// The etag that it has now, where the write is only tried out.
     pub etag_now: Option<Etag>,
+}
+
+impl WriteResult {
+    /// The task as it stands afterwards.
+    pub fn task(&self) -> Option<&Task> {
+        match &self.state {
+            Some(State::Task(task)) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The list as it stands afterwards.
+    pub fn list(&self) -> Option<&TaskList> {
+        match &self.state {
+            Some(State::List(list)) => Some(list),
+            _ => None,
+        }
+    }
 }
 
 /// What a write did.
@@ -128,21 +185,29 @@ impl TaskWrite {
         !matches!(self, Self::Create(NewTask { id_is_new: true, .. }))
     }
 
-    /// What this write does to the task as it stands.
+    /// What this write does to the task as it stands. `revision` is the one that it takes if it changes something.
     ///
     /// # Errors
     /// `TaskAlreadyExists`, `NotFound`, `TaskDeleted`, `TaskNotDeleted` or `EtagMismatch`.
-    pub fn decide(self, owner: UserId, current: Option<Task>, rules: WriteRules) -> Result<Decision> {
+    pub fn decide(
+        self,
+        owner: UserId,
+        current: Option<Task>,
+        rules: WriteRules,
+        revision: i64,
+    ) -> Result<Decision> {
         match self {
             Self::Create(new) => match current {
                 Some(_) => Err(Error::TaskAlreadyExists),
                 None => {
-                    let task = Task::create(new, owner, rules.now);
+                    let task = Task::create(new, owner, Position::at_end(revision), rules.now);
                     task.check_days()?;
                     Ok(store(task, ChangeType::Created, 1))
                 }
             },
-            Self::Update { patch, etag, .. } => update(existing(current)?, patch, etag.as_ref(), rules),
+            Self::Update { patch, etag, .. } => {
+                update(existing(current)?, patch, etag.as_ref(), rules, revision)
+            }
             Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
             Self::Undelete { .. } => undelete(existing(current)?, rules),
             Self::Restore { former, end_revision, force, .. } => {
@@ -169,7 +234,13 @@ impl TaskWrite {
 fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
     let now = rules.now.max(current.update_time);
     let was_deleted = former.as_ref().is_none_or(Task::is_deleted);
+    // One of a time when there were no places yet.
+    let former = former.map(|former| match former.position.as_str() {
+        "" => Task { position: current.position.clone(), ..former },
+        _ => former,
+    });
     let restored = Task {
+        deleted_with_list: current.deleted_with_list && was_deleted,
         owner: current.owner,
         id: current.id,
         create_time: current.create_time,
@@ -191,19 +262,20 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
     Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live }
 }
 
-fn put_away(task: Task, now: Timestamp, purge_after: Duration) -> Task {
+pub(super) fn put_away(task: Task, now: Timestamp, purge_after: Duration) -> Task {
     Task { update_time: now, delete_time: Some(now), purge_time: Some(now.after(purge_after)), ..task }
 }
 
-fn existing(current: Option<Task>) -> Result<Task> {
+pub(super) fn existing(current: Option<Task>) -> Result<Task> {
     current.ok_or(Error::NotFound(Resource::Task))
 }
 
-fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> {
+pub(super) fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> {
     match expected {
-        Some(expected) if *expected != current.etag() => {
-            Err(Error::EtagMismatch { current: current.etag(), task: Some(Box::new(current.clone())) })
-        }
+        Some(expected) if *expected != current.etag() => Err(Error::EtagMismatch {
+            current: current.etag(),
+            state: Some(State::Task(Box::new(current.clone()))),
+        }),
         _ => Ok(()),
     }
 }
@@ -212,13 +284,19 @@ fn store(task: Task, change: ChangeType, live: i64) -> Decision {
     Decision::Store { task, change, fields: TaskFields::default(), live }
 }
 
-fn update(current: Task, patch: TaskPatch, etag: Option<&Etag>, rules: WriteRules) -> Result<Decision> {
+fn update(
+    current: Task,
+    patch: TaskPatch,
+    etag: Option<&Etag>,
+    rules: WriteRules,
+    revision: i64,
+) -> Result<Decision> {
     if current.is_deleted() {
         return Err(Error::TaskDeleted);
     }
     check_etag(&current, etag)?;
     let now = rules.now.max(current.update_time);
-    let (mut task, fields) = patch.apply(&current, now);
+    let (mut task, fields) = patch.apply(&current, Position::at_end(revision), now);
     if fields.is_empty() {
         return Ok(Decision::Keep(Some(current)));
     }
@@ -247,9 +325,7 @@ fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
     if !current.is_deleted() {
         return Err(Error::TaskNotDeleted);
     }
-    let update_time = rules.now.max(current.update_time);
-    let task = Task { update_time, delete_time: None, purge_time: None, ..current };
-    Ok(store(task, ChangeType::Undeleted, 1))
+    Ok(store(current.taken_back(rules), ChangeType::Undeleted, 1))
 }
 
 #[cfg(test)]
@@ -291,20 +367,21 @@ mod tests {
             start_time: None,
             time_zone: None,
             annotations: Annotations::default(),
+            task_list: None,
         };
         let id = new.id;
         let purge = |task: &Task, seconds| {
-            TaskWrite::Purge { id }.decide(owner, Some(task.clone()), rules(seconds)).unwrap()
+            TaskWrite::Purge { id }.decide(owner, Some(task.clone()), rules(seconds), 9).unwrap()
         };
-        let made = stored(TaskWrite::Create(new).decide(owner, None, rules(0)));
+        let made = stored(TaskWrite::Create(new).decide(owner, None, rules(0), 1));
         let delete = TaskWrite::Delete { id, etag: None, allow_missing: false };
-        let deleted = stored(delete.decide(owner, Some(made), rules(10)));
+        let deleted = stored(delete.decide(owner, Some(made), rules(10), 2));
         let day = 24 * 60 * 60;
         assert_eq!(purge(&deleted, 10 + day - 1), Decision::Keep(Some(deleted.clone())));
         assert_eq!(purge(&deleted, 10 + day), Decision::Remove(deleted.clone()));
-        let restored = stored(TaskWrite::Undelete { id }.decide(owner, Some(deleted), rules(20)));
+        let restored = stored(TaskWrite::Undelete { id }.decide(owner, Some(deleted), rules(20), 3));
         assert_eq!(purge(&restored, 10 + day), Decision::Keep(Some(restored.clone())));
-        let gone = TaskWrite::Purge { id }.decide(owner, None, rules(10 + day)).unwrap();
+        let gone = TaskWrite::Purge { id }.decide(owner, None, rules(10 + day), 4).unwrap();
         assert_eq!(gone, Decision::Keep(None));
     }
 }

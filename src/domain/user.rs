@@ -202,7 +202,7 @@ impl UserPatch {
     /// `EtagMismatch` when another etag was expected.
     pub fn apply(self, current: &User, now: Timestamp) -> super::Result<Option<User>> {
         if self.etag.is_some_and(|expected| expected != current.etag()) {
-            return Err(super::Error::EtagMismatch { current: current.etag(), task: None });
+            return Err(super::Error::EtagMismatch { current: current.etag(), state: None });
         }
         let mut next = current.clone();
         next.email = self.email.unwrap_or(next.email);

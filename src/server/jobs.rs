@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Services;
 use super::operator::metrics::Metrics;
-use crate::domain::{Error, Result, TaskWrite, Timestamp, WriteRules};
+use crate::domain::{Error, ListWrite, Result, TaskWrite, Timestamp, UserId, Write, WriteRules};
 use crate::storage::Operation;
 
 /// How long an answer to a call with an idempotency key is remembered.
@@ -39,7 +39,7 @@ enum By {
     One,
 }
 
-const JOBS: [Job; 7] = [
+const JOBS: [Job; 8] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
@@ -72,6 +72,12 @@ const JOBS: [Job; 7] = [
         interval: Duration::from_secs(60),
         by: By::One,
         work: |services| purge(services).boxed(),
+    },
+    Job {
+        name: "finish lists",
+        interval: Duration::from_secs(30),
+        by: By::One,
+        work: |services| finish_lists(services).boxed(),
     },
     Job {
         name: "compaction",
@@ -152,27 +158,54 @@ pub async fn under_lease(
     outcome.map(|()| true)
 }
 
-/// Removes for good the deleted tasks whose time has come, each as a change of its own.
+/// Removes for good the deleted tasks and lists whose time has come, each as a change of its own.
 pub async fn purge(services: &Services) -> Result<()> {
     loop {
         let now = services.clock.now();
         let due = services.storage.changes().due_for_purge(now, CHUNK).await?;
         let rules = WriteRules { now, purge_after: services.tasks.purge_after };
-        let operations = due.iter().map(|(user, id)| Operation {
-            owner: crate::auth::owner_for_purge(*user),
-            writes: vec![TaskWrite::Purge { id: *id }],
-            rules,
-            live_tasks_max: services.tasks.live_tasks_max,
-            history: None,
-            idempotency: None,
-            dry_run: false,
-            review: None,
+        let operations = due.iter().map(|(user, id)| {
+            let writes = vec![Write::Task(TaskWrite::Purge { id: *id })];
+            let owner = crate::auth::owner_for_purge(*user);
+            Operation::new(owner, writes, rules, services.tasks.live_tasks_max)
         });
         services.storage.tasks().write_together(operations.collect()).await?;
+        if due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
+            break;
+        }
+    }
+    loop {
+        let now = services.clock.now();
+        let due = services.storage.task_lists().due_for_purge(now, CHUNK).await?;
+        for (user, id) in &due {
+            write_list(services, *user, ListWrite::Purge { id: *id }).await?;
+        }
         if due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
             return Ok(());
         }
     }
+}
+
+/// Goes on with lists that were deleted or restored and whose tasks were too many for one operation, where whoever began it
+/// did not come to its end.
+pub async fn finish_lists(services: &Services) -> Result<()> {
+    loop {
+        let lists = services.storage.task_lists().unfinished(CHUNK).await?;
+        if lists.is_empty() {
+            return Ok(());
+        }
+        for (user, id) in lists {
+            write_list(services, user, ListWrite::Finish { id }).await?;
+        }
+    }
+}
+
+/// A write on a list that nobody asks for.
+async fn write_list(services: &Services, user: UserId, write: ListWrite) -> Result<()> {
+    let rules = WriteRules { now: services.clock.now(), purge_after: services.tasks.purge_after };
+    let owner = crate::auth::owner_for_purge(user);
+    let operation = Operation::new(owner, vec![Write::List(write)], rules, i64::MAX);
+    services.storage.tasks().write(operation).await.map(drop).map_err(|failed| failed.error)
 }
 
 /// Drops the changes that are older than they have to be kept.

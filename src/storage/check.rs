@@ -10,7 +10,7 @@ use super::engine::types::{DbUuid, Id};
 use crate::domain::{Result, UserId};
 
 /// Tables whose rows belong to a user and that have no foreign key.
-const OF_USERS: [&str; 2] = ["tasks", "task_changes"];
+const OF_USERS: [&str; 3] = ["tasks", "task_lists", "task_changes"];
 /// Users that one statement looks at, so that it stays far below its time limit.
 const USERS_AT_ONCE: i64 = 1000;
 

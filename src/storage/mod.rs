@@ -35,6 +35,7 @@ pub use tasks::Tasks;
 pub use tasks::changes::Changes;
 pub use tasks::lane::LaneMetrics;
 pub use tasks::ledger::{Idempotency, Operation, Outcome, Review, WriteError};
+pub use tasks::lists::{TaskListPage, TaskLists};
 pub use tasks::notifier::{Notifier, Subscription};
 pub use tasks::standbys::{ReadCounts, StandbyState};
 
@@ -318,6 +319,11 @@ impl Storage {
     /// The change log.
     pub fn changes(&self) -> Changes<'_> {
         Changes::new(&self.pool, &self.by_key, &self.standbys)
+    }
+
+    /// The lists of tasks.
+    pub fn task_lists(&self) -> TaskLists<'_> {
+        TaskLists::new(&self.pool, &self.by_key)
     }
 
     /// News of changes, for whoever waits for them.

@@ -74,6 +74,26 @@ diesel::table! {
         purge_time -> Nullable<DbTimestamp>,
         revision -> BigInt,
         details -> Nullable<DbJson>,
+        list_id -> Nullable<DbUuid>,
+        position -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    task_lists (user_id, list_id) {
+        user_id -> DbUuid,
+        list_id -> DbUuid,
+        title -> Text,
+        position -> Text,
+        create_time -> DbTimestamp,
+        update_time -> DbTimestamp,
+        delete_time -> Nullable<DbTimestamp>,
+        purge_time -> Nullable<DbTimestamp>,
+        revision -> BigInt,
+        unfinished -> Nullable<SmallInt>,
     }
 }
 

@@ -103,7 +103,7 @@ pub(in crate::api) fn creates(
             fields.check("parent", user);
         }
         no_request_id(fields, &item.request_id);
-        create(fields, item.task_id, item.task)
+        create(fields, owner, item.task_id, item.task)
     })
 }
 
@@ -117,7 +117,7 @@ pub(in crate::api) fn updates(
         let task = fields.check("task", required(item.task))?;
         let name = below(fields, owner, names::parse_task(&task.name));
         let id = fields.check("task.name", name);
-        update(fields, id, task, item.update_mask)
+        update(fields, owner, id, task, item.update_mask)
     })
 }
 

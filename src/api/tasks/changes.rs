@@ -1,13 +1,15 @@
 //! The change log: from messages to domain values and back, and how changes are undone.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::convert::{min_revision, revision, task_to_pb, time_to_pb};
+use super::convert_list::list_to_pb;
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
-    ChangeType, Effect, Owner, PageSize, Result, Rule, TaskChange, TaskField, TaskId, TaskWrite, WriteResult,
+    ChangeType, Effect, ListWrite, Owner, PageSize, Result, Rule, State, Subject, TaskChange, TaskField,
+    TaskWrite, Write, WriteResult,
 };
 use crate::pb;
 use pb::task_change::Type;
@@ -65,48 +67,69 @@ pub(in crate::api) fn undo(
     fields.finish(owner.zip(start.zip(end)))
 }
 
-/// What takes each task back to where it was before the first of these changes, in the order of their first changes.
-pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool) -> Vec<TaskWrite> {
-    let mut seen: HashMap<TaskId, ()> = HashMap::new();
-    let mut writes = Vec::new();
+/// What takes each task and list back to where it was before the first of these changes, in the order of their first changes:
+/// lists first, so that the tasks find theirs.
+pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool) -> Vec<Write> {
+    let mut seen: HashSet<Subject> = HashSet::new();
+    let (mut lists, mut tasks) = (Vec::new(), Vec::new());
     for change in changes {
-        if seen.insert(change.task_id, ()).is_none() {
-            let former = change.before.map(Box::new);
-            writes.push(TaskWrite::Restore { id: change.task_id, former, end_revision, force });
+        if !seen.insert(change.subject) {
+            continue;
+        }
+        match change.subject {
+            Subject::Task(id) => {
+                let former = change.before.and_then(State::task).map(Box::new);
+                tasks.push(Write::Task(TaskWrite::Restore { id, former, end_revision, force }));
+            }
+            Subject::List(id) => {
+                let former = change.before.and_then(State::list).map(Box::new);
+                lists.push(Write::List(ListWrite::Restore { id, former, end_revision, force }));
+            }
         }
     }
-    writes
+    lists.append(&mut tasks);
+    lists
 }
 
-/// What an undo answers. `ids` are those of the writes, in order.
+/// What an undo answers. `subjects` are those of the writes, in order.
 pub(in crate::api) fn undone(
     owner: Owner,
-    ids: &[TaskId],
+    subjects: &[Subject],
     written: &[WriteResult],
     dry_run: bool,
 ) -> pb::UndoChangesResponse {
     let mut answer = pb::UndoChangesResponse::default();
-    for (id, written) in ids.iter().zip(written) {
-        match (&written.task, written.effect) {
-            (task, Effect::Conflict) => answer.conflicts.push(pb::UndoConflict {
-                task: names::task_of(owner.user(), *id),
-                revision: task.as_ref().map_or(0, |task| task.revision),
-                reason: if task.is_some() { Reason::ChangedSince } else { Reason::Purged }.into(),
-            }),
-            (Some(task), Effect::Changed) => {
-                if !dry_run {
-                    answer.revisions.push(task.revision);
-                }
-                let mut task = task_to_pb(task.clone());
-                if let Some(etag) = &written.etag_now {
-                    task.etag = etag.as_str().to_owned();
-                }
-                answer.tasks.push(task);
+    for (subject, written) in subjects.iter().zip(written) {
+        let etag = |made: String| written.etag_now.as_ref().map_or(made, |now| now.as_str().to_owned());
+        match (&written.state, written.effect) {
+            (state, Effect::Conflict) => answer.conflicts.push(conflict(owner, *subject, state.as_ref())),
+            (Some(State::Task(task)), Effect::Changed) => {
+                answer.revisions.extend((!dry_run).then_some(task.revision));
+                let task = task_to_pb(task.as_ref().clone());
+                answer.tasks.push(pb::Task { etag: etag(task.etag), ..task });
+            }
+            (Some(State::List(list)), Effect::Changed) => {
+                answer.revisions.extend((!dry_run).then_some(list.revision));
+                let list = list_to_pb(list.as_ref().clone());
+                answer.task_lists.push(pb::TaskList { etag: etag(list.etag), ..list });
             }
             _ => {}
         }
     }
     answer
+}
+
+fn conflict(owner: Owner, subject: Subject, state: Option<&State>) -> pb::UndoConflict {
+    let mut conflict = pb::UndoConflict {
+        revision: state.map_or(0, State::revision),
+        reason: if state.is_some() { Reason::ChangedSince } else { Reason::Purged }.into(),
+        ..pb::UndoConflict::default()
+    };
+    match subject {
+        Subject::Task(id) => conflict.task = names::task_of(owner.user(), id),
+        Subject::List(id) => conflict.task_list = names::task_list(owner.user(), id),
+    }
+    conflict
 }
 
 /// A change as it is answered.
@@ -118,13 +141,25 @@ pub(in crate::api) fn change_to_pb(owner: Owner, change: TaskChange) -> pb::Task
         ChangeType::Undeleted => Type::Undeleted,
         ChangeType::Purged => Type::Purged,
     };
-    let name = names::task_of(owner.user(), change.task_id);
-    let task = change.task.map_or_else(|| pb::Task { name, ..pb::Task::default() }, task_to_pb);
+    let (mut task, mut task_list) = (None, None);
+    match (change.subject, change.state) {
+        (_, Some(State::Task(state))) => task = Some(task_to_pb(*state)),
+        (_, Some(State::List(state))) => task_list = Some(list_to_pb(*state)),
+        (Subject::Task(id), None) => {
+            let name = names::task_of(owner.user(), id);
+            task = Some(pb::Task { name, ..pb::Task::default() });
+        }
+        (Subject::List(id), None) => {
+            let name = names::task_list(owner.user(), id);
+            task_list = Some(pb::TaskList { name, ..pb::TaskList::default() });
+        }
+    }
     pb::TaskChange {
         revision: change.revision,
         prev_revision: change.revision - 1,
         r#type: kind.into(),
-        task: Some(task),
+        task,
+        task_list,
         changed_fields: change.fields.iter().map(TaskField::name).map(str::to_owned).collect(),
         create_time: Some(time_to_pb(change.create_time)),
     }

@@ -9,12 +9,12 @@ use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
     Annotations, Day, Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task,
-    TaskField, TaskId, TaskPatch, TaskQuery, TaskWrite, TimeZone, Timestamp, Title,
+    TaskField, TaskId, TaskListId, TaskPatch, TaskQuery, TaskWrite, TimeZone, Timestamp, Title,
 };
 use crate::pb;
 
 const WRITABLE: Writable = Writable {
-    fields: TaskField::NAMES,
+    fields: TaskField::WRITTEN,
     ignored: &[
         "name",
         "create_time",
@@ -24,6 +24,7 @@ const WRITABLE: Writable = Writable {
         "purge_time",
         "revision",
         "etag",
+        "position",
     ],
 };
 
@@ -71,13 +72,14 @@ pub(in crate::api) fn new_task(
     let mut fields = Fields::new(caller);
     let owner = fields.owner("parent", names::parse_user(&request.parent))?;
     fields.check("request_id", idempotency::parse(&request.request_id));
-    let write = create(&mut fields, request.task_id, request.task);
+    let write = create(&mut fields, owner, request.task_id, request.task);
     fields.finish(owner.zip(write))
 }
 
 /// The creation itself, alone or as an item of a batch.
 pub(in crate::api) fn create(
     fields: &mut Fields<'_>,
+    owner: Option<Owner>,
     task_id: String,
     task: Option<pb::Task>,
 ) -> Option<TaskWrite> {
@@ -96,6 +98,7 @@ pub(in crate::api) fn create(
     let start_time = fields.check("task.start_time", time(task.start_time));
     let time_zone = fields.check("task.time_zone", TimeZone::parse(&task.time_zone));
     let annotations = fields.check("task.annotations", Annotations::parse(task.annotations));
+    let task_list = list(fields, "task.task_list", owner, &task.task_list);
     Some(TaskWrite::Create(NewTask {
         id: id?,
         id_is_new,
@@ -109,6 +112,7 @@ pub(in crate::api) fn create(
         start_time: start_time?,
         time_zone: time_zone?,
         annotations: annotations?,
+        task_list: task_list?,
     }))
 }
 
@@ -121,27 +125,29 @@ pub(in crate::api) fn task_update(
     let Some(task) = fields.check("task", required(request.task)) else {
         return fields.finish(None);
     };
-    let target = fields.task("task.name", names::parse_task(&task.name))?;
+    let target = fields.owned("task.name", names::parse_task(&task.name))?;
     fields.check("request_id", idempotency::parse(&request.request_id));
-    let write = update(&mut fields, target.map(|(_, id)| id), task, request.update_mask);
-    fields.finish(target.map(|(owner, _)| owner).zip(write))
+    let owner = target.map(|(owner, _)| owner);
+    let write = update(&mut fields, owner, target.map(|(_, id)| id), task, request.update_mask);
+    fields.finish(owner.zip(write))
 }
 
 /// The change itself, alone or as an item of a batch.
 pub(in crate::api) fn update(
     fields: &mut Fields<'_>,
+    owner: Option<Owner>,
     id: Option<TaskId>,
     task: pb::Task,
     update_mask: Option<FieldMask>,
 ) -> Option<TaskWrite> {
     let mask = fields.check("update_mask", Mask::parse(update_mask, &WRITABLE));
     let etag = Etag::given(task.etag.clone());
-    let patch = mask.map(|mask| patch(fields, &mask, task));
+    let patch = mask.map(|mask| patch(fields, owner, &mask, task));
     Some(TaskWrite::Update { id: id?, patch: patch?, etag })
 }
 
 /// The fields that the mask covers; the others are not even looked at.
-fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
+fn patch(fields: &mut Fields<'_>, owner: Option<Owner>, mask: &Mask, task: pb::Task) -> TaskPatch {
     let covers = |field, populated| mask.covers(field, populated).then_some(());
     TaskPatch {
         title: covers("title", !task.title.is_empty())
@@ -163,13 +169,28 @@ fn patch(fields: &mut Fields<'_>, mask: &Mask, task: pb::Task) -> TaskPatch {
             .and_then(|()| fields.check("task.time_zone", TimeZone::parse(&task.time_zone))),
         annotations: covers("annotations", !task.annotations.is_empty())
             .and_then(|()| fields.check("task.annotations", Annotations::parse(task.annotations))),
+        task_list: covers("task_list", !task.task_list.is_empty())
+            .and_then(|()| list(fields, "task.task_list", owner, &task.task_list)),
     }
+}
+
+/// A list of the same owner, or none.
+pub(in crate::api) fn list(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    owner: Option<Owner>,
+    name: &str,
+) -> Option<Option<TaskListId>> {
+    if name.is_empty() {
+        return Some(None);
+    }
+    fields.beside(field, owner, names::parse_task_list(name)).map(Some)
 }
 
 /// A task by its name, and the idempotency key of what is done to it.
 pub(in crate::api) fn task_name(caller: &Principal, name: &str, request_id: &str) -> Result<(Owner, TaskId)> {
     let mut fields = Fields::new(caller);
-    let target = fields.task("name", names::parse_task(name))?;
+    let target = fields.owned("name", names::parse_task(name))?;
     fields.check("request_id", idempotency::parse(request_id));
     fields.finish(target)
 }
@@ -180,7 +201,7 @@ pub(in crate::api) fn task_to_get(
     request: &pb::GetTaskRequest,
 ) -> Result<(Owner, TaskId, Option<i64>)> {
     let mut fields = Fields::new(caller);
-    let target = fields.task("name", names::parse_task(&request.name))?;
+    let target = fields.owned("name", names::parse_task(&request.name))?;
     let min_revision = min_revision(&mut fields, request.min_revision);
     fields.finish(target.zip(min_revision).map(|((owner, id), min_revision)| (owner, id, min_revision)))
 }
@@ -250,6 +271,8 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         start_time: task.start_time.map(time_to_pb),
         time_zone: task.time_zone.map_or_else(String::new, |zone| zone.as_str().to_owned()),
         annotations: task.annotations.into_map(),
+        task_list: task.task_list.map_or_else(String::new, |list| names::task_list(task.owner, list)),
+        position: task.position.into_string(),
         create_time: Some(time_to_pb(task.create_time)),
         update_time: Some(time_to_pb(task.update_time)),
         complete_time: task.complete_time.map(time_to_pb),

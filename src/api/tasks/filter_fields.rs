@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{Comparison, Condition, Day, PresentField, Priority, TimeField, Timestamp, text::fold};
+use crate::api::names::{self, UserRef};
+use crate::domain::{
+    Comparison, Condition, Day, PresentField, Priority, TaskListId, TimeField, Timestamp, UserId, text::fold,
+};
 
 const TIME: &str = "expected an RFC 3339 time such as \"2026-03-01T09:00:00Z\"";
 
@@ -21,7 +24,7 @@ pub(super) fn refused<T>(at: usize, what: impl Into<Cow<'static, str>>) -> Parse
 }
 
 /// The fields and the operators that they take.
-pub(super) const FIELDS: [(&str, &str); 14] = [
+pub(super) const FIELDS: [(&str, &str); 15] = [
     ("completed", "= and !="),
     ("priority", "= != < <= > >="),
     ("title", "= != and :"),
@@ -35,6 +38,7 @@ pub(super) const FIELDS: [(&str, &str); 14] = [
     ("start_time", "= != < <= > >= and :*"),
     ("due_date", "= != < <= > >= and :*"),
     ("overdue", "= and !="),
+    ("task_list", "= != and :*"),
     (ANNOTATIONS, "= != and :*"),
 ];
 
@@ -79,6 +83,8 @@ pub(super) fn comparison(
         ("due_date", Has) if anything => Condition::Present(PresentField::DueDate),
         ("due_date", Is(comparison)) => Condition::DueDate(comparison, value.day()?),
         ("overdue", Is(Comparison::Equal)) => Condition::Overdue(value.truth()?),
+        ("task_list", Has) if anything => Condition::Present(PresentField::TaskList),
+        ("task_list", Is(Comparison::Equal)) => Condition::InList(value.list()?),
         _ => match (key, operator) {
             (Some(key), Has) if anything => Condition::HasAnnotation(key.to_owned()),
             (Some(key), Is(Comparison::Equal)) => Condition::Annotation(key.to_owned(), value.chars.clone()),
@@ -113,6 +119,18 @@ impl Text {
             "MEDIUM" => Ok(Priority::Medium),
             "HIGH" => Ok(Priority::High),
             _ => refused(self.at, "expected LOW, MEDIUM or HIGH"),
+        }
+    }
+
+    /// The name of a list; the empty text stands for none.
+    fn list(&self) -> Parsed<Option<(Option<UserId>, TaskListId)>> {
+        if self.chars.is_empty() {
+            return Ok(None);
+        }
+        match names::parse_task_list(&self.chars) {
+            Ok((UserRef::Me, list)) => Ok(Some((None, list))),
+            Ok((UserRef::Id(user), list)) => Ok(Some((Some(user), list))),
+            Err(_) => refused(self.at, "expected users/{user}/taskLists/{task_list}, or \"\" for no list"),
         }
     }
 

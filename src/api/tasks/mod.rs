@@ -3,9 +3,11 @@
 pub(super) mod batch;
 pub(super) mod changes;
 pub(super) mod convert;
+pub(super) mod convert_list;
 mod cursor;
 pub(super) mod filter;
 mod filter_fields;
+mod list_calls;
 pub(super) mod order_by;
 pub(super) mod task_service;
 pub(super) mod watch;

@@ -20,8 +20,8 @@ fn key((entry, place): (&str, usize)) -> Result<OrderKey, Rule> {
     let mut words = words(entry);
     let Some(field) = words.next().and_then(field) else {
         return Err(refusal(format!(
-            "entry {place}: expected one of the fields create_time, update_time, due_time, due, start_time, priority \
-             and title"
+            "entry {place}: expected one of the fields create_time, update_time, due_time, due, start_time, priority, \
+             title and position"
         )));
     };
     let descending = match (words.next(), words.next()) {
@@ -50,6 +50,7 @@ fn field(name: &str) -> Option<OrderField> {
         "title" => OrderField::Title,
         "due" => OrderField::Due,
         "start_time" => OrderField::StartTime,
+        "position" => OrderField::Position,
         _ => return None,
     })
 }

@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{batch, changes, convert, cursor};
+use super::{batch, changes, convert, convert_list, cursor};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
 use crate::api::{answer, caller, idempotency};
 use crate::domain::{
-    Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, Violation, WriteResult, WriteRules,
+    Clock, Error, Etag, HistoryId, Owner, Resource, Result, Subject, TaskListId, TaskWrite, Violation, Write,
+    WriteResult, WriteRules,
 };
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
@@ -35,8 +36,8 @@ pub struct TaskRules {
 /// The implementation of `TaskService`.
 #[derive(Debug)]
 pub struct TaskApi {
-    storage: Storage,
-    page_tokens: PageTokens,
+    pub(super) storage: Storage,
+    pub(super) page_tokens: PageTokens,
     watches: Watches,
     clock: Clock,
     rules: TaskRules,
@@ -46,14 +47,16 @@ pub struct TaskApi {
 const FEWER_CHANGES: &str = "change fewer tasks at once; of an undo, the last changes first";
 
 /// An answer with one task.
-fn one(written: &[WriteResult]) -> pb::Task {
+pub(super) fn one(written: &[WriteResult]) -> pb::Task {
     // A task that never existed is answered as an empty one; only `allow_missing` leads there.
-    written.first().and_then(|written| written.task.clone()).map(convert::task_to_pb).unwrap_or_default()
+    let task = written.first().and_then(WriteResult::task).cloned();
+    task.map(convert::task_to_pb).unwrap_or_default()
 }
 
 /// The tasks of an answer with many.
 fn many(written: &[WriteResult]) -> Vec<pb::Task> {
-    written.iter().map(|written| written.task.clone().map(convert::task_to_pb).unwrap_or_default()).collect()
+    let task = |written: &WriteResult| written.task().cloned().map(convert::task_to_pb).unwrap_or_default();
+    written.iter().map(task).collect()
 }
 
 impl TaskApi {
@@ -64,11 +67,17 @@ impl TaskApi {
         Self { storage, page_tokens, watches, clock, rules }
     }
 
+    /// Writes of a user by the rules of now.
+    pub(super) fn operation(&self, owner: Owner, writes: Vec<Write>) -> Operation {
+        let rules = WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after };
+        Operation::new(owner, writes, rules, self.rules.live_tasks_max)
+    }
+
     /// Carries out one call's writes, or answers as before when the call was carried out before.
-    async fn perform<M: Message + Default>(
+    pub(super) async fn perform<M: Message + Default>(
         &self,
         owner: Owner,
-        (writes, history): (Vec<TaskWrite>, Option<HistoryId>),
+        (writes, history): (Vec<Write>, Option<HistoryId>),
         key: Option<IdempotencyKey>,
         dry_run: bool,
         answer: impl Fn(&[WriteResult]) -> M + Clone + Send + Sync + 'static,
@@ -83,16 +92,7 @@ impl TaskApi {
         let answer_of = answer.clone();
         let review = (writes.len() > answer::ALWAYS_FIT)
             .then(|| Review(Arc::new(move |written| answer::check(&answer_of(written), FEWER_CHANGES))));
-        let operation = Operation {
-            owner,
-            writes,
-            review,
-            rules: WriteRules { now: self.clock.now(), purge_after: self.rules.purge_after },
-            live_tasks_max: self.rules.live_tasks_max,
-            history,
-            idempotency,
-            dry_run,
-        };
+        let operation = Operation { review, history, idempotency, dry_run, ..self.operation(owner, writes) };
         match self.storage.tasks().write(operation).await {
             Ok(Outcome::Applied(written)) => Ok(answer(&written)),
             Ok(Outcome::Replayed(bytes)) => Ok(idempotency::decode_answer(&bytes)?),
@@ -111,9 +111,8 @@ impl TaskApi {
         write: TaskWrite,
         key: Option<IdempotencyKey>,
     ) -> Result<Response<pb::Task>, Status> {
-        let task =
-            self.perform(owner, (vec![write], None), key, false, one).await.map_err(|failed| failed.error)?;
-        Ok(Response::new(task))
+        let task = self.perform(owner, (vec![write.into()], None), key, false, one).await;
+        Ok(Response::new(task.map_err(|failed| failed.error)?))
     }
 
     /// A call with many writes; a failure names its item.
@@ -124,6 +123,7 @@ impl TaskApi {
         key: Option<IdempotencyKey>,
         answer: fn(Vec<pb::Task>) -> M,
     ) -> Result<Response<M>, Status> {
+        let writes = writes.into_iter().map(Write::Task).collect();
         let answered =
             self.perform(owner, (writes, None), key, false, move |written| answer(many(written))).await;
         Ok(Response::new(answered.map_err(|failed| in_item("requests", failed))?))
@@ -340,15 +340,95 @@ impl TaskService for TaskApi {
             // The changes may be gone while the answer is still remembered.
             Err(error) => return self.undone_before(owner, key).await?.ok_or_else(|| error.into()),
         };
-        let ids: Vec<_> = writes.iter().map(TaskWrite::id).collect();
+        let subjects: Vec<_> = writes.iter().map(Write::subject).collect();
         let dry_run = request.validate_only;
-        let answer = move |written: &[WriteResult]| changes::undone(owner, &ids, written, dry_run);
+        let lists: Vec<_> = if dry_run { Vec::new() } else { lists_in(&subjects) };
+        let answer = move |written: &[WriteResult]| changes::undone(owner, &subjects, written, dry_run);
         let answered = self
             .perform(owner, (writes, Some(history)), key, dry_run, answer)
             .await
             .map_err(|failed| failed.error)?;
+        for list in lists {
+            // Tasks that came into it after these changes stay, without it.
+            self.finish_list(owner, list).await;
+        }
         Ok(Response::new(answered))
     }
+
+    async fn move_task(&self, request: Request<pb::MoveTaskRequest>) -> Result<Response<pb::Task>, Status> {
+        self.move_task_to(request).await
+    }
+
+    async fn create_task_list(
+        &self,
+        request: Request<pb::CreateTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("CreateTaskList", &mut request, |request| &mut request.request_id);
+        self.write_list(convert_list::new_list(&caller, request)?, key).await
+    }
+
+    async fn get_task_list(
+        &self,
+        request: Request<pb::GetTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, request) = caller(request)?;
+        let (owner, id) = convert_list::list_name(&caller, &request.name)?;
+        let list = self.storage.task_lists().find(owner, id).await?;
+        Ok(Response::new(convert_list::list_to_pb(list)))
+    }
+
+    async fn list_task_lists(
+        &self,
+        request: Request<pb::ListTaskListsRequest>,
+    ) -> Result<Response<pb::ListTaskListsResponse>, Status> {
+        self.lists(request).await
+    }
+
+    async fn update_task_list(
+        &self,
+        request: Request<pb::UpdateTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("UpdateTaskList", &mut request, |request| &mut request.request_id);
+        self.write_list(convert_list::list_update(&caller, request)?, key).await
+    }
+
+    async fn delete_task_list(
+        &self,
+        request: Request<pb::DeleteTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("DeleteTaskList", &mut request, |request| &mut request.request_id);
+        self.write_list(convert_list::list_deletion(&caller, request)?, key).await
+    }
+
+    async fn undelete_task_list(
+        &self,
+        request: Request<pb::UndeleteTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("UndeleteTaskList", &mut request, |request| &mut request.request_id);
+        self.write_list(convert_list::list_undeletion(&caller, &request)?, key).await
+    }
+
+    async fn move_task_list(
+        &self,
+        request: Request<pb::MoveTaskListRequest>,
+    ) -> Result<Response<pb::TaskList>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("MoveTaskList", &mut request, |request| &mut request.request_id);
+        self.write_list(convert_list::list_move(&caller, &request)?, key).await
+    }
+}
+
+/// The lists among what an undo is about.
+fn lists_in(subjects: &[Subject]) -> Vec<TaskListId> {
+    let list = |subject: &Subject| match subject {
+        Subject::List(id) => Some(*id),
+        Subject::Task(_) => None,
+    };
+    subjects.iter().filter_map(list).collect()
 }
 
 impl TaskApi {
@@ -360,7 +440,7 @@ impl TaskApi {
         known: Option<HistoryId>,
         (start, end): (i64, i64),
         force: bool,
-    ) -> Result<(Vec<TaskWrite>, HistoryId)> {
+    ) -> Result<(Vec<Write>, HistoryId)> {
         let count = usize::try_from(end - start).unwrap_or_default();
         loop {
             let page = self.storage.changes().list(owner, known, start, count, None).await?;

@@ -14,10 +14,11 @@ use tonic::Status;
 
 use super::changes::change_to_pb;
 use super::convert::{revision, task_to_pb};
+use super::convert_list::list_to_pb;
 use crate::api::fields::Fields;
 use crate::api::names;
 use crate::auth::Principal;
-use crate::domain::{Clock, Error, HistoryId, Owner, Result, Rule};
+use crate::domain::{Clock, Error, HistoryId, Owner, PageSize, Result, Rule};
 use crate::pb::watch_tasks_response::{Bookmark, Event, InitialStateEnd};
 use crate::pb::{WatchTasksRequest, WatchTasksResponse};
 use crate::storage::{Storage, Subscription};
@@ -51,6 +52,8 @@ impl WatchLimits {
 const BUFFER_MESSAGES: usize = 64;
 /// Changes, or tasks of the initial state, that are read at once.
 const READ_MAX: usize = 200;
+/// Lists of the initial state that are read at once.
+const LISTS_AT_ONCE: PageSize = PageSize::LARGEST;
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy)]
@@ -206,8 +209,20 @@ impl Watch {
         }
     }
 
-    /// Every live task, then the mark. What changes meanwhile comes again as a change.
+    /// Every live list and task, then the mark. What changes meanwhile comes again as a change.
     async fn send_initial_state(&mut self) -> Result<()> {
+        let mut place = None;
+        loop {
+            let lists = self.storage.task_lists();
+            let page = lists.list(self.owner, false, place.as_ref(), LISTS_AT_ONCE).await?;
+            place = page.lists.last().map(|last| (last.position.clone(), last.id));
+            for list in page.lists {
+                self.send(Event::TaskList(list_to_pb(list))).await?;
+            }
+            if !page.has_more {
+                break;
+            }
+        }
         let mut after = None;
         loop {
             let page =

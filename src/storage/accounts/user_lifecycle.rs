@@ -16,7 +16,7 @@ use crate::storage::engine::history;
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::found;
-use crate::storage::schema::{emails, guards, identities, requests, task_changes, tasks, users};
+use crate::storage::schema::{emails, guards, identities, requests, task_changes, task_lists, tasks, users};
 
 /// Rows that one step of a deletion removes, so that no statement runs into its time limit.
 const DELETE_STEP: i64 = 5_000;
@@ -222,6 +222,9 @@ impl Users<'_> {
             }
             // What was written since the last step.
             diesel::delete(tasks::table.filter(tasks::user_id.eq(Id::from(id)))).execute(conn).await?;
+            diesel::delete(task_lists::table.filter(task_lists::user_id.eq(Id::from(id))))
+                .execute(conn)
+                .await?;
             let changes = task_changes::table.filter(task_changes::user_id.eq(Id::from(id)));
             diesel::delete(changes).execute(conn).await?;
             revoke!(conn, id, Id::from(id), true, now);

@@ -17,11 +17,12 @@ enum Spread {
 
 /// All tables that are spread, users first. The others stay where statements are sent to: they are small, and what is read of
 /// them goes together with the numbers of that server's own transactions.
-const TABLES: [(&str, Spread); 10] = [
+const TABLES: [(&str, Spread); 11] = [
     ("users", Spread::ByUser("id")),
     ("sessions", Spread::ByUser("user_id")),
     ("api_keys", Spread::ByUser("user_id")),
     ("tasks", Spread::ByUser("user_id")),
+    ("task_lists", Spread::ByUser("user_id")),
     ("task_changes", Spread::ByUser("user_id")),
     ("requests", Spread::ByUser("user_id")),
     ("audit_events", Spread::ByUser("user_id")),

@@ -21,10 +21,12 @@ use super::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList};
 #[derive(Debug, Clone)]
 pub(in crate::storage) enum Column<'a> {
     Ids(Vec<Id>),
+    MaybeIds(Vec<Option<Id>>),
     Texts(Vec<Cow<'a, str>>),
     MaybeTexts(Vec<Option<Cow<'a, str>>>),
     Bools(Vec<bool>),
     Smalls(Vec<i16>),
+    MaybeSmalls(Vec<Option<i16>>),
     Bigs(Vec<i64>),
     Times(Vec<Moment>),
     MaybeTimes(Vec<Option<Moment>>),
@@ -37,10 +39,12 @@ impl Column<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Ids(values) => values.len(),
+            Self::MaybeIds(values) => values.len(),
             Self::Texts(values) => values.len(),
             Self::MaybeTexts(values) => values.len(),
             Self::Bools(values) => values.len(),
             Self::Smalls(values) => values.len(),
+            Self::MaybeSmalls(values) => values.len(),
             Self::Bigs(values) => values.len(),
             Self::Times(values) => values.len(),
             Self::MaybeTimes(values) => values.len(),
@@ -54,10 +58,12 @@ impl Column<'_> {
     fn json(&self, row: usize) -> Json {
         match self {
             Self::Ids(values) => json!(values[row].0.as_simple().to_string()),
+            Self::MaybeIds(values) => json!(values[row].map(|id| id.0.as_simple().to_string())),
             Self::Texts(values) => json!(values[row]),
             Self::MaybeTexts(values) => json!(values[row]),
             Self::Bools(values) => json!(values[row]),
             Self::Smalls(values) => json!(values[row]),
+            Self::MaybeSmalls(values) => json!(values[row]),
             Self::Bigs(values) => json!(values[row]),
             Self::Times(values) => json!(values[row].0),
             Self::MaybeTimes(values) => json!(values[row].map(|moment| moment.0)),
@@ -69,7 +75,7 @@ impl Column<'_> {
 
     /// Whether SQLite keeps it as a BLOB, which JSON carries in hexadecimal.
     const fn is_blob(&self) -> bool {
-        matches!(self, Self::Ids(_) | Self::Bytes(_))
+        matches!(self, Self::Ids(_) | Self::MaybeIds(_) | Self::Bytes(_))
     }
 }
 
@@ -257,10 +263,12 @@ impl Rows<'_> {
             }
             match column {
                 Column::Ids(values) => out.push_bind_param::<Array<DbUuid>, _>(values)?,
+                Column::MaybeIds(values) => out.push_bind_param::<Array<Nullable<DbUuid>>, _>(values)?,
                 Column::Texts(values) => out.push_bind_param::<Array<Text>, _>(values)?,
                 Column::MaybeTexts(values) => out.push_bind_param::<Array<Nullable<Text>>, _>(values)?,
                 Column::Bools(values) => out.push_bind_param::<Array<Bool>, _>(values)?,
                 Column::Smalls(values) => out.push_bind_param::<Array<SmallInt>, _>(values)?,
+                Column::MaybeSmalls(values) => out.push_bind_param::<Array<Nullable<SmallInt>>, _>(values)?,
                 Column::Bigs(values) => out.push_bind_param::<Array<BigInt>, _>(values)?,
                 Column::Times(values) => out.push_bind_param::<Array<DbTimestamp>, _>(values)?,
                 Column::MaybeTimes(values) => {

@@ -21,7 +21,7 @@ use diesel::sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, Timestamp, UserId};
+use crate::domain::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, Timestamp, UserId};
 
 /// A UUID.
 #[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
@@ -42,9 +42,22 @@ pub struct DbTimestamp;
 pub struct DbJson;
 
 /// Any identifier.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = DbUuid)]
 pub struct Id(pub Uuid);
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Uuid::parse_str(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
 
 macro_rules! id_of {
     ($($name:ident),*) => {$(
@@ -61,7 +74,7 @@ macro_rules! id_of {
         }
     )*};
 }
-id_of!(UserId, TaskId, SessionId, ApiKeyId, AuditEventId, HistoryId);
+id_of!(UserId, TaskId, TaskListId, SessionId, ApiKeyId, AuditEventId, HistoryId);
 
 impl ToSql<DbUuid, Pg> for Id {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

@@ -2,13 +2,13 @@
 
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text};
 
-use super::task_row;
+use super::{list_row, task_row};
 use crate::domain::{
-    ChangePage, ChangeType, Error, HistoryId, Owner, Result, TaskChange, TaskFields, TaskId,
+    ChangePage, ChangeType, Error, HistoryId, Owner, Result, State, Subject, TaskChange, TaskFields,
 };
 use crate::storage::engine::types::{DbTimestamp, DbUuid, Id, Moment};
 
-/// Revision, type, task, fields, the task after the change and before it, time.
+/// Revision, type, task or list, fields, it after the change and before it, time.
 pub(in crate::storage) type ChangeRow = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
 
 /// The SQL types of a `ChangeRow`.
@@ -53,19 +53,38 @@ pub(in crate::storage) fn page(
     Ok(ChangePage { changes, current_revision: current, history, earliest_revision: earliest, has_more })
 }
 
+/// What is added to the number of a change's kind when it is one of a list.
+const OF_LISTS: i16 = 10;
+
+/// The number under which the kind of a change is stored.
+pub(in crate::storage) const fn code(kind: ChangeType, subject: Subject) -> i16 {
+    match subject {
+        Subject::Task(_) => kind.code(),
+        Subject::List(_) => kind.code() + OF_LISTS,
+    }
+}
+
 fn change(owner: Owner, row: ChangeRow) -> Result<TaskChange> {
-    let (revision, kind, task_id, fields, state, before, create_time) = row;
-    let task_id = TaskId::from(task_id);
-    let task =
-        |text: Option<String>| text.map(|text| task_row::decode(owner.user(), task_id, &text)).transpose();
+    let (revision, code, id, fields, state, before, create_time) = row;
+    let (subject, code) = match code {
+        code if code > OF_LISTS => (Subject::List(id.into()), code - OF_LISTS),
+        code => (Subject::Task(id.into()), code),
+    };
+    let read = |text: Option<String>| -> Result<Option<State>> {
+        let Some(text) = text else { return Ok(None) };
+        Ok(Some(match subject {
+            Subject::Task(id) => State::Task(Box::new(task_row::decode(owner.user(), id, &text)?)),
+            Subject::List(id) => State::List(Box::new(list_row::decode(owner.user(), id, &text)?)),
+        }))
+    };
     Ok(TaskChange {
         revision,
-        kind: ChangeType::from_code(kind)
+        kind: ChangeType::from_code(code)
             .ok_or_else(|| Error::Internal("a stored change type is unknown".into()))?,
-        task_id,
+        subject,
         fields: TaskFields::from_bits(fields),
-        task: task(state)?,
-        before: task(before)?,
+        state: read(state)?,
+        before: read(before)?,
         create_time: create_time.try_into()?,
     })
 }

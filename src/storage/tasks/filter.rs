@@ -83,6 +83,15 @@ fn single(out: &mut Fragment, condition: &Condition, now: Timestamp) {
         Condition::Present(PresentField::DueDate) => out.sql("(details->>'due_day') is not null"),
         Condition::Present(PresentField::StartTime) => out.sql("(details->>'start_time') is not null"),
         Condition::Present(PresentField::DeleteTime) => out.sql("delete_time is not null"),
+        Condition::Present(PresentField::TaskList) => out.sql("list_id is not null"),
+        Condition::InList(None) => out.sql("list_id is null"),
+        Condition::InList(Some((user, list))) => {
+            out.sql("(");
+            if let Some(user) = user {
+                out.sql("user_id = ").bind(Value::Id((*user).into())).sql(" and ");
+            }
+            out.sql("list_id is not null and list_id = ").bind(Value::Id((*list).into())).sql(")")
+        }
         Condition::DueDate(comparison, day) => {
             out.each("coalesce((details->>'due_day')::bigint", "coalesce((details->>'due_day')");
             out.sql(operator(*comparison)).bind(Value::Big(day.number().into())).sql(", false)")
@@ -164,6 +173,7 @@ fn order_column(out: &mut Fragment, field: OrderField) -> &mut Fragment {
         OrderField::Priority => out.sql("priority"),
         OrderField::Title => out.sql("title_key"),
         OrderField::StartTime => start_time(out),
+        OrderField::Position => out.sql("position"),
         OrderField::Due => out.each(
             "coalesce((extract(epoch from due_time) * 1000000)::bigint, (details->>'due_end')::bigint)",
             "coalesce(due_time, details->>'due_end')",
@@ -181,6 +191,11 @@ pub(in crate::storage) fn order(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
     if query.order.keys().len() > 1 {
         out.shaped_by_caller();
+    }
+    if let [OrderKey { field: OrderField::Position, descending }] = query.order.keys() {
+        // No two tasks of a user have the same.
+        out.sql("position").sql(direction(*descending));
+        return out;
     }
     for key in query.order.keys() {
         if may_be_absent(key.field) {
@@ -205,6 +220,12 @@ fn after(out: &mut Fragment, keys: &[OrderKey], id_descending: bool, cursor: &Cu
         // Compared as a row, this is one range of the index on either engine.
         out.sql("(create_time, task_id)").sql(beyond(*descending)).sql("(").bind(Value::Time((*time).into()));
         out.sql(", ").bind(Value::Id(cursor.id.into())).sql(")");
+        return;
+    }
+    if let ([key @ OrderKey { field: OrderField::Position, .. }], [position]) =
+        (keys, cursor.values.as_slice())
+    {
+        out.sql("position").sql(beyond(key.descending)).bind(bound(*key, position));
         return;
     }
     // (a beyond x) or (a = x and b beyond y) or … and at last the id.

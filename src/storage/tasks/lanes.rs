@@ -16,7 +16,7 @@ use super::lane_pools::LanePools;
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
 use super::shards::Shards;
-use super::task_row::{TaskRow, TaskRowTypes};
+use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
@@ -24,7 +24,6 @@ use crate::storage::engine::postgres::Planner;
 use crate::storage::engine::sql::Whole;
 use crate::storage::engine::types::Id;
 use crate::storage::schema::tasks;
-use crate::storage::tasks::as_tasks;
 use crate::storage::{Notifier, Operation, Outcome, SPANS, Storage, Target, WriteError};
 
 type Key = (UserId, TaskId);

@@ -7,11 +7,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::task_row;
-use super::write_conn::{AnswerRow, ChangeRow, Snapshot, WriteConn, Writes};
+use super::deciding::{Counters, Deciding, Draft};
+use super::surroundings::{self, Surroundings};
+use super::write_conn::{AnswerRow, ChangeRow, Keys, RowWrites, Snapshot, WriteConn, Writes};
 use crate::domain::{
-    Decision, Effect, Error, HistoryId, Owner, Result, Task, TaskFields, TaskId, TaskWrite, UserId,
-    WriteResult, WriteRules,
+    Error, HistoryId, Owner, Result, State, Task, TaskId, TaskList, TaskListId, UserId, Write, WriteResult,
+    WriteRules,
 };
 use crate::storage::engine::types::Id;
 
@@ -41,7 +42,7 @@ pub struct Operation {
     /// Whose tasks.
     pub owner: Owner,
     /// The writes, in order.
-    pub writes: Vec<TaskWrite>,
+    pub writes: Vec<Write>,
     /// The time, and how long deleted tasks are kept.
     pub rules: WriteRules,
     /// How many live tasks the owner may have.
@@ -54,6 +55,27 @@ pub struct Operation {
     pub dry_run: bool,
     /// Has a word in it before anything is done.
     pub review: Option<Review>,
+}
+
+impl Operation {
+    /// Writes by these rules, without anything special about them.
+    pub const fn new(owner: Owner, writes: Vec<Write>, rules: WriteRules, live_tasks_max: i64) -> Self {
+        Self {
+            owner,
+            writes,
+            rules,
+            live_tasks_max,
+            history: None,
+            idempotency: None,
+            dry_run: false,
+            review: None,
+        }
+    }
+
+    /// The same, though the user may have more tasks than are allowed afterwards.
+    pub fn beyond_quota(self) -> Self {
+        Self { live_tasks_max: i64::MAX, ..self }
+    }
 }
 
 /// Looks at what would become of an operation, and may refuse it.
@@ -103,34 +125,14 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     operations: Vec<Operation>,
     origin: uuid::Uuid,
 ) -> Result<Report> {
-    // Sorted and without repetition: locks are taken in this order.
-    let users: BTreeSet<UserId> = operations.iter().map(|operation| operation.owner.user()).collect();
-    let tasks: BTreeSet<(UserId, TaskId)> = operations
-        .iter()
-        .flat_map(|operation| {
-            let known = operation.writes.iter().filter(|write| write.may_exist());
-            known.map(|write| (operation.owner.user(), write.id()))
-        })
-        .collect();
-    let requests = operations
-        .iter()
-        .filter_map(|operation| {
-            Some((operation.owner.user().into(), Id(operation.idempotency.as_ref()?.key)))
-        })
-        .collect();
-    let snapshot = conn
-        .read(
-            users.into_iter().map(Id::from).collect(),
-            tasks.into_iter().map(|(user, task)| (user.into(), task.into())).collect(),
-            requests,
-        )
-        .await?;
+    let snapshot = conn.read(keys(&operations)).await?;
     let history = match operations.iter().any(|operation| operation.history.is_some()) {
         true => Some(conn.history().await?),
         false => None,
     };
 
     let mut ledger = Ledger::open(snapshot, history)?;
+    surroundings::read(conn, &mut ledger, &operations).await?;
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
@@ -140,40 +142,73 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     Ok((results, raised))
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Counters {
-    revision: i64,
-    live_tasks: i64,
+/// The rows that these operations name.
+fn keys(operations: &[Operation]) -> Keys {
+    // Sorted and without repetition: locks are taken in this order.
+    let users: BTreeSet<UserId> = operations.iter().map(|operation| operation.owner.user()).collect();
+    let mut tasks: BTreeSet<(UserId, TaskId)> = BTreeSet::new();
+    let mut lists: BTreeSet<(UserId, TaskListId)> = BTreeSet::new();
+    for operation in operations {
+        let user = operation.owner.user();
+        for write in &operation.writes {
+            match write {
+                Write::Task(write) if !write.may_exist() => {}
+                Write::Task(write) => drop(tasks.insert((user, write.id()))),
+                Write::Move(write) => {
+                    tasks.extend(std::iter::once(write.id).chain(write.anchor()).map(|task| (user, task)))
+                }
+                Write::List(write) => drop(lists.insert((user, write.id()))),
+            }
+            lists.extend(write.task_list().map(|list| (user, list)));
+        }
+    }
+    let requests = operations.iter().filter_map(|operation| {
+        Some((operation.owner.user().into(), Id(operation.idempotency.as_ref()?.key)))
+    });
+    Keys {
+        users: users.into_iter().map(Id::from).collect(),
+        tasks: tasks.into_iter().map(|(user, task)| (user.into(), task.into())).collect(),
+        lists: lists.into_iter().map(|(user, list)| (user.into(), list.into())).collect(),
+        requests: requests.collect(),
+    }
 }
 
 #[derive(Debug)]
-struct Entry {
-    task: Option<Task>,
+struct Entry<T> {
+    now: Option<T>,
     /// Whether the table has a row for it.
     stored: bool,
     changed: bool,
 }
 
+impl<T> Entry<T> {
+    const fn stored(row: T) -> Self {
+        Self { now: Some(row), stored: true, changed: false }
+    }
+
+    const fn absent() -> Self {
+        Self { now: None, stored: false, changed: false }
+    }
+
+    fn becomes(&mut self, now: Option<T>) {
+        self.now = now;
+        self.changed = true;
+    }
+}
+
 /// The batch's view of the world, as it changes from operation to operation.
 #[derive(Debug)]
-struct Ledger {
+pub(super) struct Ledger {
     counters: HashMap<UserId, Counters>,
     raised: BTreeSet<UserId>,
-    tasks: HashMap<(UserId, TaskId), Entry>,
+    tasks: HashMap<(UserId, TaskId), Entry<Task>>,
+    lists: HashMap<(UserId, TaskListId), Entry<TaskList>>,
     requests: HashMap<(UserId, Id), (Vec<u8>, Vec<u8>)>,
     /// The present history, where an operation wants it to be the one that it knows.
     history: Option<HistoryId>,
+    pub(super) surroundings: Surroundings,
     changes: Vec<ChangeRow>,
     answers: Vec<AnswerRow>,
-}
-
-/// What one operation does, until it is known that all of it can be done.
-#[derive(Debug)]
-struct Draft {
-    counters: Counters,
-    tasks: HashMap<TaskId, Option<Task>>,
-    changes: Vec<ChangeRow>,
-    written: Vec<WriteResult>,
 }
 
 impl Ledger {
@@ -184,21 +219,56 @@ impl Ledger {
             .map(|(user, revision, live_tasks)| (user.into(), Counters { revision, live_tasks }));
         let tasks = snapshot.tasks.into_iter().map(|row| {
             let task = Task::try_from(row)?;
-            Ok(((task.owner, task.id), Entry { task: Some(task), stored: true, changed: false }))
+            Ok(((task.owner, task.id), Entry::stored(task)))
         });
         let requests = snapshot
             .requests
             .into_iter()
             .map(|(user, request, fingerprint, answer)| ((user.into(), request), (fingerprint, answer)));
-        Ok(Self {
+        let mut ledger = Self {
             counters: counters.collect(),
             raised: BTreeSet::new(),
             tasks: tasks.collect::<Result<_>>()?,
+            lists: HashMap::new(),
             requests: requests.collect(),
             history,
+            surroundings: Surroundings::default(),
             changes: Vec::new(),
             answers: Vec::new(),
-        })
+        };
+        ledger.learn_lists(snapshot.lists);
+        Ok(ledger)
+    }
+
+    /// Takes in tasks that were read later on.
+    pub(super) fn learn_tasks(&mut self, tasks: impl Iterator<Item = Task>) {
+        for task in tasks {
+            self.tasks.entry((task.owner, task.id)).or_insert_with(|| Entry::stored(task));
+        }
+    }
+
+    /// Takes in lists.
+    pub(super) fn learn_lists(&mut self, lists: Vec<TaskList>) {
+        for list in lists {
+            self.lists.entry((list.owner, list.id)).or_insert_with(|| Entry::stored(list));
+        }
+    }
+
+    pub(super) fn task(&self, user: UserId, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&(user, id))?.now.as_ref()
+    }
+
+    pub(super) fn list(&self, user: UserId, id: TaskListId) -> Option<&TaskList> {
+        self.lists.get(&(user, id))?.now.as_ref()
+    }
+
+    pub(super) fn lists_of(&self, user: UserId) -> impl Iterator<Item = &TaskList> {
+        self.lists.values().filter_map(|entry| entry.now.as_ref()).filter(move |list| list.owner == user)
+    }
+
+    /// The user's last revision.
+    pub(super) fn revision(&self, user: UserId) -> i64 {
+        self.counters.get(&user).map_or(0, |counters| counters.revision)
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Outcome, WriteError> {
@@ -215,10 +285,11 @@ impl Ledger {
         self.history.map_or(Ok(()), |present| present.check(operation.history))?;
         // The token outlived its account.
         let counters = *self.counters.get(&user).ok_or(Error::SessionRevoked)?;
-        let mut draft = Draft { counters, tasks: HashMap::new(), changes: Vec::new(), written: Vec::new() };
+        let mut draft = Draft::new(counters);
+        let (rules, live_tasks_max) = (operation.rules, operation.live_tasks_max);
+        let mut deciding = Deciding { ledger: self, draft: &mut draft, user, rules, live_tasks_max };
         for (at, write) in operation.writes.into_iter().enumerate() {
-            self.decide(&mut draft, user, write, operation.rules, operation.live_tasks_max)
-                .map_err(|error| WriteError { at: Some(at), error })?;
+            deciding.write(write).map_err(|error| WriteError { at: Some(at), error })?;
         }
         // Of an undo only what comes of it counts: it may restore one task before it puts another away.
         if draft.counters.live_tasks > operation.live_tasks_max.max(counters.live_tasks) {
@@ -238,66 +309,22 @@ impl Ledger {
         Ok(Outcome::Applied(self.keep(user, draft)))
     }
 
-    fn decide(
-        &self,
-        draft: &mut Draft,
-        user: UserId,
-        write: TaskWrite,
-        rules: WriteRules,
-        live_tasks_max: i64,
-    ) -> Result<()> {
-        let id = write.id();
-        let current = match draft.tasks.get(&id) {
-            Some(drafted) => drafted.clone(),
-            None => self.tasks.get(&(user, id)).and_then(|entry| entry.task.clone()),
-        };
-        let before = current.clone();
-        let counted_at_end = matches!(write, TaskWrite::Restore { .. });
-        let (kind, fields, task) = match write.decide(user, current, rules)? {
-            Decision::Keep(task) => {
-                draft.written.push(WriteResult { task, effect: Effect::Unchanged, etag_now: None });
-                return Ok(());
-            }
-            Decision::Conflict(task) => {
-                draft.written.push(WriteResult { task, effect: Effect::Conflict, etag_now: None });
-                return Ok(());
-            }
-            Decision::Remove(_) => (crate::domain::ChangeType::Purged, TaskFields::default(), None),
-            Decision::Store { task, change, fields, live } => {
-                if live > 0 && !counted_at_end && draft.counters.live_tasks >= live_tasks_max {
-                    return Err(Error::QuotaExceeded { limit: live_tasks_max });
-                }
-                draft.counters.live_tasks += live;
-                (change, fields, Some(task))
-            }
-        };
-        draft.counters.revision += 1;
-        let revision = draft.counters.revision;
-        let task = task.map(|task| Task { revision, ..task });
-        draft.changes.push(ChangeRow {
-            owner: user,
-            revision,
-            kind,
-            task: id,
-            fields,
-            state: task.as_ref().map(task_row::encode).transpose()?,
-            // What is gone for good is gone from the log's last entry as well.
-            before: before.as_ref().filter(|_| task.is_some()).map(task_row::encode).transpose()?,
-            time: rules.now,
-        });
-        draft.written.push(WriteResult { task: task.clone(), effect: Effect::Changed, etag_now: None });
-        draft.tasks.insert(id, task);
-        Ok(())
-    }
-
-    /// The tasks as they would be, still with the revisions and etags that they have: nothing has been given out.
+    /// What was written as it would be, still with the revisions and etags that it has: nothing has been given out.
     fn as_numbered_now(&self, user: UserId, written: Vec<WriteResult>) -> Vec<WriteResult> {
-        let stored = |id| self.tasks.get(&(user, id)).and_then(|entry| entry.task.as_ref());
-        let renumber = |one: WriteResult| {
-            let now = one.task.as_ref().and_then(|task| stored(task.id));
-            let revision = now.map_or(0, |now| now.revision);
-            let task = one.task.map(|task| Task { revision, ..task });
-            WriteResult { task, etag_now: now.map(Task::etag), ..one }
+        let renumber = |one: WriteResult| match one.state {
+            Some(State::Task(task)) => {
+                let now = self.task(user, task.id);
+                let task = Task { revision: now.map_or(0, |now| now.revision), ..*task };
+                let state = Some(State::Task(Box::new(task)));
+                WriteResult { state, etag_now: now.map(Task::etag), ..one }
+            }
+            Some(State::List(list)) => {
+                let now = self.list(user, list.id);
+                let list = TaskList { revision: now.map_or(0, |now| now.revision), ..*list };
+                let state = Some(State::List(Box::new(list)));
+                WriteResult { state, etag_now: now.map(TaskList::etag), ..one }
+            }
+            None => one,
         };
         written.into_iter().map(renumber).collect()
     }
@@ -309,10 +336,10 @@ impl Ledger {
             self.raised.insert(user);
         }
         for (id, task) in draft.tasks {
-            let entry =
-                self.tasks.entry((user, id)).or_insert(Entry { task: None, stored: false, changed: false });
-            entry.task = task;
-            entry.changed = true;
+            self.tasks.entry((user, id)).or_insert(Entry::absent()).becomes(task);
+        }
+        for (id, list) in draft.lists {
+            self.lists.entry((user, id)).or_insert(Entry::absent()).becomes(list);
         }
         self.changes.extend(draft.changes);
         draft.written
@@ -326,15 +353,21 @@ impl Ledger {
                 writes.counters.push((user, counters.revision, counters.live_tasks));
             }
         }
-        for ((user, id), entry) in self.tasks {
-            match (entry.task, entry.stored) {
-                _ if !entry.changed => {}
-                (Some(task), false) => writes.created.push(task),
-                (Some(task), true) => writes.updated.push(task),
-                (None, true) => writes.removed.push((user, id)),
-                (None, false) => {}
-            }
-        }
+        sort_out(self.tasks, &mut writes.tasks);
+        sort_out(self.lists, &mut writes.lists);
         writes
+    }
+}
+
+/// What has become of rows.
+fn sort_out<Key, T>(entries: HashMap<Key, Entry<T>>, rows: &mut RowWrites<Key, T>) {
+    for (key, entry) in entries {
+        match (entry.now, entry.stored) {
+            _ if !entry.changed => {}
+            (Some(row), false) => rows.created.push(row),
+            (Some(row), true) => rows.updated.push(row),
+            (None, true) => rows.removed.push(key),
+            (None, false) => {}
+        }
     }
 }

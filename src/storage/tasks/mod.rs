@@ -3,17 +3,21 @@
 pub(super) mod batch;
 pub(super) mod change_row;
 pub(super) mod changes;
+pub(super) mod deciding;
 pub(super) mod filter;
 pub(super) mod lane;
 pub(super) mod lane_pools;
 pub(super) mod lanes;
 pub(super) mod ledger;
+pub(super) mod list_row;
+pub(super) mod lists;
 pub(super) mod notifier;
 pub(super) mod ranges;
 pub(super) mod read_statements;
 pub(super) mod set_statements;
 pub(super) mod shards;
 pub(super) mod standbys;
+pub(super) mod surroundings;
 pub(super) mod task_row;
 pub(super) mod write_conn;
 pub(super) mod write_postgres;
@@ -30,8 +34,8 @@ use self::ranges::Ranges;
 use self::set_statements::find_tasks;
 use self::shards::Shards;
 use self::standbys::Standbys;
-use self::task_row::{TaskRow, TaskRowTypes};
-use crate::domain::{Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery};
+use self::task_row::{TaskRow, TaskRowTypes, as_tasks};
+use crate::domain::{Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Write};
 use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
 use crate::storage::engine::sql::{Explain, Whole};
 use crate::storage::engine::types::Id;
@@ -197,12 +201,12 @@ impl<'a> Tasks<'a> {
         match self.lanes {
             // The history is on the coordinator alone, where a lane may not lead.
             Some(lanes)
-                if operation.writes.len() == 1
+                if matches!(operation.writes.as_slice(), [Write::Task(_)])
                     && (operation.history.is_none() || !self.shards.is_direct()) =>
             {
                 lanes.write(operation).await
             }
-            // A large batch would hold up everybody else's small ones.
+            // A large batch would hold up everybody else's small ones, and so would one that reads what is around it.
             _ => {
                 let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
                 Box::pin(to_its_end(async move { batch::commit_one(&pool, &notifier, operation).await }))
@@ -301,11 +305,6 @@ impl<'a> Tasks<'a> {
         let statement = || Whole::<TaskRowTypes>::new(read_statements::walk(owner, after, limit));
         load!(self.pool, TaskRow, statement(), as_tasks)?
     }
-}
-
-/// All or nothing: a list that left out what cannot be read would lie.
-pub(in crate::storage) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
-    rows.into_iter().map(Task::try_from).collect()
 }
 
 fn as_page(mut tasks: Vec<Task>, query: &TaskQuery, revision: Option<i64>) -> TaskPage {

@@ -1,8 +1,9 @@
 //! The statements that read many tasks of one owner, but for those that are ranges of an index (`ranges.rs`).
 
 use super::filter;
+use super::list_row;
 use super::task_row::COLUMNS;
-use crate::domain::{Owner, TaskId, TaskQuery};
+use crate::domain::{Owner, Position, TaskId, TaskListId, TaskQuery};
 use crate::storage::engine::sql::{Fragment, Value};
 use crate::storage::engine::types::Id;
 
@@ -40,5 +41,24 @@ pub(in crate::storage) fn walk(owner: Owner, after: Option<TaskId>, limit: i64) 
     sql.bind(Value::Id(owner.user().into())).sql(" and task_id > ");
     sql.bind(Value::Id(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))));
     sql.sql(" and delete_time is null order by task_id limit ").bind(Value::Big(limit));
+    sql
+}
+
+/// Lists in the order that their owner gave them.
+pub(in crate::storage) fn lists(
+    owner: Owner,
+    show_deleted: bool,
+    after: Option<&(Position, TaskListId)>,
+    limit: usize,
+) -> Fragment {
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(list_row::COLUMNS).sql(" from task_lists where user_id = ");
+    sql.bind(Value::Id(owner.user().into()));
+    sql.sql(if show_deleted { "" } else { " and delete_time is null" });
+    if let Some((position, id)) = after {
+        sql.sql(" and (position, list_id) > (").bind(Value::Text(position.as_str().to_owned()));
+        sql.sql(", ").bind(Value::Id((*id).into())).sql(")");
+    }
+    sql.sql(" order by position, list_id limit ").bind(Value::Big(i64::try_from(limit).unwrap_or(i64::MAX)));
     sql
 }

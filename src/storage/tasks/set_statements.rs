@@ -2,9 +2,11 @@
 
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
+use super::change_row;
+use super::list_row::{self, ListRowTypes};
 use super::task_row::{self, TaskRowTypes};
 use super::write_conn::{AnswerRow, ChangeRow};
-use crate::domain::{Task, TaskId, UserId};
+use crate::domain::{Subject, Task, TaskId, TaskList, TaskListId, UserId};
 use crate::storage::engine::set::Piece::{Assignments, First, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
 use crate::storage::engine::set::{self, Column, Piece, SetStatement};
 use crate::storage::engine::types::{DbUuid, Id, Moment};
@@ -131,6 +133,56 @@ pub(in crate::storage) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
     )
 }
 
+const LIST_KEY: Piece = Key(&["task_lists.user_id", "task_lists.list_id"], &["v.user_id", "v.other_id"]);
+
+pub(in crate::storage) fn find_lists(keys: &[(Id, Id)]) -> SetStatement<'static, ListRowTypes> {
+    SetStatement::new(
+        &[
+            Sql("select "),
+            Sql(list_row::COLUMNS),
+            Sql(" from "),
+            Rows,
+            Sql(" cross join task_lists where "),
+            LIST_KEY,
+        ],
+        ids(keys),
+    )
+}
+
+pub(in crate::storage) fn insert_lists(lists: &[TaskList]) -> SetStatement<'_> {
+    SetStatement::new(&[Insert("task_lists")], list_row::rows(lists))
+}
+
+pub(in crate::storage) fn update_lists(lists: &[TaskList]) -> SetStatement<'_> {
+    SetStatement::new(
+        &[
+            Sql("update task_lists set "),
+            Assignments { but: &["user_id", "list_id", "create_time"] },
+            Sql(" from "),
+            Rows,
+            Sql(" where "),
+            Key(&["task_lists.user_id", "task_lists.list_id"], &["v.user_id", "v.list_id"]),
+        ],
+        list_row::rows(lists),
+    )
+}
+
+pub(in crate::storage) fn remove_lists(keys: &[(UserId, TaskListId)]) -> SetStatement<'_> {
+    let keys: Vec<(Id, Id)> = keys.iter().map(|(user, list)| ((*user).into(), (*list).into())).collect();
+    SetStatement::new(
+        &[
+            Sql("delete from task_lists "),
+            OnPostgres(&[Sql("using "), Rows, Sql(" where "), LIST_KEY]),
+            OnSqlite(&[
+                Sql("where (user_id, list_id) in (select v.user_id, v.other_id from "),
+                Rows,
+                Sql(")"),
+            ]),
+        ],
+        ids(&keys),
+    )
+}
+
 pub(in crate::storage) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatement<'_> {
     let keys: Vec<(Id, Id)> = keys.iter().map(|(user, task)| ((*user).into(), (*task).into())).collect();
     SetStatement::new(
@@ -147,6 +199,13 @@ pub(in crate::storage) fn remove_tasks(keys: &[(UserId, TaskId)]) -> SetStatemen
     )
 }
 
+const fn subject_id(subject: Subject) -> Id {
+    match subject {
+        Subject::Task(id) => Id(id.uuid()),
+        Subject::List(id) => Id(id.uuid()),
+    }
+}
+
 pub(in crate::storage) fn insert_changes(changes: &[ChangeRow]) -> SetStatement<'_> {
     fn column<'a, T>(changes: &'a [ChangeRow], value: impl Fn(&'a ChangeRow) -> T) -> Vec<T> {
         changes.iter().map(value).collect()
@@ -154,8 +213,8 @@ pub(in crate::storage) fn insert_changes(changes: &[ChangeRow]) -> SetStatement<
     let rows = set::Rows::new(vec![
         ("user_id", Column::Ids(column(changes, |change| change.owner.into()))),
         ("revision", Column::Bigs(column(changes, |change| change.revision))),
-        ("type", Column::Smalls(column(changes, |change| change.kind.code()))),
-        ("task_id", Column::Ids(column(changes, |change| change.task.into()))),
+        ("type", Column::Smalls(column(changes, |change| change_row::code(change.kind, change.subject)))),
+        ("task_id", Column::Ids(column(changes, |change| subject_id(change.subject)))),
         ("fields", Column::Smalls(column(changes, |change| change.fields.bits()))),
         ("state", Column::MaybeTexts(column(changes, |change| change.state.as_deref().map(Into::into)))),
         ("before", Column::MaybeTexts(column(changes, |change| change.before.as_deref().map(Into::into)))),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Annotations, Day, Description, DueDay, Error, Labels, Priority, Result, Task, TaskId, TimeZone,
+    Annotations, Day, Description, DueDay, Error, Labels, Position, Priority, Result, Task, TaskId, TimeZone,
     Timestamp, Title, UserId, text,
 };
 use crate::storage::engine::error::corrupt;
@@ -33,18 +33,20 @@ pub(in crate::storage) type TaskRowTypes = (
     Nullable<DbTimestamp>,
     BigInt,
     Nullable<DbJson>,
+    Nullable<DbUuid>,
+    Text,
 );
 
 /// The columns of a `TaskRow`, in order, for statements written by hand.
 pub(in crate::storage) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
     tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
-    tasks.delete_time, tasks.purge_time, tasks.revision, tasks.details";
+    tasks.delete_time, tasks.purge_time, tasks.revision, tasks.details, tasks.list_id, \
+    tasks.position";
 
 /// A task as it is read, and as the change log keeps it: JSON, times in microseconds. There owner and id stand beside it.
 #[derive(Debug, Queryable, Selectable, Serialize, Deserialize)]
 #[diesel(table_name = tasks)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
-#[serde(deny_unknown_fields)]
 pub(in crate::storage) struct TaskRow {
     #[serde(skip)]
     pub(in crate::storage) user_id: Id,
@@ -70,6 +72,11 @@ pub(in crate::storage) struct TaskRow {
     revision: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     details: Option<Boxed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list_id: Option<Id>,
+    /// Absent in the log of a time when there were none.
+    #[serde(default)]
+    position: String,
 }
 
 /// What few tasks have. Times in microseconds, days by their number.
@@ -86,6 +93,8 @@ struct Details {
     time_zone: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted_with_list: Option<bool>,
 }
 
 /// Those in a box, so that a task without any is no larger for them.
@@ -103,6 +112,7 @@ impl Details {
             && task.due_day.is_none()
             && task.time_zone.is_none()
             && task.annotations.is_empty()
+            && !task.deleted_with_list
         {
             return None;
         }
@@ -112,6 +122,7 @@ impl Details {
             due_end: task.due_day.map(|due| due.end.into()),
             time_zone: task.time_zone.as_ref().map(|zone| zone.as_str().to_owned()),
             annotations: task.annotations.as_map().clone(),
+            deleted_with_list: task.deleted_with_list.then_some(true),
         })
     }
 
@@ -153,6 +164,9 @@ impl TryFrom<TaskRow> for Task {
             start_time: times(details.start_time)?,
             time_zone: details.time_zone.map(TimeZone::stored),
             annotations: Annotations::parse(details.annotations).map_err(corrupt("set of annotations"))?,
+            task_list: row.list_id.map(Into::into),
+            position: Position::stored(row.position),
+            deleted_with_list: details.deleted_with_list.is_some(),
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,
@@ -181,6 +195,8 @@ impl From<&Task> for TaskRow {
             purge_time: task.purge_time.map(Into::into),
             revision: task.revision,
             details: Details::of(task).map(|details| Boxed(Box::new(details))),
+            list_id: task.task_list.map(Into::into),
+            position: task.position.as_str().to_owned(),
         }
     }
 }
@@ -217,6 +233,8 @@ pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
             "details",
             Column::MaybeDocuments(column(tasks, |task| Details::of(task).map(|some| some.document()))),
         ),
+        ("list_id", Column::MaybeIds(column(tasks, |task| task.task_list.map(Into::into)))),
+        ("position", Column::Texts(column(tasks, |task| task.position.as_str().into()))),
     ])
 }
 
@@ -231,4 +249,9 @@ pub(in crate::storage) fn decode(owner: UserId, id: TaskId, text: &str) -> Resul
     let row: TaskRow = serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("a noted task cannot be read: {error}")))?;
     TaskRow { user_id: owner.into(), task_id: id.into(), ..row }.try_into()
+}
+
+/// All or nothing: a list that left out what cannot be read would lie.
+pub(in crate::storage) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
+    rows.into_iter().map(Task::try_from).collect()
 }

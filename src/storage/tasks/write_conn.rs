@@ -3,8 +3,20 @@
 use std::future::Future;
 
 use super::task_row::TaskRow;
-use crate::domain::{ChangeType, HistoryId, Result, Task, TaskFields, TaskId, Timestamp, UserId};
+use crate::domain::{
+    ChangeType, HistoryId, Result, Subject, Task, TaskFields, TaskId, TaskList, TaskListId, Timestamp, UserId,
+};
+use crate::storage::engine::sql::Fragment;
 use crate::storage::engine::types::Id;
+
+/// What a batch is about. Pairs begin with the user.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct Keys {
+    pub(in crate::storage) users: Vec<Id>,
+    pub(in crate::storage) tasks: Vec<(Id, Id)>,
+    pub(in crate::storage) lists: Vec<(Id, Id)>,
+    pub(in crate::storage) requests: Vec<(Id, Id)>,
+}
 
 /// What a batch needs to know before it decides.
 #[derive(Debug)]
@@ -12,6 +24,7 @@ pub(in crate::storage) struct Snapshot {
     /// User, revision, live tasks; of users that exist. Their rows are held until the transaction ends.
     pub(in crate::storage) counters: Vec<(Id, i64, i64)>,
     pub(in crate::storage) tasks: Vec<TaskRow>,
+    pub(in crate::storage) lists: Vec<TaskList>,
     /// User, idempotency key, fingerprint, answer.
     pub(in crate::storage) requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)>,
 }
@@ -22,7 +35,7 @@ pub(in crate::storage) struct ChangeRow {
     pub(in crate::storage) owner: UserId,
     pub(in crate::storage) revision: i64,
     pub(in crate::storage) kind: ChangeType,
-    pub(in crate::storage) task: TaskId,
+    pub(in crate::storage) subject: Subject,
     pub(in crate::storage) fields: TaskFields,
     pub(in crate::storage) state: Option<String>,
     pub(in crate::storage) before: Option<String>,
@@ -39,33 +52,54 @@ pub(in crate::storage) struct AnswerRow {
     pub(in crate::storage) time: Timestamp,
 }
 
+/// What becomes of the rows of a table.
+#[derive(Debug)]
+pub(in crate::storage) struct RowWrites<Key, T> {
+    pub(in crate::storage) created: Vec<T>,
+    pub(in crate::storage) updated: Vec<T>,
+    pub(in crate::storage) removed: Vec<Key>,
+}
+
+impl<Key, T> Default for RowWrites<Key, T> {
+    fn default() -> Self {
+        Self { created: Vec::new(), updated: Vec::new(), removed: Vec::new() }
+    }
+}
+
 /// Everything that a batch stores.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Writes {
     /// User, new revision, new number of live tasks.
     pub(in crate::storage) counters: Vec<(UserId, i64, i64)>,
-    pub(in crate::storage) created: Vec<Task>,
-    pub(in crate::storage) updated: Vec<Task>,
-    pub(in crate::storage) removed: Vec<(UserId, TaskId)>,
+    pub(in crate::storage) tasks: RowWrites<(UserId, TaskId), Task>,
+    pub(in crate::storage) lists: RowWrites<(UserId, TaskListId), TaskList>,
     pub(in crate::storage) changes: Vec<ChangeRow>,
     pub(in crate::storage) answers: Vec<AnswerRow>,
 }
 
 impl Writes {
     pub(in crate::storage) const fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.answers.is_empty()
+        // A list can be finished without a change.
+        self.changes.is_empty() && self.answers.is_empty() && self.lists.updated.is_empty()
     }
 }
 
 /// A connection inside a write transaction.
 pub(in crate::storage) trait WriteConn: Send {
     /// Locks the users' rows in the order of their ids and reads the rest as it stands under those locks.
-    fn read(
-        &mut self,
-        users: Vec<Id>,
-        tasks: Vec<(Id, Id)>,
-        requests: Vec<(Id, Id)>,
-    ) -> impl Future<Output = Result<Snapshot>> + Send;
+    fn read(&mut self, keys: Keys) -> impl Future<Output = Result<Snapshot>> + Send;
+
+    /// The lists with these keys.
+    fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> impl Future<Output = Result<Vec<TaskList>>> + Send;
+
+    /// The lists that a statement answers.
+    fn lists(&mut self, statement: Fragment) -> impl Future<Output = Result<Vec<TaskList>>> + Send;
+
+    /// The tasks that a statement answers, in its order.
+    fn tasks(&mut self, statement: Fragment) -> impl Future<Output = Result<Vec<Task>>> + Send;
+
+    /// The number that a statement answers.
+    fn count(&mut self, statement: Fragment) -> impl Future<Output = Result<i64>> + Send;
 
     /// The present history.
     fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use diesel::sql_types::BigInt;
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
+use super::list_row::{ListRow, ListRowTypes, as_lists};
 use super::notifier::{self, pg_notify};
 use super::set_statements::{
-    find_requests, find_tasks, insert_answers, insert_changes, insert_tasks, lock_users, raise_counters,
-    remove_tasks, update_tasks,
+    find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists, insert_tasks,
+    lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
-use super::task_row::TaskRow;
-use super::write_conn::{Snapshot, WriteConn, Writes};
-use crate::domain::{Error, HistoryId, Result, UserId};
+use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
+use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
+use crate::domain::{Error, HistoryId, Result, Task, TaskList, UserId};
 use crate::storage::Limits;
 use crate::storage::engine::set::Place;
+use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::Id;
 use crate::storage::schema::database_state;
 
@@ -64,12 +67,8 @@ impl PostgresBatch<'_> {
 }
 
 impl WriteConn for PostgresBatch<'_> {
-    async fn read(
-        &mut self,
-        users: Vec<Id>,
-        tasks: Vec<(Id, Id)>,
-        requests: Vec<(Id, Id)>,
-    ) -> Result<Snapshot> {
+    async fn read(&mut self, keys: Keys) -> Result<Snapshot> {
+        let Keys { users, tasks, lists, requests } = keys;
         let (conn, place) = (&*self.conn, self.place);
         let counters = self.lock(users);
         let tasks = async {
@@ -78,6 +77,12 @@ impl WriteConn for PostgresBatch<'_> {
             }
             Ok(find_tasks(&tasks).at(place).load::<TaskRow>(&mut &*conn).await?)
         };
+        let lists = async {
+            if lists.is_empty() {
+                return Ok(Vec::new());
+            }
+            as_lists(find_lists(&lists).at(place).load::<ListRow>(&mut &*conn).await?)
+        };
         let requests = async {
             if requests.is_empty() {
                 return Ok(Vec::new());
@@ -85,8 +90,24 @@ impl WriteConn for PostgresBatch<'_> {
             Ok(find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await?)
         };
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
-        let (counters, tasks, requests) = tokio::try_join!(biased; counters, tasks, requests)?;
-        Ok(Snapshot { counters, tasks, requests })
+        let (counters, tasks, lists, requests) = tokio::try_join!(biased; counters, tasks, lists, requests)?;
+        Ok(Snapshot { counters, tasks, lists, requests })
+    }
+
+    async fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<TaskList>> {
+        as_lists(find_lists(&keys).at(self.place).load(self.conn).await?)
+    }
+
+    async fn lists(&mut self, statement: Fragment) -> Result<Vec<TaskList>> {
+        as_lists(Whole::<ListRowTypes>::new(statement).load(self.conn).await?)
+    }
+
+    async fn tasks(&mut self, statement: Fragment) -> Result<Vec<Task>> {
+        as_tasks(Whole::<TaskRowTypes>::new(statement).load(self.conn).await?)
+    }
+
+    async fn count(&mut self, statement: Fragment) -> Result<i64> {
+        Ok(Whole::<BigInt>::new(statement).get_result(self.conn).await?)
     }
 
     async fn history(&mut self) -> Result<HistoryId> {
@@ -109,9 +130,12 @@ impl WriteConn for PostgresBatch<'_> {
         tokio::try_join!(
             biased;
             unless_empty!(writes.counters, raise_counters),
-            unless_empty!(writes.created, insert_tasks),
-            unless_empty!(writes.updated, update_tasks),
-            unless_empty!(writes.removed, remove_tasks),
+            unless_empty!(writes.tasks.created, insert_tasks),
+            unless_empty!(writes.tasks.updated, update_tasks),
+            unless_empty!(writes.tasks.removed, remove_tasks),
+            unless_empty!(writes.lists.created, insert_lists),
+            unless_empty!(writes.lists.updated, update_lists),
+            unless_empty!(writes.lists.removed, remove_lists),
             unless_empty!(writes.changes, insert_changes),
             unless_empty!(writes.answers, insert_answers),
             tell(conn, self.is_heard, &writes.counters, origin)

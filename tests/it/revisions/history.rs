@@ -54,6 +54,7 @@ async fn every_answer_with_a_revision_names_its_history(database: TestDatabase) 
         assert_eq!(message.history, present);
         let kind = match message.event.unwrap() {
             Event::Task(_) => "task",
+            Event::TaskList(_) => "list",
             Event::InitialStateEnd(_) => "end",
             Event::Bookmark(_) => "bookmark",
             Event::Change(_) => "change",

@@ -22,6 +22,7 @@ mod replay_storm;
 mod replicas;
 mod statements;
 mod switchover;
+mod task_lists;
 mod undo;
 mod undo_conflicts;
 mod undo_refused;

@@ -315,7 +315,7 @@ impl Draft<'_> {
         let name = entry.name.clone();
         let Some(current) = self.model.tasks.get(&name).cloned() else {
             let reason = Reason::Purged.into();
-            return done.conflicts.push(pb::UndoConflict { task: name, revision: 0, reason });
+            return done.conflicts.push(pb::UndoConflict { task: name, reason, ..Default::default() });
         };
         let mut wanted = entry.before.clone().unwrap_or_else(|| current.clone());
         let was_deleted = entry.before.as_ref().is_none_or(|before| before.delete_time.is_some());
@@ -338,7 +338,12 @@ impl Draft<'_> {
         }
         if current.revision > request.end_revision && !request.force {
             let (revision, reason) = (current.revision, Reason::ChangedSince.into());
-            return done.conflicts.push(pb::UndoConflict { task: name, revision, reason });
+            return done.conflicts.push(pb::UndoConflict {
+                task: name,
+                revision,
+                reason,
+                ..Default::default()
+            });
         }
         let had = current.revision;
         let task = self.store(kind, wanted, fields);

@@ -39,6 +39,7 @@ async fn what_was_changed_since_is_left_alone(database: TestDatabase) {
         task: task.name.clone(),
         revision: task.revision,
         reason: Reason::ChangedSince.into(),
+        ..pb::UndoConflict::default()
     };
     assert_eq!(undone.conflicts, [conflict(&kept_one), conflict(&kept_three)]);
     assert_eq!(get(&mut tasks, &one.name).await, kept_one);
@@ -84,7 +85,12 @@ async fn what_was_purged_cannot_be_brought_back(database: TestDatabase) {
     world.hand.advance(Duration::from_secs(60));
     jobs::purge(&replica.services).await.unwrap();
     tasks.update_task(retitling(&kept.name, "changed")).await.unwrap();
-    let conflict = pb::UndoConflict { task: gone.name, revision: 0, reason: Reason::Purged.into() };
+    let conflict = pb::UndoConflict {
+        task: gone.name,
+        revision: 0,
+        reason: Reason::Purged.into(),
+        ..pb::UndoConflict::default()
+    };
     // Whether its creation, its deletion or its purge is undone.
     for (start, end) in [(0, 2), (1, 2), (1, 4), (3, 4)] {
         for force in [false, true] {

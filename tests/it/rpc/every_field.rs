@@ -8,7 +8,7 @@ use prost_reflect::{
 use taskwire::domain::TaskField;
 use taskwire::pb;
 
-use super::{alone, listing, titled};
+use super::{Session, alone, listing, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::server::answer;
@@ -33,8 +33,25 @@ fn writable(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
     message.fields().filter(|field| !output_only_or_identifier(field) && field.name() != "etag").collect()
 }
 
+/// The id of a list that there is.
+const LIST: &str = "0198c0de-0000-7000-8000-00000000000a";
+
+/// Makes the list that samples are in; answers its name.
+async fn list(ada: &Session) -> String {
+    let request = pb::CreateTaskListRequest {
+        parent: "users/me".to_owned(),
+        task_list: Some(pb::TaskList { title: "Groceries".to_owned(), ..Default::default() }),
+        task_list_id: LIST.to_owned(),
+        ..Default::default()
+    };
+    answer(ada.tasks().create_task_list(request).await).unwrap().name
+}
+
 /// Something that the field can hold and that a new task does not.
-fn sample(field: &FieldDescriptor) -> Value {
+fn sample(field: &FieldDescriptor, list: &str) -> Value {
+    if field.name() == "task_list" {
+        return Value::String(list.to_owned());
+    }
     if field.name() == "time_zone" {
         return Value::String("Europe/Berlin".to_owned());
     }
@@ -67,29 +84,30 @@ fn reflected(message: &MessageDescriptor, task: &pb::Task) -> DynamicMessage {
     DynamicMessage::decode(message.clone(), task.encode_to_vec().as_slice()).unwrap()
 }
 
-fn with(message: &MessageDescriptor, task: &pb::Task, field: &FieldDescriptor) -> pb::Task {
+fn with(message: &MessageDescriptor, task: &pb::Task, field: &FieldDescriptor, list: &str) -> pb::Task {
     let mut reflected = reflected(message, task);
-    reflected.set_field(field, sample(field));
+    reflected.set_field(field, sample(field, list));
     pb::Task::decode(reflected.encode_to_vec().as_slice()).unwrap()
 }
 
 async fn each_field_is_written_read_and_noted(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
     let message = task_message();
+    let list = list(&ada).await;
     let fields = writable(&message);
     let names: Vec<&str> = fields.iter().map(FieldDescriptor::name).collect();
     assert_eq!(
         names,
-        TaskField::NAMES,
+        TaskField::WRITTEN,
         "what the contract lets callers write, and what the change log knows"
     );
     for field in &fields {
         let before = ada.create(titled("Buy milk")).await.unwrap();
-        let wanted = with(&message, &before, field);
+        let wanted = with(&message, &before, field, &list);
         let updated = ada.update(wanted.clone(), &[field.name()]).await.unwrap();
         for task in [&updated, &ada.get(&before.name).await.unwrap()] {
             let reflected = reflected(&message, task);
-            assert_eq!(*reflected.get_field(field), sample(field), "{}", field.name());
+            assert_eq!(*reflected.get_field(field), sample(field, &list), "{}", field.name());
             for other in fields.iter().filter(|other| *other != field) {
                 let untouched = self::reflected(&message, &before);
                 assert_eq!(reflected.get_field(other), untouched.get_field(other), "{}", other.name());
@@ -104,11 +122,13 @@ async fn each_field_is_written_read_and_noted(database: TestDatabase) {
         };
         let page = answer(ada.tasks().list_task_changes(request).await).unwrap();
         let [change] = page.changes.as_slice() else { panic!("{}: {page:?}", field.name()) };
-        assert_eq!(change.changed_fields, [field.name()]);
+        // Who comes into a list gets a place there.
+        let moved: &[&str] = if field.name() == "task_list" { &["position"] } else { &[] };
+        assert_eq!(change.changed_fields, [&[field.name()], moved].concat());
         assert_eq!(change.task.as_ref(), Some(&updated), "{}", field.name());
         // The same again changes nothing.
         assert_eq!(ada.update(wanted, &[field.name()]).await.unwrap_err().reason, "ETAG_MISMATCH");
-        let again = with(&message, &updated, field);
+        let again = with(&message, &updated, field, &list);
         assert_eq!(ada.update(again, &[field.name()]).await.unwrap(), updated, "{}", field.name());
     }
 }
@@ -116,10 +136,11 @@ async fn each_field_is_written_read_and_noted(database: TestDatabase) {
 async fn each_field_is_kept_from_its_creation(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
     let message = task_message();
+    let list = list(&ada).await;
     for field in writable(&message) {
-        let created = ada.create(with(&message, &titled("Buy milk"), &field)).await.unwrap();
+        let created = ada.create(with(&message, &titled("Buy milk"), &field, &list)).await.unwrap();
         let read = ada.get(&created.name).await.unwrap();
         assert_eq!(read, created, "{}", field.name());
-        assert_eq!(*reflected(&message, &read).get_field(&field), sample(&field), "{}", field.name());
+        assert_eq!(*reflected(&message, &read).get_field(&field), sample(&field, &list), "{}", field.name());
     }
 }

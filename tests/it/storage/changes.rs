@@ -110,6 +110,7 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
             start_time: Some(Some(at(4))),
             time_zone: Some(TimeZone::parse("Europe/Berlin").unwrap()),
             annotations: Some(Annotations::parse([("k".to_owned(), "v".to_owned())]).unwrap()),
+            task_list: None,
         },
         TaskPatch {
             description: Some(None),
@@ -121,8 +122,9 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
     for patch in patches {
         ada.update(created.id, patch, at(2)).await.unwrap();
     }
+    let elsewhere = [TaskField::DueDate, TaskField::TaskList, TaskField::Position];
     let but_due_date: Vec<TaskField> =
-        TaskField::ALL.iter().copied().filter(|field| *field != TaskField::DueDate).collect();
+        TaskField::ALL.iter().copied().filter(|field| !elsewhere.contains(field)).collect();
     let fields = [
         bits(&[TaskField::Title]),
         bits(&[TaskField::Completed]),

@@ -25,8 +25,8 @@ use std::time::Duration;
 use taskwire::auth::{Credential, Principal};
 use taskwire::domain::{
     Annotations, Description, DisplayName, Email, Filter, Labels, NewTask, NewUser, Owner, PageSize,
-    Priority, Result, Role, SessionId, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery, TaskWrite,
-    Timestamp, Title, UserId, WriteRules,
+    Priority, Result, Role, SessionId, State, Task, TaskId, TaskOrder, TaskPage, TaskPatch, TaskQuery,
+    TaskWrite, Timestamp, Title, UserId, WriteRules,
 };
 use taskwire::storage::{Limits, Operation, Outcome, Storage};
 
@@ -74,6 +74,7 @@ fn task(text: &str) -> NewTask {
         start_time: None,
         time_zone: None,
         annotations: Annotations::default(),
+        task_list: None,
     }
 }
 
@@ -116,7 +117,7 @@ fn titles(tasks: &[Task]) -> Vec<&str> {
 }
 
 /// The right to a user's tasks, as `auth` gives it.
-fn owner_of(user: UserId) -> Owner {
+pub(crate) fn owner_of(user: UserId) -> Owner {
     let principal = Principal {
         user,
         credential: Credential::Session(SessionId::generate()),
@@ -156,18 +157,9 @@ impl Person {
     }
 
     async fn write_within(&self, quota: i64, write: TaskWrite, now: Timestamp) -> Result<Option<Task>> {
-        let operation = Operation {
-            owner: self.owner,
-            writes: vec![write],
-            rules: rules(now),
-            live_tasks_max: quota,
-            history: None,
-            idempotency: None,
-            dry_run: false,
-            review: None,
-        };
+        let operation = Operation::new(self.owner, vec![write.into()], rules(now), quota);
         match self.storage.tasks().write(operation).await {
-            Ok(Outcome::Applied(mut written)) => Ok(written.remove(0).task),
+            Ok(Outcome::Applied(mut written)) => Ok(written.remove(0).state.and_then(State::task)),
             Ok(Outcome::Replayed(_)) => panic!("there was no request to replay"),
             Err(failed) => Err(failed.error),
         }

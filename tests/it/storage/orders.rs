@@ -56,6 +56,7 @@ fn compare(keys: &[OrderKey], one: &Task, other: &Task) -> Ordering {
         OrderField::DueTime => absent_last(one.due_time, other.due_time, key.descending),
         OrderField::Due => absent_last(one.due(), other.due(), key.descending),
         OrderField::StartTime => absent_last(one.start_time, other.start_time, key.descending),
+        OrderField::Position => turned(one.position.cmp(&other.position), key.descending),
     };
     let ties = || turned(one.id.cmp(&other.id), keys.last().unwrap().descending);
     keys.iter().map(by_key).find(|ordering| ordering.is_ne()).unwrap_or_else(ties)

@@ -157,7 +157,7 @@ async fn update_checks_the_etag(database: TestDatabase) {
     let with = |address, etag: Etag| UserPatch { etag: Some(etag), ..moving_to(address) };
     let after = users.update(before.id, with("two@example.org", before.etag()), at(1)).await.unwrap();
     let stale = users.update(before.id, with("three@example.org", before.etag()), at(2)).await;
-    assert_eq!(stale, Err(Error::EtagMismatch { current: after.etag(), task: None }));
+    assert_eq!(stale, Err(Error::EtagMismatch { current: after.etag(), state: None }));
     assert_eq!(users.find(before.id).await.unwrap(), after);
     assert!(users.find_by_email(&email("three@example.org")).await.unwrap().is_none());
 }

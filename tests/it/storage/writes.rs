@@ -1,7 +1,7 @@
 //! Writes: what each does to a task, when it is refused, and that a refusal or a no-op stores nothing.
 
 use taskwire::domain::{
-    Error, Etag, NewTask, Owner, Priority, Resource, Task, TaskId, TaskPatch, TaskWrite, UserId,
+    Error, Etag, NewTask, Owner, Priority, Resource, State, Task, TaskId, TaskPatch, TaskWrite, UserId,
 };
 
 use super::{Person, at, description, labels, owner_of, task, title};
@@ -26,7 +26,7 @@ both_engines!(
 
 /// What a write with another etag than this task's is answered: the task as it stands.
 pub(super) fn mismatch(current: &Task) -> Error {
-    Error::EtagMismatch { current: current.etag(), task: Some(Box::new(current.clone())) }
+    Error::EtagMismatch { current: current.etag(), state: Some(State::Task(Box::new(current.clone()))) }
 }
 
 pub(super) fn renamed(text: &str) -> TaskPatch {
@@ -135,6 +135,7 @@ async fn update_that_changes_nothing_makes_no_revision(database: TestDatabase) {
         start_time: Some(None),
         time_zone: Some(None),
         annotations: Some(created.annotations.clone()),
+        task_list: Some(None),
     };
     for patch in [TaskPatch::default(), same] {
         assert_eq!(ada.update(created.id, patch, at(2)).await.as_ref(), Ok(&created));

@@ -13,9 +13,9 @@ use crate::storage::engine::pool::{Pool, with_conn};
 use crate::storage::engine::sql::{Fragment, Value, Whole};
 use crate::storage::engine::types::{DbUuid, Id};
 use crate::storage::tasks::change_row::{self, ChangeRow, ChangeRowTypes, Counters};
+use crate::storage::tasks::read_statements;
 use crate::storage::tasks::set_statements::find_held;
-use crate::storage::tasks::task_row::{TaskRow, TaskRowTypes};
-use crate::storage::tasks::{as_tasks, read_statements};
+use crate::storage::tasks::task_row::{TaskRow, TaskRowTypes, as_tasks};
 
 /// What a standby has to hold to answer: the user's changes up to this revision of this history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

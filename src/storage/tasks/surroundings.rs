@@ -1,0 +1,209 @@
+//! What an operation has to know besides the rows that it names: the neighbours of a place, the tasks of a list, the lists of a
+//! user. Read under the user's lock, when the rows named are known. Nothing is read for operations that need none of it.
+
+use super::deciding::STEP;
+use super::ledger::{Ledger, Operation};
+use super::write_conn::WriteConn;
+use super::{list_row, task_row};
+use crate::domain::{
+    ListWrite, MoveDecision, Neighbours, Place, Position, Result, Task, TaskId, TaskListId, TaskMove,
+    TaskWrite, Unfinished, UserId, Write,
+};
+use crate::storage::engine::sql::{Fragment, Value};
+use crate::storage::engine::types::Id;
+
+/// How many neighbours are read at first, and then as often more.
+const NEIGHBOURS: [usize; 4] = [1, 300, 5000, 1_000_000];
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    neighbours: Neighbours,
+    /// The tasks of the list that the operation is about and that follow it, and one more than one operation takes.
+    pub(super) members: Vec<TaskId>,
+    /// How many there are in all, where that matters.
+    pub(super) members_in_all: i64,
+}
+
+impl Surroundings {
+    pub(super) const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+}
+
+/// Reads what is missing into the ledger.
+pub(super) async fn read<C: WriteConn>(
+    conn: &mut C,
+    ledger: &mut Ledger,
+    operations: &[Operation],
+) -> Result<()> {
+    let lists = lists_of_tasks(ledger, operations);
+    if !lists.is_empty() {
+        let lists = conn.lists_by_key(lists).await?;
+        ledger.learn_lists(lists);
+    }
+    // Whatever needs more than that comes alone.
+    let [operation] = operations else { return Ok(()) };
+    let user = operation.owner.user();
+    if operation.writes.iter().any(|write| matches!(write, Write::List(_))) {
+        let lists = conn.lists(live_lists(user)).await?;
+        ledger.learn_lists(lists);
+    }
+    match operation.writes.as_slice() {
+        [Write::Move(write)] => read_neighbours(conn, ledger, operation, write).await,
+        [Write::List(write)] => read_members(conn, ledger, user, write).await,
+        _ => Ok(()),
+    }
+}
+
+/// The lists of tasks that come back, which nobody named.
+fn lists_of_tasks(ledger: &Ledger, operations: &[Operation]) -> Vec<(Id, Id)> {
+    let of_write = |operation: &Operation, write: &Write| {
+        let Write::Task(TaskWrite::Undelete { id } | TaskWrite::Restore { id, .. }) = write else {
+            return None;
+        };
+        let user = operation.owner.user();
+        let list = ledger.task(user, *id)?.task_list?;
+        ledger.list(user, list).is_none().then(|| (user.into(), list.into()))
+    };
+    let mut lists: Vec<(Id, Id)> = operations
+        .iter()
+        .flat_map(|operation| operation.writes.iter().filter_map(move |write| of_write(operation, write)))
+        .collect();
+    lists.sort_unstable();
+    lists.dedup();
+    lists
+}
+
+fn live_lists(user: UserId) -> Fragment {
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(list_row::COLUMNS).sql(" from task_lists where user_id = ");
+    sql.bind(Value::Id(user.into())).sql(" and delete_time is null");
+    sql
+}
+
+async fn read_neighbours<C: WriteConn>(
+    conn: &mut C,
+    ledger: &mut Ledger,
+    operation: &Operation,
+    write: &TaskMove,
+) -> Result<()> {
+    let user = operation.owner.user();
+    let anchor = write.anchor().and_then(|id| ledger.task(user, id)).cloned();
+    // What is refused needs none; why, is said where it is decided.
+    let Ok(current) = write.check(ledger.task(user, write.id).cloned(), anchor.as_ref()) else {
+        return Ok(());
+    };
+    let revision = ledger.revision(user) + 1;
+    for known in NEIGHBOURS {
+        let around = Around { user, list: write.list_of(&current), but: write.id, known };
+        let at = anchor.as_ref().map(|anchor| &anchor.position);
+        let (below, above) = match write.to {
+            Place::End => (conn.tasks(around.below(None)).await?, Vec::new()),
+            Place::Before(_) => {
+                (conn.tasks(around.below(at)).await?, conn.tasks(around.above(at, " >= ")).await?)
+            }
+            Place::After(_) => {
+                let above = conn.tasks(around.above(at, " > ")).await?;
+                let mut below = conn.tasks(around.below(at)).await?;
+                // The one that the place is given by stands nearest.
+                below.splice(0..0, anchor.clone());
+                below.truncate(known);
+                (below, above)
+            }
+        };
+        let neighbours = Neighbours { below, above, known };
+        let is_enough =
+            write.decide(&current, &neighbours, operation.rules, revision) != MoveDecision::Further;
+        ledger.learn_tasks(neighbours.below.iter().chain(&neighbours.above).cloned());
+        ledger.surroundings.neighbours = neighbours;
+        if is_enough {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The live tasks of a list in their order, but one.
+struct Around {
+    user: UserId,
+    list: Option<TaskListId>,
+    but: TaskId,
+    known: usize,
+}
+
+impl Around {
+    /// Those below a place, or all, the last one first.
+    fn below(&self, at: Option<&Position>) -> Fragment {
+        self.beside(at, " < ", " order by position desc limit ")
+    }
+
+    /// Those above a place, the first one first.
+    fn above(&self, at: Option<&Position>, operator: &'static str) -> Fragment {
+        self.beside(at, operator, " order by position limit ")
+    }
+
+    fn beside(&self, at: Option<&Position>, operator: &'static str, order: &'static str) -> Fragment {
+        let mut sql = Fragment::new();
+        sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where user_id = ");
+        sql.bind(Value::Id(self.user.into())).sql(" and delete_time is null and ");
+        in_list(&mut sql, self.list);
+        sql.sql(" and task_id <> ").bind(Value::Id(self.but.into()));
+        if let Some(at) = at {
+            sql.sql(" and position").sql(operator).bind(Value::Text(at.as_str().to_owned()));
+        }
+        sql.sql(order).bind(Value::Big(i64::try_from(self.known).unwrap_or(i64::MAX)));
+        sql
+    }
+}
+
+fn in_list(sql: &mut Fragment, list: Option<TaskListId>) {
+    match list {
+        Some(list) => sql.sql("list_id = ").bind(Value::Id(list.into())),
+        None => sql.sql("list_id is null"),
+    };
+}
+
+async fn read_members<C: WriteConn>(
+    conn: &mut C,
+    ledger: &mut Ledger,
+    user: UserId,
+    write: &ListWrite,
+) -> Result<()> {
+    let id = write.id();
+    let unfinished = match write {
+        ListWrite::Delete { .. } => Unfinished::Delete,
+        ListWrite::Undelete { .. } => Unfinished::Restore,
+        ListWrite::Finish { .. } => match ledger.list(user, id).and_then(|list| list.unfinished) {
+            Some(unfinished) => unfinished,
+            None => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let is_live = unfinished != Unfinished::Restore;
+    let mut sql = Fragment::new();
+    sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where ");
+    members(&mut sql, user, id, is_live);
+    sql.sql(if is_live { " order by position limit " } else { " order by task_id limit " });
+    sql.bind(Value::Big(STEP as i64 + 1));
+    let tasks: Vec<Task> = conn.tasks(sql).await?;
+    ledger.surroundings.members = tasks.iter().map(|task| task.id).collect();
+    ledger.surroundings.members_in_all = tasks.len().try_into().unwrap_or(i64::MAX);
+    if tasks.len() > STEP && matches!(write, ListWrite::Undelete { .. }) {
+        let mut sql = Fragment::new();
+        sql.sql("select count(*) from tasks where ");
+        members(&mut sql, user, id, is_live);
+        ledger.surroundings.members_in_all = conn.count(sql).await?;
+    }
+    ledger.learn_tasks(tasks.into_iter());
+    Ok(())
+}
+
+/// The live tasks of a list, or those that were deleted with it.
+fn members(sql: &mut Fragment, user: UserId, list: TaskListId, is_live: bool) {
+    sql.sql("user_id = ").bind(Value::Id(user.into())).sql(" and list_id = ").bind(Value::Id(list.into()));
+    sql.sql(match is_live {
+        true => " and delete_time is null",
+        false => " and delete_time is not null and (details->>'deleted_with_list') is not null",
+    });
+}
