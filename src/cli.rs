@@ -3,6 +3,7 @@
 pub mod address;
 pub mod client;
 pub mod due;
+pub mod task_lists;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use crate::config::{Settings, file};
 use crate::server::Address;
 use client::{Remote, TaskCommand};
+use task_lists::ListCommand;
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -247,6 +249,16 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: TaskCommand,
+    },
+    /// Make, show, rename, move, delete and restore lists of tasks
+    #[command(after_help = task_lists::LIST_EXAMPLES)]
+    List {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+        /// What to do
+        #[command(subcommand)]
+        command: ListCommand,
     },
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {

@@ -33,7 +33,7 @@ async fn complete(client: &Client, task: &Task) -> Result<TaskChange, Box<dyn st
                 client.tasks().update(done, &["completed"]).await?;
             }
             Event::Change(change, _) => return Ok(change),
-            Event::StateBegin | Event::Task(_) => {}
+            Event::StateBegin | Event::TaskList(_) | Event::Task(_) => {}
         }
     }
     Err("the watch ended".into())

@@ -8,7 +8,7 @@ use crate::domain::{Error, Result};
 pub const BYTES_MAX: usize = 3_670_016;
 
 /// So many tasks, or changes of tasks, fit into an answer whatever they hold; there is no need to look at fewer.
-pub const ALWAYS_FIT: usize = 110;
+pub const ALWAYS_FIT: usize = 100;
 
 /// Tag and length of an item in a list.
 const ITEM_OVERHEAD: usize = 5;

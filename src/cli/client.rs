@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::address::ServiceAddress;
 use super::due::Due;
+use super::task_lists::Move;
 
 /// Variables that the commands of a caller read and that are no settings of the service.
 pub const VARIABLES: [&str; 3] = ["TASKWIRE_ADDRESS", "TASKWIRE_API_KEY", "TASKWIRE_CA_FILE"];
@@ -76,6 +77,7 @@ Exit status: 0 done, 1 failed, 64 wrong usage.";
 const ADD_EXAMPLES: &str = "Examples:
   taskwire task add Buy milk
   taskwire task add 'Call the bank' --due +3d --priority high --label phone --label money
+  taskwire task add Oat milk --list Groceries
   taskwire task add Standup --due 2026-12-01T09:30 --description 'Bring the figures'";
 
 const LIST_EXAMPLES: &str = "Examples:
@@ -152,6 +154,8 @@ pub enum TaskCommand {
     },
     /// Change a task
     Edit(Box<Edit>),
+    /// Put a task to another place, or into another list
+    Move(Move),
     /// Delete tasks; they can be restored for some time
     #[command(after_help = RM_EXAMPLES)]
     Rm {
@@ -203,6 +207,9 @@ pub struct Fields {
     /// A label; can be given several times
     #[arg(long = "label", short, value_name = "LABEL")]
     pub labels: Vec<String>,
+    /// Into this list: its title, beginning or end of its id, or its name
+    #[arg(long, value_name = "LIST")]
+    pub list: Option<String>,
 }
 
 /// `taskwire task list`
@@ -223,6 +230,12 @@ pub struct Listing {
     /// Only those with this label; can be given several times
     #[arg(long = "label", short, value_name = "LABEL")]
     pub labels: Vec<String>,
+    /// Only those in this list, in their order there: its title, beginning or end of its id, or its name
+    #[arg(long, value_name = "LIST", conflicts_with = "no_list")]
+    pub list: Option<String>,
+    /// Only those in no list, in their order
+    #[arg(long)]
+    pub no_list: bool,
     /// Only those that are neither done nor in time
     #[arg(long, conflicts_with = "completed")]
     pub overdue: bool,
@@ -247,7 +260,8 @@ pub struct Listing {
 #[derive(Debug, Args)]
 #[command(override_usage = "taskwire task edit [OPTIONS] <TASK>", after_help = EDIT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("changes").multiple(true).required(true).args([
-    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "labels", "no_labels", "completed", "open",
+    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "labels", "no_labels", "list",
+    "no_list", "completed", "open",
 ]))]
 pub struct Edit {
     /// Beginning or end of its id, or its name
@@ -271,6 +285,9 @@ pub struct Edit {
     /// Take all labels away
     #[arg(long, conflicts_with = "labels")]
     pub no_labels: bool,
+    /// Take it out of its list
+    #[arg(long, conflicts_with = "list")]
+    pub no_list: bool,
     /// Complete it
     #[arg(long, conflicts_with = "open")]
     pub completed: bool,

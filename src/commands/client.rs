@@ -6,9 +6,11 @@ mod listing;
 mod output;
 mod session;
 mod table;
+mod task_lists;
 mod tasks;
 mod text;
 mod watch;
+mod which_list;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,7 @@ use self::session::shared;
 use super::{Failure, Outcome, USAGE};
 use crate::cli::address::ServiceAddress;
 use crate::cli::client::{Remote, TaskCommand};
+use crate::cli::task_lists::ListCommand;
 use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
@@ -47,6 +50,7 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
         TaskCommand::Show { task } => tasks::show(&context, &task).await,
         TaskCommand::Done { tasks } => tasks::complete(&context, &tasks).await,
         TaskCommand::Edit(edit) => tasks::edit(&context, *edit).await,
+        TaskCommand::Move(given) => task_lists::move_task(&context, given).await,
         TaskCommand::Rm { tasks } => tasks::delete(&context, &tasks).await,
         TaskCommand::Restore { tasks } => tasks::restore(&context, &tasks).await,
         TaskCommand::Watch { state, from, history } => {
@@ -55,6 +59,11 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
         }
         TaskCommand::Undo(undo) => tasks::undo(&context, undo).await,
     }
+}
+
+/// Does what was asked for with lists.
+pub(super) async fn run_list(remote: &Remote, command: ListCommand) -> Outcome {
+    task_lists::run(&call(remote)?, command).await
 }
 
 /// The address that is meant when none is named: that of the last login.
@@ -145,6 +154,7 @@ impl Service {
             (_, "REGISTRATION_CLOSED") => "; an administrator makes accounts there".to_owned(),
             (_, "LOGIN_THROTTLED") => wait.unwrap_or_else(|| "; try again later".to_owned()),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
+            (_, "TASK_LIST_DELETED") => "; `taskwire list restore` takes it back".to_owned(),
             (Code::Unavailable, "") => {
                 return format!(
                     "{address}: {said}; is it running (`taskwire serve`), or elsewhere (--address)?"

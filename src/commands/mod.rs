@@ -72,6 +72,7 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Logout { forget, remote } => client::log_out(&remote, forget).await,
         Command::Whoami { remote } => client::who_am_i(&remote).await,
         Command::Task { remote, command } => client::run(&remote, command).await,
+        Command::List { remote, command } => client::run_list(&remote, command).await,
         Command::Health { address, service, tls_cert_file } => {
             health::ask(address, service, tls_cert_file).await
         }

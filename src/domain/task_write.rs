@@ -240,7 +240,10 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
         _ => former,
     });
     let restored = Task {
-        deleted_with_list: current.deleted_with_list && was_deleted,
+        deleted_with_list: match current.is_deleted() {
+            true => current.deleted_with_list && was_deleted,
+            false => former.as_ref().is_some_and(|former| former.deleted_with_list),
+        },
         owner: current.owner,
         id: current.id,
         create_time: current.create_time,

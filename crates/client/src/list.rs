@@ -18,7 +18,7 @@ impl Tasks {
     }
 
     /// Every change after this place that is there now. Where the changes since are gone, everything begins again as with
-    /// a watch: `StateBegin`, the tasks, `StateEnd`.
+    /// a watch: `StateBegin`, the lists, the tasks, `StateEnd`.
     pub fn changes(&self, after: Checkpoint) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
         changes(self.clone(), after)
     }
@@ -69,7 +69,9 @@ async fn change_events(tasks: &Tasks, after: Checkpoint) -> Result<(Vec<Event>, 
         Ok(page) => page,
         Err(error) if are_gone(&error) => {
             let then = tasks.checkpoint().await?;
-            return Ok((vec![Event::StateBegin], Rest::From(Place::State(String::new(), then))));
+            let lists = tasks.lists(false).await?.into_iter().map(Event::TaskList);
+            let events = std::iter::once(Event::StateBegin).chain(lists).collect();
+            return Ok((events, Rest::From(Place::State(String::new(), then))));
         }
         Err(error) => return Err(error),
     };

@@ -216,8 +216,16 @@ impl Tasks {
         self.core.authorized(Kind::Stream, request, watch).await
     }
 
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(super) fn parent(&self) -> &str {
+        &self.parent
+    }
+
     /// Notes how far a task shows the changes.
-    fn seen(&self, task: pb::Task) -> Result<pb::Task> {
+    pub(super) fn seen(&self, task: pb::Task) -> Result<pb::Task> {
         self.note([task.revision]);
         Ok(task)
     }
@@ -231,11 +239,11 @@ impl Tasks {
         self.core.seen.min_revision()
     }
 
-    fn name(&self, task: &str) -> String {
+    pub(super) fn name(&self, task: &str) -> String {
         if task.contains('/') { task.to_owned() } else { format!("{}/tasks/{task}", self.parent) }
     }
 }
 
-fn service(channel: Channel) -> TaskServiceClient<Channel> {
+pub(super) fn service(channel: Channel) -> TaskServiceClient<Channel> {
     TaskServiceClient::new(channel)
 }

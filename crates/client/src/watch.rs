@@ -9,14 +9,14 @@ use super::error::{Error, Origin, Result};
 use super::retry::pause;
 use super::tasks::{Checkpoint, Tasks};
 use taskwire_proto::watch_tasks_response::Event as Sent;
-use taskwire_proto::{Task, TaskChange, WatchTasksResponse};
+use taskwire_proto::{Task, TaskChange, TaskList, WatchTasksResponse};
 
 /// Where a watch begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchFrom {
     /// With the first change from now on.
     Now,
-    /// With every task that is not deleted, then the changes.
+    /// With every list and task that is not deleted, then the changes.
     State,
     /// With the first change after this place.
     After(Checkpoint),
@@ -25,10 +25,12 @@ pub enum WatchFrom {
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// All tasks follow, one by one, up to `StateEnd`: what was known before is void. So begins `WatchFrom::State`; any
+    /// All lists and tasks follow, one by one, up to `StateEnd`: what was known before is void. So begins `WatchFrom::State`; any
     /// watch comes to it that was away for longer than the service keeps changes, whose database was put back to an
     /// earlier state, or that broke off before `StateEnd`.
     StateBegin,
+    /// A list as it stands. All of them come before the tasks.
+    TaskList(TaskList),
     /// A task as it stands.
     Task(Task),
     /// That was the last one. Changes after this place follow.
@@ -125,6 +127,7 @@ impl Watch {
     fn read(&mut self, message: WatchTasksResponse) -> Result<Option<Event>> {
         let WatchTasksResponse { event, history } = message;
         let event = match (event, &self.position) {
+            (Some(Sent::TaskList(list)), Position::State) => Some(Event::TaskList(list)),
             (Some(Sent::Task(task)), Position::State) => Some(Event::Task(task)),
             (Some(Sent::InitialStateEnd(end)), Position::State) => {
                 let place = Checkpoint { revision: end.revision, history };
@@ -218,7 +221,7 @@ mod tests {
     use super::{Checkpoint, Event, Position, Sent, Watch};
     use crate::{Client, Result};
     use taskwire_proto::watch_tasks_response::{Bookmark, InitialStateEnd};
-    use taskwire_proto::{Task, TaskChange, WatchTasksResponse};
+    use taskwire_proto::{Task, TaskChange, TaskList, WatchTasksResponse};
 
     fn watch(position: Position) -> Watch {
         let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::table::{short_id, table};
 use super::text::visible;
+use super::which_list::which;
 use super::{Context, Failure, Outcome};
 use crate::cli::client::{Listing, Urgency};
 use crate::client::ListOptions;
@@ -18,9 +19,15 @@ const PIECE_MIN: usize = 4;
 
 pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
     let limit = if listing.all { usize::MAX } else { listing.limit.get() };
+    let list = match &listing.list {
+        Some(list) => Some(which(context, list, false).await?.name),
+        None => listing.no_list.then(String::new),
+    };
+    // Those of a list stand in the order that was given to them, unless another one is asked for.
+    let in_order = || if list.is_some() { "position" } else { "" }.to_owned();
     let options = ListOptions {
-        filter: filter(&listing),
-        order_by: listing.order_by.unwrap_or_default(),
+        filter: filter(&listing, list.as_deref()),
+        order_by: listing.order_by.clone().unwrap_or_else(in_order),
         show_deleted: listing.deleted,
         // One more tells whether there are more.
         page_size: i32::try_from(limit.saturating_add(1)).unwrap_or(PAGE_SIZE_MAX).min(PAGE_SIZE_MAX),
@@ -54,8 +61,9 @@ pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
 }
 
 /// The conditions, in the language of the service.
-fn filter(listing: &Listing) -> String {
+fn filter(listing: &Listing, list: Option<&str>) -> String {
     let mut conditions = Vec::new();
+    conditions.extend(list.map(|name| format!("task_list = {}", quoted(name))));
     if listing.completed || listing.open {
         conditions.push(format!("completed = {}", listing.completed));
     }

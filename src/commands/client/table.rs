@@ -6,7 +6,7 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use super::output::{Output, Style};
 use super::text::{fitted, padded, visible, visible_lines, width};
-use crate::pb::{Priority, Task};
+use crate::pb::{Priority, Task, TaskList};
 
 /// How many characters of an id are shown: its end, as ids made at the same time begin alike.
 const ID_SHOWN: usize = 8;
@@ -91,6 +91,31 @@ const DELETED: usize = 4;
 const TITLE: usize = 5;
 const LABELS: usize = 6;
 
+/// Lists, line by line.
+pub(super) fn lists_table(output: &Output, lists: &[TaskList]) -> Vec<String> {
+    let rows: Vec<[String; 3]> = lists
+        .iter()
+        .map(|list| [short_id(&list.name), time(list.delete_time), visible(&list.title)])
+        .collect();
+    let is_deleted = rows.iter().any(|row| !row[1].is_empty());
+    let deleted = rows.iter().map(|row| width(&row[1])).max().unwrap_or_default();
+    let row = |[id, time, title]: &[String; 3], style: Style| {
+        let mut line = output.styled(style, &padded(id, ID_SHOWN));
+        if is_deleted {
+            line = format!("{line}{BETWEEN}{}", output.styled(style, &padded(time, deleted)));
+        }
+        let used = ID_SHOWN + BETWEEN.len() + if is_deleted { deleted + BETWEEN.len() } else { 0 };
+        let room = output.columns().map_or(usize::MAX, |columns| columns.saturating_sub(used));
+        let title = fitted(title, room.max(TITLE_COLUMNS_MIN));
+        let style = if style == Style::Heading { style } else { Style::Plain };
+        format!("{line}{BETWEEN}{}", output.styled(style, &title))
+    };
+    let heading = ["ID".to_owned(), "DELETED".to_owned(), "TITLE".to_owned()];
+    std::iter::once(row(&heading, Style::Heading))
+        .chain(rows.iter().map(|cells| row(cells, Style::Faint)))
+        .collect()
+}
+
 /// A list of tasks, line by line.
 pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
     let rows: Vec<[String; 7]> = tasks.iter().map(cells).collect();
@@ -152,7 +177,7 @@ fn style(task: &Task, column: usize) -> Style {
 }
 
 /// A task with all that is known of it, field by field.
-pub(super) fn details(output: &Output, task: &Task) -> Vec<String> {
+pub(super) fn details(output: &Output, task: &Task, list: Option<&TaskList>) -> Vec<String> {
     const NAME_COLUMNS: usize = 12;
     let mut lines = Vec::new();
     let mut field = |name: &str, value: &str| {
@@ -170,6 +195,7 @@ pub(super) fn details(output: &Output, task: &Task) -> Vec<String> {
     field("Start", &time(task.start_time));
     field("Due", &due(task));
     field("Time zone", &visible(&task.time_zone));
+    field("List", &list.map(|list| visible(&list.title)).unwrap_or_default());
     field("Labels", &visible(&task.labels.join(", ")));
     let mut annotations: Vec<String> =
         task.annotations.iter().map(|(key, value)| visible(&format!("{key} = {value}"))).collect();

@@ -4,12 +4,16 @@ use futures_util::future::BoxFuture;
 
 use super::listing::{named, of};
 use super::table::{details, line, short_id, time};
+use super::which_list::{list_line, which};
 use super::{Context, Failure, Outcome};
 use crate::cli::client::{Edit, Fields, Undo, Urgency};
 use crate::cli::due::Due;
-use crate::client::{Checkpoint, Result, Tasks, UndoOptions};
+use crate::client::{Checkpoint, Tasks, UndoOptions};
 use crate::pb::undo_conflict::Reason;
 use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
+
+/// What becomes of a call about a task.
+type Answer = crate::client::Result<Task>;
 
 pub(super) async fn add(context: &Context, title: &str, fields: Fields) -> Outcome {
     let task = Task {
@@ -19,6 +23,7 @@ pub(super) async fn add(context: &Context, title: &str, fields: Fields) -> Outco
         due_time: fields.due.map(timestamp),
         start_time: fields.start.map(timestamp),
         labels: fields.labels,
+        task_list: list_named(context, fields.list.as_deref()).await?,
         ..Task::default()
     };
     let added = context.client.tasks().create(task).await.map_err(|error| context.service.refused(&error))?;
@@ -32,13 +37,19 @@ pub(super) async fn show(context: &Context, given: &str) -> Outcome {
         found => found?,
     };
     let name = name.first().map(String::as_str).unwrap_or_default();
-    let task = context.client.tasks().get(name).await.map_err(|error| context.service.refused(&error))?;
-    context.output.answer("Task", &task, || details(&context.output, &task).join("\n"))
+    let tasks = context.client.tasks();
+    let task = tasks.get(name).await.map_err(|error| context.service.refused(&error))?;
+    let list = match task.task_list.is_empty() || context.output.is_json() {
+        true => None,
+        // What is only told beside the task keeps nobody from seeing it.
+        false => tasks.get_list(&task.task_list).await.ok(),
+    };
+    context.output.answer("Task", &task, || details(&context.output, &task, list.as_ref()).join("\n"))
 }
 
 pub(super) async fn complete(context: &Context, given: &[String]) -> Outcome {
     let names = named(context, given, false).await?;
-    let complete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+    let complete = |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
         let task = Task { name, completed: true, ..Task::default() };
         Box::pin(async move { tasks.update(task, &["completed"]).await })
     };
@@ -47,7 +58,7 @@ pub(super) async fn complete(context: &Context, given: &[String]) -> Outcome {
 
 pub(super) async fn delete(context: &Context, given: &[String]) -> Outcome {
     let names = named(context, given, false).await?;
-    let delete = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+    let delete = |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
         Box::pin(async move { tasks.delete(&name).await })
     };
     let told =
@@ -57,7 +68,7 @@ pub(super) async fn delete(context: &Context, given: &[String]) -> Outcome {
 
 pub(super) async fn restore(context: &Context, given: &[String]) -> Outcome {
     let names = named(context, given, true).await?;
-    let restore = |tasks: Tasks, name: String| -> BoxFuture<'static, Result<Task>> {
+    let restore = |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
         Box::pin(async move { tasks.undelete(&name).await })
     };
     each(context, names, restore, |task| format!("Restored {}", line(task))).await
@@ -67,7 +78,7 @@ pub(super) async fn restore(context: &Context, given: &[String]) -> Outcome {
 async fn each(
     context: &Context,
     names: Vec<String>,
-    change: impl Fn(Tasks, String) -> BoxFuture<'static, Result<Task>>,
+    change: impl Fn(Tasks, String) -> BoxFuture<'static, Answer>,
     told: impl Fn(&Task) -> String,
 ) -> Outcome {
     let is_alone = names.len() == 1;
@@ -100,6 +111,7 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         ("due_date", fields.due.is_some() || edit.no_due),
         ("start_time", fields.start.is_some() || edit.no_start),
         ("labels", !fields.labels.is_empty() || edit.no_labels),
+        ("task_list", fields.list.is_some() || edit.no_list),
         ("completed", edit.completed || edit.open),
     ];
     let paths: Vec<&str> = paths.iter().filter(|(_, given)| *given).map(|(path, _)| *path).collect();
@@ -111,6 +123,7 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         due_time: fields.due.map(timestamp),
         start_time: fields.start.map(timestamp),
         labels: fields.labels,
+        task_list: list_named(context, fields.list.as_deref()).await?,
         completed: edit.completed,
         ..Task::default()
     };
@@ -139,16 +152,23 @@ pub(super) async fn undo(context: &Context, undo: Undo) -> Outcome {
     Err(Failure { lines: undone.conflicts.iter().map(conflict).collect(), status: 1 })
 }
 
+/// The name of the list that is meant; empty for none.
+async fn list_named(context: &Context, given: Option<&str>) -> Result<String, Failure> {
+    match given {
+        Some(list) => Ok(which(context, list, false).await?.name),
+        None => Ok(String::new()),
+    }
+}
+
 fn told(undone: &UndoChangesResponse, is_dry_run: bool) -> String {
     let words = if is_dry_run { ("Would delete", "Would change back") } else { ("Deleted", "Changed back") };
-    let line = |task: &Task| {
-        let done = if task.delete_time.is_some() { words.0 } else { words.1 };
-        format!("{done} {}", line(task))
-    };
-    match &undone.tasks[..] {
-        [] => "Nothing to change back".to_owned(),
-        tasks => tasks.iter().map(line).collect::<Vec<_>>().join("\n"),
-    }
+    let done = |is_deleted: bool| if is_deleted { words.0 } else { words.1 };
+    let lists = undone.task_lists.iter();
+    let lists = lists.map(|list| format!("{} list {}", done(list.delete_time.is_some()), list_line(list)));
+    let tasks = undone.tasks.iter();
+    let tasks = tasks.map(|task| format!("{} {}", done(task.delete_time.is_some()), line(task)));
+    let lines: Vec<String> = lists.chain(tasks).collect();
+    if lines.is_empty() { "Nothing to change back".to_owned() } else { lines.join("\n") }
 }
 
 fn conflict(conflict: &UndoConflict) -> String {
@@ -156,7 +176,10 @@ fn conflict(conflict: &UndoConflict) -> String {
         Reason::Purged => "was purged, and nothing brings it back",
         Reason::ChangedSince | Reason::Unspecified => "was changed again meanwhile, and left alone",
     };
-    format!("{} {why}", short_id(&conflict.task))
+    match conflict.task_list.as_str() {
+        "" => format!("{} {why}", short_id(&conflict.task)),
+        list => format!("list {} {why}", short_id(list)),
+    }
 }
 
 fn priority(urgency: Option<Urgency>) -> Priority {

@@ -4,6 +4,7 @@ use futures_util::TryStreamExt as _;
 
 use super::table::{line, short_id, time_of_day};
 use super::text::visible;
+use super::which_list::list_line;
 use super::{Context, Failure, Outcome};
 use crate::client::{Checkpoint, Event, WatchFrom};
 use crate::commands::say_error;
@@ -36,8 +37,13 @@ pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoin
                 let done = if task.completed { "done" } else { "open" };
                 context.output.answer("Task", &task, || format!("{done:>18}  {}", line(&task)))?;
             }
+            Event::TaskList(list) => {
+                context
+                    .output
+                    .answer("TaskList", &list, || format!("{:>18}  {}", "list", list_line(&list)))?;
+            }
             Event::StateBegin if !state_is_wanted => {
-                say_error("the changes since are gone: here is every task as it is, then what changes");
+                say_error("the changes since are gone: here is everything as it is, then what changes");
             }
             Event::StateBegin => state_is_wanted = false,
             Event::StateEnd(_) => {}
@@ -47,6 +53,10 @@ pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoin
 
 fn told(change: &TaskChange) -> String {
     let task = change.task.clone().unwrap_or_default();
+    let (name, title) = match &change.task_list {
+        Some(list) => (&list.name, &list.title),
+        None => (&task.name, &task.title),
+    };
     let has_changed = |field: &str| change.changed_fields.iter().any(|changed| changed == field);
     let what = match change.r#type() {
         Type::Created => "added",
@@ -58,9 +68,12 @@ fn told(change: &TaskChange) -> String {
         Type::Purged => "purged",
         Type::Unspecified => "",
     };
-    let mut told = format!("{}  {what:>8}  {}", time_of_day(change.create_time), short_id(&task.name));
-    if !task.title.is_empty() {
-        told = format!("{told}  {}", visible(&task.title));
+    let mut told = format!("{}  {what:>8}  {}", time_of_day(change.create_time), short_id(name));
+    if change.task_list.is_some() {
+        told = format!("{told}  list");
+    }
+    if !title.is_empty() {
+        told = format!("{told}  {}", visible(title));
     }
     let fields: Vec<&str> =
         change.changed_fields.iter().map(String::as_str).filter(|field| *field != "completed").collect();

@@ -24,7 +24,7 @@ const PRINCIPALS: [&str; 9] =
     ["nobody", "owner", "other", "admin", "disabled", "deleted", "expired", "reading key", "writing key"];
 
 /// What each principal is answered, in their order; `OK`, or a reason. The request concerns the owner's account, and a
-/// task, a session and a key in it that do not exist.
+/// task, a list, a session and a key in it that do not exist.
 fn row(method: &str) -> Option<[&'static str; 9]> {
     const SHUT: [&str; 3] = ["SESSION_REVOKED", "SESSION_REVOKED", "TOKEN_EXPIRED"];
     let all = |nobody, owner, other, admin, shut: [&'static str; 3], reading, writing| {
@@ -46,6 +46,13 @@ fn row(method: &str) -> Option<[&'static str; 9]> {
         "UpdateTask" | "DeleteTask" | "UndeleteTask" => writes("TASK_NOT_FOUND"),
         "BatchUpdateTasks" | "BatchDeleteTasks" => writes("TASK_NOT_FOUND"),
         "UndoChanges" => writes("REVISION_IN_FUTURE"),
+        "MoveTask" => writes("TASK_NOT_FOUND"),
+        "CreateTaskList" => writes("OK"),
+        "GetTaskList" => reads("TASK_LIST_NOT_FOUND"),
+        "ListTaskLists" => reads("OK"),
+        "UpdateTaskList" | "DeleteTaskList" | "UndeleteTaskList" | "MoveTaskList" => {
+            writes("TASK_LIST_NOT_FOUND")
+        }
         "CreateUser" => anyone("USER_ALREADY_EXISTS"),
         "Login" => anyone("CREDENTIALS_INVALID"),
         "RefreshSession" => anyone("REFRESH_TOKEN_INVALID"),
@@ -68,6 +75,7 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
     let name = user.to_owned();
     let missing = "0198c0de-0000-7000-8000-00000000000a";
     let task = format!("{user}/tasks/{missing}");
+    let list = format!("{user}/taskLists/{missing}");
     let titled = || Some(pb::Task { title: "a task".into(), ..Default::default() });
     let changed = || Some(pb::Task { name: task.clone(), title: "a task".into(), ..Default::default() });
     match method {
@@ -98,7 +106,21 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
             let item = pb::DeleteTaskRequest { name: task, ..Default::default() };
             pb::BatchDeleteTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
         }
-        "UndeleteTask" => pb::UndeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec(),
+        "UndeleteTask" | "MoveTask" => {
+            pb::UndeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec()
+        }
+        "CreateTaskList" => {
+            let task_list = Some(pb::TaskList { title: "a list".into(), ..Default::default() });
+            pb::CreateTaskListRequest { parent, task_list, ..Default::default() }.encode_to_vec()
+        }
+        "ListTaskLists" => pb::ListTaskListsRequest { parent, ..Default::default() }.encode_to_vec(),
+        "UpdateTaskList" => {
+            let task_list = Some(pb::TaskList { name: list, title: "a list".into(), ..Default::default() });
+            pb::UpdateTaskListRequest { task_list, ..Default::default() }.encode_to_vec()
+        }
+        "GetTaskList" | "DeleteTaskList" | "UndeleteTaskList" | "MoveTaskList" => {
+            pb::GetTaskListRequest { name: list }.encode_to_vec()
+        }
         "UndoChanges" => {
             pb::UndoChangesRequest { parent, start_revision: 900, end_revision: 901, ..Default::default() }
                 .encode_to_vec()

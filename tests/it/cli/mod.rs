@@ -6,6 +6,7 @@ mod credentials;
 mod lists;
 mod output;
 mod sessions;
+mod task_lists;
 mod tasks;
 mod terminal;
 mod transport;

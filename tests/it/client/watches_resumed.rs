@@ -94,6 +94,7 @@ async fn it_follows_through_a_network_that_breaks_everywhere(database: TestDatab
                 assert!(!is_whole, "the state was told again though nothing was missed");
                 seen.clear();
             }
+            Event::TaskList(list) => panic!("no list was made: {list:?}"),
             Event::Task(task) => assert!(seen.insert(task.name.clone(), task).is_none()),
             Event::StateEnd(end) => (revision, is_whole) = (end.revision, true),
             Event::Change(change, _) => {

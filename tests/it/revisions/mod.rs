@@ -14,6 +14,7 @@ mod housekeeping;
 mod listed;
 mod model;
 mod model_check;
+mod model_lists;
 mod model_random;
 mod quota;
 mod replay;

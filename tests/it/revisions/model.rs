@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use prost_types::Timestamp;
+use taskwire::domain::Position;
 use taskwire::pb;
 use taskwire::pb::task_change::Type;
 use taskwire::pb::undo_conflict::Reason;
@@ -205,6 +206,7 @@ impl Draft<'_> {
             create_time: Some(self.at.now),
             complete_time: task.completed.then_some(self.at.now),
             priority: priority(task.priority),
+            position: Position::at_end(self.model.revision() + 1).into_string(),
             ..task
         };
         Ok(self.store(Type::Created, task, Vec::new()))

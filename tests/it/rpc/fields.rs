@@ -51,16 +51,18 @@ const INVALID: &str = "FIELD_INVALID";
 const ZONE: &str = "TIME_ZONE_INVALID";
 const MASK: &str = "FIELD_MASK_INVALID";
 const ETAG: &str = "ETAG_MISMATCH";
+const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 36] = [
+pub(super) const FIELDS: [Field; 63] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
     field("CreateTaskRequest", "task.description", INVALID, "two {}litres"),
     field("CreateTaskRequest", "task.labels", INVALID, "ho{}me"),
     field("CreateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
+    field("CreateTaskRequest", "task.task_list", INVALID, LIST),
     field("GetTaskRequest", "name", INVALID, TASK),
     field("ListTasksRequest", "parent", INVALID, "users/{}me"),
     field("ListTasksRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
@@ -71,11 +73,32 @@ pub(super) const FIELDS: [Field; 36] = [
     field("UpdateTaskRequest", "task.description", INVALID, "two {}litres"),
     field("UpdateTaskRequest", "task.labels", INVALID, "ho{}me"),
     field("UpdateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
+    field("UpdateTaskRequest", "task.task_list", INVALID, LIST),
     secret("UpdateTaskRequest", "task.etag", ETAG, "000{}1"),
     field("UpdateTaskRequest", "update_mask", MASK, "ti{}tle"),
     field("DeleteTaskRequest", "name", INVALID, TASK),
     secret("DeleteTaskRequest", "etag", ETAG, "000{}1"),
     field("UndeleteTaskRequest", "name", INVALID, TASK),
+    field("MoveTaskRequest", "name", INVALID, TASK),
+    field("MoveTaskRequest", "task_list", INVALID, LIST),
+    field("MoveTaskRequest", "before", INVALID, TASK),
+    field("MoveTaskRequest", "after", INVALID, TASK),
+    field("CreateTaskListRequest", "parent", INVALID, "users/{}me"),
+    field("CreateTaskListRequest", "task_list_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
+    field("CreateTaskListRequest", "task_list.title", INVALID, "Gro{}ceries"),
+    field("GetTaskListRequest", "name", INVALID, LIST),
+    field("ListTaskListsRequest", "parent", INVALID, "users/{}me"),
+    field("ListTaskListsRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
+    field("UpdateTaskListRequest", "task_list.name", INVALID, LIST),
+    field("UpdateTaskListRequest", "task_list.title", INVALID, "Gro{}ceries"),
+    secret("UpdateTaskListRequest", "task_list.etag", ETAG, "000{}1"),
+    field("UpdateTaskListRequest", "update_mask", MASK, "ti{}tle"),
+    field("DeleteTaskListRequest", "name", INVALID, LIST),
+    secret("DeleteTaskListRequest", "etag", ETAG, "000{}1"),
+    field("UndeleteTaskListRequest", "name", INVALID, LIST),
+    field("MoveTaskListRequest", "name", INVALID, LIST),
+    field("MoveTaskListRequest", "before", INVALID, LIST),
+    field("MoveTaskListRequest", "after", INVALID, LIST),
     field("CreateUserRequest", "user.email", INVALID, "bo{}b@example.com"),
     field("CreateUserRequest", "user.display_name", INVALID, "Bo{}b"),
     field("CreateUserRequest", "password", INVALID, "correct {}horse battery staple"),
@@ -92,6 +115,12 @@ pub(super) const FIELDS: [Field; 36] = [
     // Ignored where a task or a user is created; what they hold does not matter.
     field("CreateTaskRequest", "task.name", "", "x{}"),
     field("CreateUserRequest", "user.name", "", "x{}"),
+    field("CreateTaskListRequest", "task_list.name", "", "x{}"),
+    // Ignored wherever it is sent.
+    field("CreateTaskRequest", "task.position", "", "x{}"),
+    field("UpdateTaskRequest", "task.position", "", "x{}"),
+    field("CreateTaskListRequest", "task_list.position", "", "x{}"),
+    field("UpdateTaskListRequest", "task_list.position", "", "x{}"),
 ];
 
 impl Field {
@@ -114,6 +143,8 @@ impl Field {
             }
             "GetUserRequest" => session.account(&text).await.map(drop),
             "UpdateUserRequest" => self.send_user_update(session, text).await,
+            "MoveTaskRequest" => self.send_move(session, task, text).await,
+            message if message.contains("TaskList") => self.send_about_lists(session, text).await,
             _ => self.send_about_tasks(session, task, text).await,
         }
     }
@@ -149,6 +180,7 @@ impl Field {
             (_, "task.description") => given.description = Some(text),
             (_, "task.labels") => given.labels = vec![text],
             (_, "task.time_zone") => given.time_zone = text,
+            (_, "task.task_list") => given.task_list = text,
             other => panic!("unknown field {other:?}"),
         }
         match self.message {
@@ -164,7 +196,84 @@ impl Field {
                 update.description = given.description;
                 update.labels = given.labels;
                 update.time_zone = given.time_zone;
+                update.task_list = given.task_list;
                 session.update(update, &[]).await.map(drop)
+            }
+        }
+    }
+
+    async fn send_move(&self, session: &Session, task: &pb::Task, text: String) -> Answer<()> {
+        let mut request = pb::MoveTaskRequest { name: task.name.clone(), ..Default::default() };
+        match self.path {
+            "name" => request.name = text,
+            "task_list" => request.task_list = Some(text),
+            "before" => request.before = text,
+            _ => request.after = text,
+        }
+        answer(session.tasks().move_task(request).await).map(drop)
+    }
+
+    async fn send_about_lists(&self, session: &Session, text: String) -> Answer<()> {
+        let mut tasks = session.tasks();
+        let (parent, name) = ("users/me".to_owned(), LIST.replace("{}", ""));
+        let mut list = pb::TaskList { name: name.clone(), title: "new".to_owned(), ..Default::default() };
+        if self.path.ends_with("etag") {
+            // One that there is, whose etag it is not.
+            list.name = session.create_list("list").await.unwrap().name;
+        }
+        match (self.message, self.path) {
+            (_, "task_list.name") => list.name.clone_from(&text),
+            (_, "task_list.title") => list.title.clone_from(&text),
+            (_, "task_list.etag") => list.etag.clone_from(&text),
+            _ => {}
+        }
+        let other = |path: &str, value: String| if self.path == path { text.clone() } else { value };
+        match self.message {
+            "CreateTaskListRequest" => {
+                let request = pb::CreateTaskListRequest {
+                    parent: other("parent", parent),
+                    task_list: Some(list),
+                    task_list_id: other("task_list_id", String::new()),
+                    ..Default::default()
+                };
+                answer(tasks.create_task_list(request).await).map(drop)
+            }
+            "GetTaskListRequest" => session.get_list(&text).await.map(drop),
+            "ListTaskListsRequest" => {
+                let request = pb::ListTaskListsRequest {
+                    parent: other("parent", parent),
+                    page_token: other("page_token", String::new()),
+                    ..Default::default()
+                };
+                answer(tasks.list_task_lists(request).await).map(drop)
+            }
+            "UpdateTaskListRequest" => {
+                let paths = if self.path == "update_mask" { vec![text] } else { vec!["title".to_owned()] };
+                let update_mask = Some(FieldMask { paths });
+                let request =
+                    pb::UpdateTaskListRequest { task_list: Some(list), update_mask, ..Default::default() };
+                answer(tasks.update_task_list(request).await).map(drop)
+            }
+            "DeleteTaskListRequest" => {
+                let request = pb::DeleteTaskListRequest {
+                    name: other("name", list.name),
+                    etag: other("etag", String::new()),
+                    ..Default::default()
+                };
+                answer(tasks.delete_task_list(request).await).map(drop)
+            }
+            "UndeleteTaskListRequest" => {
+                let request = pb::UndeleteTaskListRequest { name: text, ..Default::default() };
+                answer(tasks.undelete_task_list(request).await).map(drop)
+            }
+            _ => {
+                let request = pb::MoveTaskListRequest {
+                    name: other("name", name),
+                    before: other("before", String::new()),
+                    after: other("after", String::new()),
+                    ..Default::default()
+                };
+                answer(tasks.move_task_list(request).await).map(drop)
             }
         }
     }
@@ -237,7 +346,11 @@ async fn control_characters_are_refused_in_every_field(database: TestDatabase) {
         }
     }
     assert_eq!(ada.all(listing()).await, [task]);
-    let unchanged = pb::User { revision: 1, ..ada.pair.user.clone().unwrap() };
+    // Each list whose etag it was not is a change of its own.
+    let lists =
+        FIELDS.iter().filter(|field| field.message.contains("TaskList") && field.path.ends_with("etag"));
+    let revision = 1 + i64::try_from(lists.count() * controls().count()).unwrap();
+    let unchanged = pb::User { revision, ..ada.pair.user.clone().unwrap() };
     assert_eq!(ada.me().await, unchanged);
     server.sign_up("new@example.com", PASSWORD).await.expect("somebody was registered");
 }
@@ -255,13 +368,21 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 12] = [
+const MESSAGES: [&str; 20] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
     "UpdateTaskRequest",
     "DeleteTaskRequest",
     "UndeleteTaskRequest",
+    "MoveTaskRequest",
+    "CreateTaskListRequest",
+    "GetTaskListRequest",
+    "ListTaskListsRequest",
+    "UpdateTaskListRequest",
+    "DeleteTaskListRequest",
+    "UndeleteTaskListRequest",
+    "MoveTaskListRequest",
     "CreateUserRequest",
     "GetUserRequest",
     "UpdateUserRequest",

@@ -44,8 +44,10 @@ async fn a_new_task_has_its_defaults(database: TestDatabase) {
         update_time: Some(at(0)),
         revision: 1,
         etag: task.etag.clone(),
+        position: task.position.clone(),
         ..pb::Task::default()
     };
+    assert!(!task.position.is_empty());
     assert_eq!(task, expected);
     assert_eq!(ada.get(&task.name).await.unwrap(), task);
     assert_eq!(ada.all(listing()).await, [task]);
@@ -71,6 +73,7 @@ async fn a_new_task_keeps_every_field(database: TestDatabase) {
         complete_time: Some(at(5)),
         revision: 1,
         etag: task.etag.clone(),
+        position: task.position.clone(),
         ..given
     };
     assert_eq!(task, expected);

@@ -93,6 +93,7 @@ async fn a_star_replaces_everything(database: TestDatabase) {
         name: task.name.clone(),
         priority: pb::Priority::Medium.into(),
         create_time: task.create_time,
+        position: task.position.clone(),
         ..pb::Task::default()
     };
     assert_eq!(bare, stamped(&bare, expected));
@@ -356,6 +357,7 @@ async fn concurrent_updates_of_different_fields_all_count(database: TestDatabase
         name: task.name.clone(),
         create_time: task.create_time,
         complete_time: Some(at(0)),
+        position: task.position,
         ..full()
     };
     assert_eq!(after, stamped(&after, expected));

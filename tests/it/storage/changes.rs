@@ -70,6 +70,7 @@ async fn create_is_noted_with_every_field(database: TestDatabase) {
         "create_time": at(1).as_micros(),
         "update_time": at(1).as_micros(),
         "complete_time": at(1).as_micros(),
+        "position": "a1",
     });
     assert_eq!(rows(&database, &ada).await, [(1, kind(ChangeType::Created), 0, state)]);
 }
@@ -85,6 +86,7 @@ async fn absent_fields_are_left_out(database: TestDatabase) {
         "revision": 1,
         "create_time": at(1).as_micros(),
         "update_time": at(1).as_micros(),
+        "position": "a1",
     });
     let rows = rows(&database, &ada).await;
     assert_eq!(rows[0].3, bare);

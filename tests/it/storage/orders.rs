@@ -20,7 +20,8 @@ both_engines!(
     two_keys_group_and_then_order,
 );
 
-const FIELDS: [OrderField; 7] = [
+const FIELDS: [OrderField; 8] = [
+    OrderField::Position,
     OrderField::CreateTime,
     OrderField::UpdateTime,
     OrderField::DueTime,

@@ -267,6 +267,7 @@ async fn the_schema_can_be_spread_by_user(database: TestDatabase) {
         ("sessions", "user_id"),
         ("api_keys", "user_id"),
         ("tasks", "user_id"),
+        ("task_lists", "user_id"),
         ("task_changes", "user_id"),
         ("requests", "user_id"),
         ("audit_events", "user_id"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use taskwire::api::answer::{ALWAYS_FIT, BYTES_MAX};
-use taskwire::domain::{Annotations, Description, Labels, PageSize, TimeZone, Title};
+use taskwire::domain::{Annotations, Description, Labels, PageSize, Position, TimeZone, Title};
 
 use super::descriptors::ours;
 
@@ -20,13 +20,20 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 41] = [
+const TEXTS: [(&str, &str, usize); 49] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "labels", Labels::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "etag", 40),
     ("Task", "time_zone", TimeZone::MAX_BYTES),
+    ("Task", "task_list", NAME),
+    ("Task", "position", Position::MAX_BYTES),
+    ("TaskList", "name", NAME),
+    ("TaskList", "title", Title::MAX_CODE_POINTS * CODE_POINT),
+    ("TaskList", "position", Position::MAX_BYTES),
+    ("TaskList", "etag", 40),
+    ("ListTaskListsResponse", "next_page_token", 8192),
     ("Task.AnnotationsEntry", "key", Annotations::KEY_MAX),
     ("Task.AnnotationsEntry", "value", Annotations::VALUE_MAX_CODE_POINTS * CODE_POINT),
     ("TaskChange", "changed_fields", 20),
@@ -34,6 +41,7 @@ const TEXTS: [(&str, &str, usize); 41] = [
     ("ListTaskChangesResponse", "history", UUID),
     ("WatchTasksResponse", "history", UUID),
     ("UndoConflict", "task", NAME),
+    ("UndoConflict", "task_list", NAME),
     ("User", "name", NAME),
     ("User", "email", 254 * CODE_POINT),
     ("User", "display_name", 100 * CODE_POINT),
@@ -66,12 +74,13 @@ const TEXTS: [(&str, &str, usize); 41] = [
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 16] = [
+const COUNTS: [(&str, &str, usize); 18] = [
     ("Task", "labels", Labels::MAX),
     ("Task", "annotations", Annotations::MAX),
     ("TaskChange", "changed_fields", 20),
     ("ApiKey", "scopes", 10),
     ("ListUsersResponse", "users", PAGE),
+    ("ListTaskListsResponse", "task_lists", PAGE),
     ("ListSessionsResponse", "sessions", 1000),
     ("ListApiKeysResponse", "api_keys", 100),
     ("ListAuditEventsResponse", "audit_events", PAGE),
@@ -84,6 +93,7 @@ const COUNTS: [(&str, &str, usize); 16] = [
     ("ListTaskChangesResponse", "changes", PAGE),
     ("BatchGetTasksResponse", "tasks", PAGE),
     ("UndoChangesResponse", "tasks", 1000),
+    ("UndoChangesResponse", "task_lists", 1000),
     ("UndoChangesResponse", "conflicts", 1000),
 ];
 
