@@ -5,8 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-const FILES: [&str; 6] = [
-    "taskwire/v1/task_list.proto",
+const FILES: [&str; 5] = [
     "taskwire/v1/task_service.proto",
     "taskwire/v1/user_service.proto",
     // No file imports these: errors carry their messages inside `Any`. With them here, a client can

@@ -26,9 +26,13 @@ local MESSAGES = {
   EnableUserRequest = fields({name = true}),
   LoginRequest = fields({email = true, password = true, device = true}),
   LogoutRequest = fields({}),
+  MoveTaskListRequest = fields({name = true, before = true, after = true, requestId = true}),
+  MoveTaskRequest = fields({name = true, taskList = true, before = true, after = true, requestId = true}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
-  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true}),
+  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true}),
+  TaskList = fields({name = true, title = true, position = true, createTime = true, updateTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
+  UndeleteTaskListRequest = fields({name = true, requestId = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
   UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
   UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true}),
@@ -40,10 +44,15 @@ local ROUTES = {
   {"POST", "^/v1/users/[^/:]+/tasks$", "Task"},
   {"PATCH", "^/v1/users/[^/:]+/tasks/[^/:]+$", "Task"},
   {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:undelete$", "UndeleteTaskRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:move$", "MoveTaskRequest", "name"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchCreate$", "BatchCreateTasksRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchUpdate$", "BatchUpdateTasksRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchDelete$", "BatchDeleteTasksRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/taskChanges:undo$", "UndoChangesRequest", "parent"},
+  {"POST", "^/v1/users/[^/:]+/taskLists$", "TaskList"},
+  {"PATCH", "^/v1/users/[^/:]+/taskLists/[^/:]+$", "TaskList"},
+  {"POST", "^/v1/users/[^/:]+/taskLists/[^/:]+:undelete$", "UndeleteTaskListRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/taskLists/[^/:]+:move$", "MoveTaskListRequest", "name"},
   {"POST", "^/v1/users$", "CreateUserRequest"},
   {"PATCH", "^/v1/users/[^/:]+$", "User"},
   {"POST", "^/v1/sessions:login$", "LoginRequest"},
@@ -389,16 +398,19 @@ local STATUS = {
 }
 
 -- A task that never was is answered as an empty message, which printed defaults would dress up as one.
-local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{}}'
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":""}'
+local NO_LIST = '{"name":"","title":"","position":"","revision":"0","etag":""}'
 
 local function without_empty_tasks(handle)
   local body = handle:body()
   local headers = handle:headers()
   if not body or body:length() == 0 then return end
   local text = body:getBytes(0, body:length())
-  if not text:find(NO_TASK, 1, true) then return end
-  -- A pattern of it: what means something in one stands for itself.
-  text = text:gsub(NO_TASK:gsub("%p", "%%%0"), "{}")
+  if not text:find(NO_TASK, 1, true) and not text:find(NO_LIST, 1, true) then return end
+  for _, nothing in ipairs({NO_TASK, NO_LIST}) do
+    -- A pattern of it: what means something in one stands for itself.
+    text = text:gsub(nothing:gsub("%p", "%%%0"), "{}")
+  end
   body:setBytes(text)
   headers:replace("content-length", tostring(#text))
 end

@@ -25,6 +25,7 @@ mod task_write;
 pub mod text;
 mod time;
 mod user;
+mod write;
 
 pub use annotations::Annotations;
 pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
@@ -46,6 +47,7 @@ pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use task::{Description, DueDay, Labels, NewTask, Priority, Task, TaskPatch, Title};
 pub use task_list::{NewTaskList, TaskList, TasksOfDeleted, Unfinished};
 pub use task_move::{MoveDecision, Neighbours, TaskMove};
-pub use task_write::{Decision, Effect, TaskWrite, Write, WriteResult, WriteRules};
+pub use task_write::{Decision, TaskWrite, WriteRules};
 pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};
+pub use write::{Effect, Write, WriteResult};

@@ -269,7 +269,7 @@ mod tests {
             ("before the same one", |_, count| count - 5),
             ("after the same one", |_, _| 5),
             ("at the front", |_, _| 0),
-            ("between the last two", |at, count| 5 + (at + 1) / 2 % (count - 9)),
+            ("between the last two", |at, count| 5 + at.div_ceil(2) % (count - 9)),
             ("before and after the last one in turns", |at, _| 5 + at / 2),
             ("anywhere", |at, count| at.wrapping_mul(2_654_435_761) % count),
         ];

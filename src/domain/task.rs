@@ -1,12 +1,12 @@
 //! Tasks: their fields, each with its rule.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::etag::{Content, Etag};
-use super::task_write::put_away;
 use super::{
     Annotations, Day, Position, Rule, TaskField, TaskFields, TaskId, TaskListId, TimeZone, Timestamp, UserId,
-    Violations, WriteRules, text,
+    Violations, text,
 };
 
 /// What a task is called: 1 to 200 code points after trimming, no control characters.
@@ -324,15 +324,16 @@ impl Task {
         self.delete_time.is_some()
     }
 
-    /// It after it was deleted as part of its list.
-    pub fn put_away_with_list(self, rules: WriteRules) -> Self {
-        let now = rules.now.max(self.update_time);
-        Self { deleted_with_list: true, ..put_away(self, now, rules.purge_after) }
+    /// It after it was deleted, to be purged after a while.
+    pub fn put_away(self, now: Timestamp, purge_after: Duration) -> Self {
+        let now = now.max(self.update_time);
+        let purge_time = Some(now.after(purge_after));
+        Self { update_time: now, delete_time: Some(now), purge_time, ..self }
     }
 
     /// It after it was taken back.
-    pub fn taken_back(self, rules: WriteRules) -> Self {
-        let update_time = rules.now.max(self.update_time);
+    pub fn taken_back(self, now: Timestamp) -> Self {
+        let update_time = now.max(self.update_time);
         Self { update_time, delete_time: None, purge_time: None, deleted_with_list: false, ..self }
     }
 

@@ -32,7 +32,7 @@ pub struct Neighbours {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MoveDecision {
     /// Nothing: the task stands there already.
-    Keep(Task),
+    Keep,
     /// These tasks change, in this order, each under a revision of its own.
     Store(Vec<(Task, TaskFields)>),
     /// More neighbours have to be known.
@@ -99,7 +99,7 @@ impl TaskMove {
             (task, fields)
         };
         match place((current.id, own), &below, &above, neighbours.known, revision) {
-            Placement::Stays => MoveDecision::Keep(current.clone()),
+            Placement::Stays => MoveDecision::Keep,
             Placement::Further => MoveDecision::Further,
             Placement::There(position) => {
                 let task = Task { task_list, ..moved(current, position) };

@@ -7,48 +7,9 @@ use std::time::Duration;
 
 use super::task::changed_fields;
 use super::{
-    ChangeType, Error, Etag, ListWrite, NewTask, Position, Resource, Result, State, Subject, Task,
-    TaskFields, TaskId, TaskList, TaskListId, TaskMove, TaskPatch, Timestamp, UserId,
+    ChangeType, Error, Etag, NewTask, Position, Resource, Result, State, Task, TaskFields, TaskId, TaskPatch,
+    Timestamp, UserId,
 };
-
-/// A change that a caller asks for.
-#[derive(Debug, Clone)]
-pub enum Write {
-    /// Of a task by itself.
-    Task(TaskWrite),
-    /// Of the place of a task among others.
-    Move(TaskMove),
-    /// Of a list.
-    List(ListWrite),
-}
-
-impl Write {
-    /// What it is about.
-    pub const fn subject(&self) -> Subject {
-        match self {
-            Self::Task(write) => Subject::Task(write.id()),
-            Self::Move(write) => Subject::Task(write.id),
-            Self::List(write) => Subject::List(write.id()),
-        }
-    }
-
-    /// The list that a task is to be in afterwards.
-    pub fn task_list(&self) -> Option<TaskListId> {
-        match self {
-            Self::Task(TaskWrite::Create(new)) => new.task_list,
-            Self::Task(TaskWrite::Update { patch, .. }) => patch.task_list.flatten(),
-            Self::Task(TaskWrite::Restore { former, .. }) => former.as_ref()?.task_list,
-            Self::Move(write) => write.task_list.flatten(),
-            Self::Task(_) | Self::List(_) => None,
-        }
-    }
-}
-
-impl From<TaskWrite> for Write {
-    fn from(write: TaskWrite) -> Self {
-        Self::Task(write)
-    }
-}
 
 /// A change of a task that depends on no other one.
 #[derive(Debug, Clone)]
@@ -125,46 +86,6 @@ pub enum Decision {
     Conflict(Option<Task>),
     /// Remove the task, and note that it is gone.
     Remove(Task),
-}
-
-/// What became of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteResult {
-    /// The task or list as it stands afterwards; `None` when there is none.
-    pub state: Option<State>,
-    /// What was done.
-    pub effect: Effect,
-    /// The etag that it has now, where the write is only tried out.
-    pub etag_now: Option<Etag>,
-}
-
-impl WriteResult {
-    /// The task as it stands afterwards.
-    pub fn task(&self) -> Option<&Task> {
-        match &self.state {
-            Some(State::Task(task)) => Some(task),
-            _ => None,
-        }
-    }
-
-    /// The list as it stands afterwards.
-    pub fn list(&self) -> Option<&TaskList> {
-        match &self.state {
-            Some(State::List(list)) => Some(list),
-            _ => None,
-        }
-    }
-}
-
-/// What a write did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// The task changed and took a revision.
-    Changed,
-    /// There was nothing to change.
-    Unchanged,
-    /// The task went on since, and was left alone.
-    Conflict,
 }
 
 impl TaskWrite {
@@ -254,7 +175,7 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
         ..former.unwrap_or_else(|| current.clone())
     };
     let (restored, change, live) = match (current.is_deleted(), was_deleted) {
-        (false, true) => (put_away(restored, now, rules.purge_after), ChangeType::Deleted, -1),
+        (false, true) => (restored.put_away(now, rules.purge_after), ChangeType::Deleted, -1),
         (true, false) => (Task { delete_time: None, purge_time: None, ..restored }, ChangeType::Undeleted, 1),
         _ => (restored, ChangeType::Updated, 0),
     };
@@ -263,10 +184,6 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
     }
     let fields = changed_fields(&current, &restored);
     Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live }
-}
-
-pub(super) fn put_away(task: Task, now: Timestamp, purge_after: Duration) -> Task {
-    Task { update_time: now, delete_time: Some(now), purge_time: Some(now.after(purge_after)), ..task }
 }
 
 pub(super) fn existing(current: Option<Task>) -> Result<Task> {
@@ -321,14 +238,14 @@ fn delete(
     };
     check_etag(&current, etag)?;
     let now = rules.now.max(current.update_time);
-    Ok(store(put_away(current, now, rules.purge_after), ChangeType::Deleted, -1))
+    Ok(store(current.put_away(now, rules.purge_after), ChangeType::Deleted, -1))
 }
 
 fn undelete(current: Task, rules: WriteRules) -> Result<Decision> {
     if !current.is_deleted() {
         return Err(Error::TaskNotDeleted);
     }
-    Ok(store(current.taken_back(rules), ChangeType::Undeleted, 1))
+    Ok(store(current.taken_back(rules.now), ChangeType::Undeleted, 1))
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ pub use secrets::Secrets;
 pub use tasks::Tasks;
 pub use tasks::changes::Changes;
 pub use tasks::lane::LaneMetrics;
-pub use tasks::ledger::{Idempotency, Operation, Outcome, Review, WriteError};
 pub use tasks::lists::{TaskListPage, TaskLists};
 pub use tasks::notifier::{Notifier, Subscription};
+pub use tasks::operation::{Idempotency, Operation, Outcome, Review, WriteError};
 pub use tasks::standbys::{ReadCounts, StandbyState};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};

@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import json
 import time
+import urllib.parse
 import uuid
 
 import grpc
@@ -294,6 +295,33 @@ def test_a_task_that_never_was_is_an_empty_message(stack, token):
     requests = [{"name": name, "allowMissing": True}, {"name": made["name"]}]
     gone, deleted = stack.http("POST", f"{TASKS}:batchDelete", {"requests": requests}, token).json["tasks"]
     assert gone == {} and deleted["title"] == '"title":""' and deleted["completed"] is False
+
+
+def test_lists_and_the_order_in_them(stack, token):
+    lists = "/v1/users/me/taskLists"
+    made = stack.http("POST", lists, {"title": "Groceries"}, token).json
+    assert made["title"] == "Groceries" and made["position"]
+    first, second = (
+        stack.http("POST", TASKS, {"title": title, "taskList": made["name"]}, token).json for title in "ab"
+    )
+    moved = stack.http("POST", f"/v1/{second['name']}:move", {"before": first["name"]}, token).json
+    assert moved["position"] < first["position"]
+    query = urllib.parse.urlencode({"filter": f'task_list = "{made["name"]}"', "orderBy": "position"})
+    page = stack.http("GET", f"{TASKS}?{query}", token=token).json
+    assert [task["title"] for task in page["tasks"]] == ["b", "a"]
+    out = stack.http("POST", f"/v1/{first['name']}:move", {"taskList": ""}, token).json
+    assert out["taskList"] == ""
+    renamed = stack.http("PATCH", f"/v1/{made['name']}", {"title": "Shopping"}, token, JSON).json
+    assert (renamed["title"], renamed["name"]) == ("Shopping", made["name"])
+    deleted = stack.http("DELETE", f"/v1/{made['name']}?tasks=TASKS_KEEP", token=token).json
+    assert deleted["deleteTime"]
+    assert stack.http("GET", f"/v1/{second['name']}", token=token).json["taskList"] == ""
+    assert stack.http("POST", f"/v1/{made['name']}:undelete", {}, token).json["title"] == "Shopping"
+    assert stack.http("GET", f"/v1/{made['name']}", token=token).json["title"] == "Shopping"
+    assert made["name"] in [one["name"] for one in stack.http("GET", lists, token=token).json["taskLists"]]
+    never = f"/v1/users/me/taskLists/{uuid.uuid4()}"
+    assert stack.http("DELETE", f"{never}?allowMissing=true", token=token).json == {}
+    assert stack.http("GET", never, token=token).error["reason"] == "TASK_LIST_NOT_FOUND"
 
 
 def test_defaults_are_answered(stack, token):

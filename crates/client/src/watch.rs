@@ -23,6 +23,8 @@ pub enum WatchFrom {
 }
 
 /// What a watch tells.
+// Handed on one at a time; a box would be in everybody's way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// All lists and tasks follow, one by one, up to `StateEnd`: what was known before is void. So begins `WatchFrom::State`; any
@@ -221,7 +223,7 @@ mod tests {
     use super::{Checkpoint, Event, Position, Sent, Watch};
     use crate::{Client, Result};
     use taskwire_proto::watch_tasks_response::{Bookmark, InitialStateEnd};
-    use taskwire_proto::{Task, TaskChange, TaskList, WatchTasksResponse};
+    use taskwire_proto::{Task, TaskChange, WatchTasksResponse};
 
     fn watch(position: Position) -> Watch {
         let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();

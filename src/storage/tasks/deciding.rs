@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::ledger::Ledger;
+use super::known::{Counters, Known};
 use super::write_conn::ChangeRow;
 use super::{list_row, task_row};
 use crate::domain::{
@@ -16,12 +16,6 @@ use crate::domain::{
 const LISTS_MAX: usize = 1000;
 /// Tasks of a list that one operation deletes, takes out or restores; what is left is done by operations after it.
 pub(in crate::storage) const STEP: usize = 999;
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Counters {
-    pub(super) revision: i64,
-    pub(super) live_tasks: i64,
-}
 
 /// What one operation does.
 #[derive(Debug)]
@@ -48,7 +42,7 @@ impl Draft {
 /// An operation in the middle of being decided.
 #[derive(Debug)]
 pub(super) struct Deciding<'a> {
-    pub(super) ledger: &'a Ledger,
+    pub(super) known: &'a Known,
     pub(super) draft: &'a mut Draft,
     pub(super) user: UserId,
     pub(super) rules: WriteRules,
@@ -67,19 +61,19 @@ impl Deciding<'_> {
     fn task(&self, id: TaskId) -> Option<Task> {
         match self.draft.tasks.get(&id) {
             Some(drafted) => drafted.clone(),
-            None => self.ledger.task(self.user, id).cloned(),
+            None => self.known.task(self.user, id).cloned(),
         }
     }
 
     fn list(&self, id: TaskListId) -> Option<TaskList> {
         match self.draft.lists.get(&id) {
             Some(drafted) => drafted.clone(),
-            None => self.ledger.list(self.user, id).cloned(),
+            None => self.known.list(self.user, id).cloned(),
         }
     }
 
     fn live_lists(&self) -> Vec<TaskList> {
-        let known = self.ledger.lists_of(self.user).filter(|list| !self.draft.lists.contains_key(&list.id));
+        let known = self.known.lists_of(self.user).filter(|list| !self.draft.lists.contains_key(&list.id));
         let drafted = self.draft.lists.values().flatten();
         known.chain(drafted).filter(|list| !list.is_deleted()).cloned().collect()
     }
@@ -157,10 +151,10 @@ impl Deciding<'_> {
         }
         let anchor = write.anchor().and_then(|id| self.task(id));
         let current = write.check(self.task(write.id), anchor.as_ref())?;
-        let neighbours = self.ledger.surroundings.neighbours();
+        let neighbours = &self.known.surroundings.neighbours;
         match write.decide(&current, neighbours, self.rules, self.next_revision()) {
-            MoveDecision::Keep(task) => {
-                self.answer(Some(State::Task(Box::new(task))), Effect::Unchanged);
+            MoveDecision::Keep => {
+                self.answer(Some(State::Task(Box::new(current))), Effect::Unchanged);
             }
             MoveDecision::Further => {
                 return Err(Error::Internal("the neighbours of a move are not known".into()));
@@ -225,9 +219,9 @@ impl Deciding<'_> {
     /// Does with the tasks of a list what is to be done, as far as one operation goes.
     fn settle(&mut self, list: TaskList) -> Result<()> {
         let Some(unfinished) = list.unfinished else { return Ok(()) };
-        let ledger = self.ledger;
-        let members = &ledger.surroundings.members;
-        let live_afterwards = self.draft.counters.live_tasks + ledger.surroundings.members_in_all;
+        let surroundings = &self.known.surroundings;
+        let members = &surroundings.members;
+        let live_afterwards = self.draft.counters.live_tasks + surroundings.members_in_all;
         if unfinished == Unfinished::Restore && live_afterwards > self.live_tasks_max {
             return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
         }
@@ -299,8 +293,11 @@ impl Deciding<'_> {
 fn settled(unfinished: Unfinished, task: Task, rules: WriteRules) -> (Task, ChangeType, TaskFields, i64) {
     let none = TaskFields::default();
     match unfinished {
-        Unfinished::Delete => (task.put_away_with_list(rules), ChangeType::Deleted, none, -1),
-        Unfinished::Restore => (task.taken_back(rules), ChangeType::Undeleted, none, 1),
+        Unfinished::Delete => {
+            let task = Task { deleted_with_list: true, ..task.put_away(rules.now, rules.purge_after) };
+            (task, ChangeType::Deleted, none, -1)
+        }
+        Unfinished::Restore => (task.taken_back(rules.now), ChangeType::Undeleted, none, 1),
         Unfinished::Keep => {
             let mut fields = none;
             fields.note(TaskField::TaskList, true);

@@ -5,115 +5,16 @@
 //! operations.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
-use super::deciding::{Counters, Deciding, Draft};
-use super::surroundings::{self, Surroundings};
+use super::deciding::{Deciding, Draft};
+use super::known::{Entry, Known};
+use super::operation::{Idempotency, Operation, Outcome, Review, WriteError};
+use super::surroundings;
 use super::write_conn::{AnswerRow, ChangeRow, Keys, RowWrites, Snapshot, WriteConn, Writes};
 use crate::domain::{
-    Error, HistoryId, Owner, Result, State, Task, TaskId, TaskList, TaskListId, UserId, Write, WriteResult,
-    WriteRules,
+    Error, HistoryId, Result, State, Task, TaskId, TaskList, TaskListId, UserId, Write, WriteResult,
 };
 use crate::storage::engine::types::Id;
-
-/// How a call is recognised when it comes again (its idempotency key), and what it is then answered.
-#[derive(Clone)]
-pub struct Idempotency {
-    /// What the caller gave it as `request_id`.
-    pub key: uuid::Uuid,
-    /// Hash of method and message.
-    pub fingerprint: Vec<u8>,
-    /// The answer to be remembered, given what was done.
-    pub answer: Arc<Answer>,
-}
-
-/// Makes the encoded answer out of what became of each write.
-type Answer = dyn Fn(&[WriteResult]) -> Vec<u8> + Send + Sync;
-
-impl std::fmt::Debug for Idempotency {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idempotency").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-/// What one caller wants done, all or nothing.
-#[derive(Debug, Clone)]
-pub struct Operation {
-    /// Whose tasks.
-    pub owner: Owner,
-    /// The writes, in order.
-    pub writes: Vec<Write>,
-    /// The time, and how long deleted tasks are kept.
-    pub rules: WriteRules,
-    /// How many live tasks the owner may have.
-    pub live_tasks_max: i64,
-    /// The history that the caller believes in, where that matters.
-    pub history: Option<HistoryId>,
-    /// What makes a retry of it safe.
-    pub idempotency: Option<Idempotency>,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// Has a word in it before anything is done.
-    pub review: Option<Review>,
-}
-
-impl Operation {
-    /// Writes by these rules, without anything special about them.
-    pub const fn new(owner: Owner, writes: Vec<Write>, rules: WriteRules, live_tasks_max: i64) -> Self {
-        Self {
-            owner,
-            writes,
-            rules,
-            live_tasks_max,
-            history: None,
-            idempotency: None,
-            dry_run: false,
-            review: None,
-        }
-    }
-
-    /// The same, though the user may have more tasks than are allowed afterwards.
-    pub fn beyond_quota(self) -> Self {
-        Self { live_tasks_max: i64::MAX, ..self }
-    }
-}
-
-/// Looks at what would become of an operation, and may refuse it.
-#[derive(Clone)]
-pub struct Review(pub Arc<Look>);
-
-/// Passes, or says why an operation must not be carried out.
-type Look = dyn Fn(&[WriteResult]) -> Result<()> + Send + Sync;
-
-impl std::fmt::Debug for Review {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Review").finish_non_exhaustive()
-    }
-}
-
-/// What became of an operation.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It was carried out: what became of each write.
-    Applied(Vec<WriteResult>),
-    /// It had been carried out before: the answer of that time.
-    Replayed(Vec<u8>),
-}
-
-/// Why an operation was not carried out.
-#[derive(Debug, Clone)]
-pub struct WriteError {
-    /// The write that failed; `None` when it was none of them in particular.
-    pub at: Option<usize>,
-    /// Why.
-    pub error: Error,
-}
-
-impl From<Error> for WriteError {
-    fn from(error: Error) -> Self {
-        Self { at: None, error }
-    }
-}
 
 /// What became of each operation, and the new revisions of the users whose tasks changed.
 pub(in crate::storage) type Report = (Vec<Result<Outcome, WriteError>>, Vec<(UserId, i64)>);
@@ -132,7 +33,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     };
 
     let mut ledger = Ledger::open(snapshot, history)?;
-    surroundings::read(conn, &mut ledger, &operations).await?;
+    surroundings::read(conn, &mut ledger.known, &operations).await?;
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
@@ -173,102 +74,32 @@ fn keys(operations: &[Operation]) -> Keys {
     }
 }
 
-#[derive(Debug)]
-struct Entry<T> {
-    now: Option<T>,
-    /// Whether the table has a row for it.
-    stored: bool,
-    changed: bool,
-}
-
-impl<T> Entry<T> {
-    const fn stored(row: T) -> Self {
-        Self { now: Some(row), stored: true, changed: false }
-    }
-
-    const fn absent() -> Self {
-        Self { now: None, stored: false, changed: false }
-    }
-
-    fn becomes(&mut self, now: Option<T>) {
-        self.now = now;
-        self.changed = true;
-    }
-}
-
 /// The batch's view of the world, as it changes from operation to operation.
 #[derive(Debug)]
-pub(super) struct Ledger {
-    counters: HashMap<UserId, Counters>,
+struct Ledger {
+    known: Known,
     raised: BTreeSet<UserId>,
-    tasks: HashMap<(UserId, TaskId), Entry<Task>>,
-    lists: HashMap<(UserId, TaskListId), Entry<TaskList>>,
     requests: HashMap<(UserId, Id), (Vec<u8>, Vec<u8>)>,
     /// The present history, where an operation wants it to be the one that it knows.
     history: Option<HistoryId>,
-    pub(super) surroundings: Surroundings,
     changes: Vec<ChangeRow>,
     answers: Vec<AnswerRow>,
 }
 
 impl Ledger {
     fn open(snapshot: Snapshot, history: Option<HistoryId>) -> Result<Self> {
-        let counters = snapshot
-            .counters
-            .into_iter()
-            .map(|(user, revision, live_tasks)| (user.into(), Counters { revision, live_tasks }));
-        let tasks = snapshot.tasks.into_iter().map(|row| {
-            let task = Task::try_from(row)?;
-            Ok(((task.owner, task.id), Entry::stored(task)))
-        });
         let requests = snapshot
             .requests
             .into_iter()
             .map(|(user, request, fingerprint, answer)| ((user.into(), request), (fingerprint, answer)));
-        let mut ledger = Self {
-            counters: counters.collect(),
-            raised: BTreeSet::new(),
-            tasks: tasks.collect::<Result<_>>()?,
-            lists: HashMap::new(),
+        Ok(Self {
             requests: requests.collect(),
+            known: Known::open(snapshot.counters, snapshot.tasks, snapshot.lists)?,
+            raised: BTreeSet::new(),
             history,
-            surroundings: Surroundings::default(),
             changes: Vec::new(),
             answers: Vec::new(),
-        };
-        ledger.learn_lists(snapshot.lists);
-        Ok(ledger)
-    }
-
-    /// Takes in tasks that were read later on.
-    pub(super) fn learn_tasks(&mut self, tasks: impl Iterator<Item = Task>) {
-        for task in tasks {
-            self.tasks.entry((task.owner, task.id)).or_insert_with(|| Entry::stored(task));
-        }
-    }
-
-    /// Takes in lists.
-    pub(super) fn learn_lists(&mut self, lists: Vec<TaskList>) {
-        for list in lists {
-            self.lists.entry((list.owner, list.id)).or_insert_with(|| Entry::stored(list));
-        }
-    }
-
-    pub(super) fn task(&self, user: UserId, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&(user, id))?.now.as_ref()
-    }
-
-    pub(super) fn list(&self, user: UserId, id: TaskListId) -> Option<&TaskList> {
-        self.lists.get(&(user, id))?.now.as_ref()
-    }
-
-    pub(super) fn lists_of(&self, user: UserId) -> impl Iterator<Item = &TaskList> {
-        self.lists.values().filter_map(|entry| entry.now.as_ref()).filter(move |list| list.owner == user)
-    }
-
-    /// The user's last revision.
-    pub(super) fn revision(&self, user: UserId) -> i64 {
-        self.counters.get(&user).map_or(0, |counters| counters.revision)
+        })
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Outcome, WriteError> {
@@ -284,10 +115,10 @@ impl Ledger {
         }
         self.history.map_or(Ok(()), |present| present.check(operation.history))?;
         // The token outlived its account.
-        let counters = *self.counters.get(&user).ok_or(Error::SessionRevoked)?;
+        let counters = *self.known.counters.get(&user).ok_or(Error::SessionRevoked)?;
         let mut draft = Draft::new(counters);
         let (rules, live_tasks_max) = (operation.rules, operation.live_tasks_max);
-        let mut deciding = Deciding { ledger: self, draft: &mut draft, user, rules, live_tasks_max };
+        let mut deciding = Deciding { known: &self.known, draft: &mut draft, user, rules, live_tasks_max };
         for (at, write) in operation.writes.into_iter().enumerate() {
             deciding.write(write).map_err(|error| WriteError { at: Some(at), error })?;
         }
@@ -313,13 +144,13 @@ impl Ledger {
     fn as_numbered_now(&self, user: UserId, written: Vec<WriteResult>) -> Vec<WriteResult> {
         let renumber = |one: WriteResult| match one.state {
             Some(State::Task(task)) => {
-                let now = self.task(user, task.id);
+                let now = self.known.task(user, task.id);
                 let task = Task { revision: now.map_or(0, |now| now.revision), ..*task };
                 let state = Some(State::Task(Box::new(task)));
                 WriteResult { state, etag_now: now.map(Task::etag), ..one }
             }
             Some(State::List(list)) => {
-                let now = self.list(user, list.id);
+                let now = self.known.list(user, list.id);
                 let list = TaskList { revision: now.map_or(0, |now| now.revision), ..*list };
                 let state = Some(State::List(Box::new(list)));
                 WriteResult { state, etag_now: now.map(TaskList::etag), ..one }
@@ -332,14 +163,14 @@ impl Ledger {
     /// Takes over what an operation did.
     fn keep(&mut self, user: UserId, draft: Draft) -> Vec<WriteResult> {
         if !draft.changes.is_empty() {
-            self.counters.insert(user, draft.counters);
+            self.known.counters.insert(user, draft.counters);
             self.raised.insert(user);
         }
         for (id, task) in draft.tasks {
-            self.tasks.entry((user, id)).or_insert(Entry::absent()).becomes(task);
+            self.known.tasks.entry((user, id)).or_insert(Entry::absent()).becomes(task);
         }
         for (id, list) in draft.lists {
-            self.lists.entry((user, id)).or_insert(Entry::absent()).becomes(list);
+            self.known.lists.entry((user, id)).or_insert(Entry::absent()).becomes(list);
         }
         self.changes.extend(draft.changes);
         draft.written
@@ -349,12 +180,12 @@ impl Ledger {
     fn close(self) -> Writes {
         let mut writes = Writes { changes: self.changes, answers: self.answers, ..Writes::default() };
         for user in self.raised {
-            if let Some(counters) = self.counters.get(&user) {
+            if let Some(counters) = self.known.counters.get(&user) {
                 writes.counters.push((user, counters.revision, counters.live_tasks));
             }
         }
-        sort_out(self.tasks, &mut writes.tasks);
-        sort_out(self.lists, &mut writes.lists);
+        sort_out(self.known.tasks, &mut writes.tasks);
+        sort_out(self.known.lists, &mut writes.lists);
         writes
     }
 }

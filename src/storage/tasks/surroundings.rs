@@ -2,7 +2,8 @@
 //! user. Read under the user's lock, when the rows named are known. Nothing is read for operations that need none of it.
 
 use super::deciding::STEP;
-use super::ledger::{Ledger, Operation};
+use super::known::Known;
+use super::operation::Operation;
 use super::write_conn::WriteConn;
 use super::{list_row, task_row};
 use crate::domain::{
@@ -15,56 +16,40 @@ use crate::storage::engine::types::Id;
 /// How many neighbours are read at first, and then as often more.
 const NEIGHBOURS: [usize; 4] = [1, 300, 5000, 1_000_000];
 
-/// What was read.
-#[derive(Debug, Default)]
-pub(super) struct Surroundings {
-    neighbours: Neighbours,
-    /// The tasks of the list that the operation is about and that follow it, and one more than one operation takes.
-    pub(super) members: Vec<TaskId>,
-    /// How many there are in all, where that matters.
-    pub(super) members_in_all: i64,
-}
-
-impl Surroundings {
-    pub(super) const fn neighbours(&self) -> &Neighbours {
-        &self.neighbours
-    }
-}
-
-/// Reads what is missing into the ledger.
+/// Reads what is missing.
 pub(super) async fn read<C: WriteConn>(
     conn: &mut C,
-    ledger: &mut Ledger,
+    known: &mut Known,
     operations: &[Operation],
 ) -> Result<()> {
-    let lists = lists_of_tasks(ledger, operations);
+    let lists = lists_of_tasks(known, operations);
     if !lists.is_empty() {
         let lists = conn.lists_by_key(lists).await?;
-        ledger.learn_lists(lists);
+        known.learn_lists(lists);
     }
     // Whatever needs more than that comes alone.
     let [operation] = operations else { return Ok(()) };
     let user = operation.owner.user();
     if operation.writes.iter().any(|write| matches!(write, Write::List(_))) {
         let lists = conn.lists(live_lists(user)).await?;
-        ledger.learn_lists(lists);
+        known.learn_lists(lists);
     }
     match operation.writes.as_slice() {
-        [Write::Move(write)] => read_neighbours(conn, ledger, operation, write).await,
-        [Write::List(write)] => read_members(conn, ledger, user, write).await,
+        [Write::Move(write)] => read_neighbours(conn, known, operation, write).await,
+        [Write::List(write)] => read_members(conn, known, user, write).await,
         _ => Ok(()),
     }
 }
 
 /// The lists of tasks that come back, which nobody named.
-fn lists_of_tasks(ledger: &Ledger, operations: &[Operation]) -> Vec<(Id, Id)> {
+fn lists_of_tasks(known: &Known, operations: &[Operation]) -> Vec<(Id, Id)> {
     let of_write = |operation: &Operation, write: &Write| {
         let Write::Task(TaskWrite::Undelete { id } | TaskWrite::Restore { id, .. }) = write else {
             return None;
         };
         let user = operation.owner.user();
-        let list = ledger.task(user, *id)?.task_list?;
-        ledger.list(user, list).is_none().then(|| (user.into(), list.into()))
+        let list = known.task(user, *id)?.task_list?;
+        known.list(user, list).is_none().then(|| (user.into(), list.into()))
     };
     let mut lists: Vec<(Id, Id)> = operations
         .iter()
@@ -84,19 +69,19 @@ fn live_lists(user: UserId) -> Fragment {
 
 async fn read_neighbours<C: WriteConn>(
     conn: &mut C,
-    ledger: &mut Ledger,
+    known: &mut Known,
     operation: &Operation,
     write: &TaskMove,
 ) -> Result<()> {
     let user = operation.owner.user();
-    let anchor = write.anchor().and_then(|id| ledger.task(user, id)).cloned();
+    let anchor = write.anchor().and_then(|id| known.task(user, id)).cloned();
     // What is refused needs none; why, is said where it is decided.
-    let Ok(current) = write.check(ledger.task(user, write.id).cloned(), anchor.as_ref()) else {
+    let Ok(current) = write.check(known.task(user, write.id).cloned(), anchor.as_ref()) else {
         return Ok(());
     };
-    let revision = ledger.revision(user) + 1;
-    for known in NEIGHBOURS {
-        let around = Around { user, list: write.list_of(&current), but: write.id, known };
+    let revision = known.revision(user) + 1;
+    for count in NEIGHBOURS {
+        let around = Around { user, list: write.list_of(&current), but: write.id, count };
         let at = anchor.as_ref().map(|anchor| &anchor.position);
         let (below, above) = match write.to {
             Place::End => (conn.tasks(around.below(None)).await?, Vec::new()),
@@ -108,15 +93,15 @@ async fn read_neighbours<C: WriteConn>(
                 let mut below = conn.tasks(around.below(at)).await?;
                 // The one that the place is given by stands nearest.
                 below.splice(0..0, anchor.clone());
-                below.truncate(known);
+                below.truncate(count);
                 (below, above)
             }
         };
-        let neighbours = Neighbours { below, above, known };
+        let neighbours = Neighbours { below, above, known: count };
         let is_enough =
             write.decide(&current, &neighbours, operation.rules, revision) != MoveDecision::Further;
-        ledger.learn_tasks(neighbours.below.iter().chain(&neighbours.above).cloned());
-        ledger.surroundings.neighbours = neighbours;
+        known.learn_tasks(neighbours.below.iter().chain(&neighbours.above).cloned());
+        known.surroundings.neighbours = neighbours;
         if is_enough {
             break;
         }
@@ -129,20 +114,21 @@ struct Around {
     user: UserId,
     list: Option<TaskListId>,
     but: TaskId,
-    known: usize,
+    count: usize,
 }
 
 impl Around {
     /// Those below a place, or all, the last one first.
     fn below(&self, at: Option<&Position>) -> Fragment {
-        self.beside(at, " < ", " order by position desc limit ")
+        self.beside(at, " < ", " order by list_id desc, position desc limit ")
     }
 
     /// Those above a place, the first one first.
     fn above(&self, at: Option<&Position>, operator: &'static str) -> Fragment {
-        self.beside(at, operator, " order by position limit ")
+        self.beside(at, operator, " order by list_id, position limit ")
     }
 
+    /// By the list first, for PostgreSQL: that none is absent does not tell its planner that they are all alike.
     fn beside(&self, at: Option<&Position>, operator: &'static str, order: &'static str) -> Fragment {
         let mut sql = Fragment::new();
         sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where user_id = ");
@@ -152,7 +138,7 @@ impl Around {
         if let Some(at) = at {
             sql.sql(" and position").sql(operator).bind(Value::Text(at.as_str().to_owned()));
         }
-        sql.sql(order).bind(Value::Big(i64::try_from(self.known).unwrap_or(i64::MAX)));
+        sql.sql(order).bind(Value::Big(i64::try_from(self.count).unwrap_or(i64::MAX)));
         sql
     }
 }
@@ -166,7 +152,7 @@ fn in_list(sql: &mut Fragment, list: Option<TaskListId>) {
 
 async fn read_members<C: WriteConn>(
     conn: &mut C,
-    ledger: &mut Ledger,
+    known: &mut Known,
     user: UserId,
     write: &ListWrite,
 ) -> Result<()> {
@@ -174,7 +160,7 @@ async fn read_members<C: WriteConn>(
     let unfinished = match write {
         ListWrite::Delete { .. } => Unfinished::Delete,
         ListWrite::Undelete { .. } => Unfinished::Restore,
-        ListWrite::Finish { .. } => match ledger.list(user, id).and_then(|list| list.unfinished) {
+        ListWrite::Finish { .. } => match known.list(user, id).and_then(|list| list.unfinished) {
             Some(unfinished) => unfinished,
             None => return Ok(()),
         },
@@ -187,15 +173,15 @@ async fn read_members<C: WriteConn>(
     sql.sql(if is_live { " order by position limit " } else { " order by task_id limit " });
     sql.bind(Value::Big(STEP as i64 + 1));
     let tasks: Vec<Task> = conn.tasks(sql).await?;
-    ledger.surroundings.members = tasks.iter().map(|task| task.id).collect();
-    ledger.surroundings.members_in_all = tasks.len().try_into().unwrap_or(i64::MAX);
+    known.surroundings.members = tasks.iter().map(|task| task.id).collect();
+    known.surroundings.members_in_all = tasks.len().try_into().unwrap_or(i64::MAX);
     if tasks.len() > STEP && matches!(write, ListWrite::Undelete { .. }) {
         let mut sql = Fragment::new();
         sql.sql("select count(*) from tasks where ");
         members(&mut sql, user, id, is_live);
-        ledger.surroundings.members_in_all = conn.count(sql).await?;
+        known.surroundings.members_in_all = conn.count(sql).await?;
     }
-    ledger.learn_tasks(tasks.into_iter());
+    known.learn_tasks(tasks.into_iter());
     Ok(())
 }
 

@@ -109,6 +109,6 @@ fn migrations_keep_a_spread_database_whole() {
                       where logicalrelid in ('users'::regclass, 'audit_events'::regclass)";
         assert_eq!(database.query_i64(beside).await, 1);
         let spread = "select count(*) from pg_dist_partition where partmethod = 'h'";
-        assert_eq!(database.query_i64(spread).await, 10);
+        assert_eq!(database.query_i64(spread).await, 11);
     });
 }

@@ -37,18 +37,18 @@ async fn lists_hold_tasks_in_an_order(database: TestDatabase) {
 
     let renamed = world.answer(&["list", "rename", "Weekly groceries", "Groceries"]);
     assert_eq!((&renamed["title"], &renamed["name"]), (&json!("Groceries"), &list["name"]));
-    let shown = world.told(&["task", "show", &short(&milk), "--table"]);
+    let shown = world.told(&["task", "show", &short(&milk)]);
     assert!(shown.lines().any(|line| line.split_whitespace().eq(["List:", "Groceries"])), "{shown}");
-    let told = world.told(&["list", "rm", "Groceries", "--table"]);
+    let told = world.told(&["list", "rm", "Groceries"]);
     assert!(told.starts_with("Deleted ") && told.contains("can be restored until"), "{told}");
     assert_eq!(world.titles(&[]), ["Call the bank"]);
-    assert!(world.told(&["list", "show", "--deleted", "--table"]).contains("Groceries"));
+    assert!(world.told(&["list", "show", "--deleted"]).contains("Groceries"));
     world.answer(&["list", "restore", "groceries"]);
     assert_eq!(world.titles(&["--list", "Groceries"]), ["Bread", "Milk"]);
     world.answer(&["list", "rm", "Groceries", "--keep-tasks"]);
-    assert_eq!(world.titles(&["--no-list"]), ["Milk", "Bread", "Call the bank"]);
+    assert_eq!(world.titles(&["--no-list"]), ["Bread", "Milk", "Call the bank"]);
     // The list is a change that can be undone like any other.
-    let undone = world.told(&["task", "undo", "-n", "3", "--table"]);
+    let undone = world.told(&["task", "undo", "-n", "3"]);
     assert!(undone.contains("Changed back list ") && undone.contains("Milk"), "{undone}");
     assert_eq!(world.titles(&["--list", "Groceries"]), ["Bread", "Milk"]);
 }
@@ -69,7 +69,7 @@ async fn a_list_is_found_by_what_it_is_called(database: TestDatabase) {
     assert_eq!(titles(&world.answers(&["list", "ls"])), ["home", "Home", "Work"]);
     let several = world.run(["list", "rm", "HOME"]);
     assert_eq!((several.status, several.complaints().len()), (Some(1), 3), "{}", several.stderr);
-    let table = world.told(&["list", "show", "--table"]);
+    let table = world.told(&["list", "show"]);
     assert_eq!(
         table.lines().map(|line| line.split_whitespace().last().unwrap()).collect::<Vec<_>>(),
         ["TITLE", "home", "Home", "Work"]

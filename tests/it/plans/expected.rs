@@ -9,6 +9,8 @@ pub(super) enum Class {
     Adds,
     /// Rows come in order out of this index, which gives nothing that is thrown away, always.
     InOrder(&'static str),
+    /// As `InOrder`, on a table of some size.
+    Ordered(&'static str),
     /// As `InOrder`, or one by one, beside the row of a user.
     Beside(&'static str),
     /// Free, but on a table of some size what it reads is bounded by an index.
@@ -17,10 +19,10 @@ pub(super) enum Class {
     Job,
 }
 
-use Class::{Adds, Beside, Bounded, InOrder, Job, Keyed};
+use Class::{Adds, Beside, Bounded, InOrder, Job, Keyed, Ordered};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 26] = [
+const STATEMENTS: [(&str, &str, Class); 38] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
@@ -31,6 +33,19 @@ const STATEMENTS: [(&str, &str, Class); 26] = [
     ("insert into tasks ", "as v", Adds),
     ("insert into task_changes ", "as v", Adds),
     ("insert into requests ", "as v", Adds),
+    // Lists, and the order of tasks.
+    ("select task_lists.", "cross join task_lists", Keyed("task_lists_pkey")),
+    ("select task_lists.", "user_id = ", Bounded),
+    ("SELECT task_lists.user_id, task_lists.list_id, task_lists.title", "", Keyed("task_lists_pkey")),
+    ("insert into task_lists ", "as v", Adds),
+    ("update task_lists set title = v.title", "", Keyed("task_lists_pkey")),
+    ("delete from task_lists ", "as v", Keyed("task_lists_pkey")),
+    ("SELECT task_lists.user_id, task_lists.list_id FROM", "unfinished IS NOT NULL", Job),
+    ("SELECT task_lists.user_id, task_lists.list_id FROM", "purge_time", Job),
+    ("select tasks.", " and task_id <> ", Bounded),
+    ("select tasks.", "deleted_with_list", Bounded),
+    ("select tasks.", "order by list_id ", Ordered("tasks_position_idx")),
+    ("select tasks.", "order by position limit", Ordered("tasks_position_idx")),
     // Reads.
     ("select tasks.", " and task_id > ", Bounded),
     ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),
@@ -68,7 +83,7 @@ const OF_STANDBYS: [(&str, &str, Class); 9] = [
 
 /// Whether a statement belongs to the write and the read path: whether it touches their tables.
 pub(super) fn is_on_the_path(statement: &str) -> bool {
-    let tables = ["tasks", "task_changes", "requests", "users"];
+    let tables = ["tasks", "task_lists", "task_changes", "requests", "users"];
     tables.iter().any(|table| {
         statement.contains(&format!(" {table} "))
             || statement.contains(&format!("{table}."))
@@ -77,11 +92,12 @@ pub(super) fn is_on_the_path(statement: &str) -> bool {
 }
 
 /// Tables that are spread by user where there is a Citus, and those that are by a key of their own.
-const SPREAD: [&str; 10] = [
+const SPREAD: [&str; 11] = [
     "users",
     "sessions",
     "api_keys",
     "tasks",
+    "task_lists",
     "task_changes",
     "requests",
     "audit_events",
@@ -91,13 +107,16 @@ const SPREAD: [&str; 10] = [
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 9] = [
+const ASK_ALL: [(&str, &str); 12] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
     ("select requests.", "cross join requests"),
     ("select tasks.", "cross join tasks"),
+    ("select task_lists.", "cross join task_lists"),
     // Jobs look for what is old, whose ever it is.
+    ("SELECT task_lists.user_id, task_lists.list_id FROM", "unfinished IS NOT NULL"),
+    ("SELECT task_lists.user_id, task_lists.list_id FROM", "purge_time"),
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),
     ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < "),
     ("DELETE FROM requests", "create_time < "),

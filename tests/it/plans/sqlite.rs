@@ -27,6 +27,8 @@ const PLANT_AND_ANALYZE: &str = "with recursive numbers (number) as \
     number, number from numbers; \
     insert into task_changes (user_id, revision, type, task_id, fields, create_time) \
     select user_id, revision, 1, task_id, 0, create_time from tasks where title = 'planted'; \
+    insert into task_lists (user_id, list_id, title, position, create_time, update_time, revision) \
+    select user_id, task_id, 'planted', '0', 0, 0, 1 from tasks where title = 'planted'; \
     insert into users (id, email, display_name, role, create_time, update_time, version, revision, live_tasks, compacted_revision) \
     select user_id, 'planted', 'planted', 1, 0, 0, 1, 1, 1, 0 from tasks where title = 'planted'; analyze";
 
@@ -98,13 +100,16 @@ fn statements_search_and_never_scan() {
 /// The tables that grow are searched by a key or an index, and what is to come in an index's order needs no sorting.
 fn check(raw: &mut SqliteConnection, statement: &str) {
     let steps: Vec<Step> = diesel::sql_query(format!("explain query plan {statement}")).load(raw).unwrap();
-    let plan = steps.into_iter().map(|step| step.detail).collect::<Vec<_>>().join("\n");
-    for table in ["users", "tasks", "task_changes", "requests"] {
+    let steps = steps.into_iter().map(|step| step.detail);
+    // All of what is in this index is to be done.
+    let steps = steps.filter(|step| !step.contains("task_lists_unfinished_idx"));
+    let plan = steps.collect::<Vec<_>>().join("\n");
+    for table in ["users", "tasks", "task_lists", "task_changes", "requests"] {
         assert!(!plan.lines().any(|line| line == format!("SCAN {table}")), "{statement}\n{plan}");
         assert!(!plan.contains(&format!("SCAN {table} ")), "{statement}\n{plan}");
     }
     let class = expected::class_of(&statement.replace('`', "")).map(expected::class);
-    if matches!(class, Some(Class::InOrder(_))) {
+    if matches!(class, Some(Class::InOrder(_) | Class::Ordered(_))) {
         assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use taskwire::domain::UserId;
 use taskwire::pb;
-use taskwire::server::jobs::{compact, forget, purge};
+use taskwire::server::jobs::{compact, finish_lists, forget, purge};
 use tonic_types::StatusExt as _;
 
 use crate::revisions::harness::replica::{Replica, Tasks, User, World};
@@ -26,6 +26,7 @@ pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
         }
         batches(&mut tasks).await;
         lists(&mut tasks).await;
+        places(&mut tasks).await;
         log(&mut tasks).await;
     }))
     .await;
@@ -43,6 +44,7 @@ pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
     let watched: Vec<UserId> = users.iter().map(id).collect();
     replica.services.storage.changes().current_revisions(&watched).await.unwrap();
     world.hand.advance(Duration::from_secs(40 * 24 * 60 * 60));
+    finish_lists(&replica.services).await.unwrap();
     purge(&replica.services).await.unwrap();
     compact(&replica.services).await.unwrap();
     forget(&replica.services).await.unwrap();
@@ -149,6 +151,65 @@ async fn lists(tasks: &mut Tasks) {
     tasks.list_tasks(request).await.unwrap();
     let request = pb::CountTasksRequest { parent: PARENT.to_owned(), ..Default::default() };
     tasks.count_tasks(request).await.unwrap();
+}
+
+/// Lists of tasks, and what stands where in them.
+async fn places(tasks: &mut Tasks) {
+    let mut lists = Vec::new();
+    for title in ["first", "second"] {
+        let task_list = Some(pb::TaskList { title: title.to_owned(), ..Default::default() });
+        let request =
+            pb::CreateTaskListRequest { parent: PARENT.to_owned(), task_list, ..Default::default() };
+        lists.push(tasks.create_task_list(request).await.unwrap().into_inner());
+    }
+    let list = lists[0].name.clone();
+    let mut names = Vec::new();
+    for number in 0..3 {
+        let task = pb::Task { title: format!("{number}"), task_list: list.clone(), ..pb::Task::default() };
+        let request =
+            pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
+        names.push(tasks.create_task(request).await.unwrap().into_inner().name);
+    }
+    for task_list in [&list, ""] {
+        for order_by in ["position", "position desc"] {
+            let mut request = pb::ListTasksRequest {
+                parent: PARENT.to_owned(),
+                page_size: 1,
+                filter: format!("task_list = \"{task_list}\""),
+                order_by: order_by.to_owned(),
+                ..Default::default()
+            };
+            let page = tasks.list_tasks(request.clone()).await.unwrap().into_inner();
+            assert!(!page.next_page_token.is_empty(), "{task_list}: there is no second page");
+            request.page_token = page.next_page_token;
+            tasks.list_tasks(request).await.unwrap();
+        }
+    }
+    let to = |task_list: Option<&str>, before: &str, after: &str| pb::MoveTaskRequest {
+        name: names[1].clone(),
+        task_list: task_list.map(str::to_owned),
+        before: before.to_owned(),
+        after: after.to_owned(),
+        ..Default::default()
+    };
+    for request in
+        [to(None, &names[0], ""), to(None, "", &names[2]), to(Some(""), "", ""), to(Some(&list), "", "")]
+    {
+        tasks.move_task(request).await.unwrap();
+    }
+    let request =
+        pb::MoveTaskListRequest { name: lists[1].name.clone(), before: list.clone(), ..Default::default() };
+    tasks.move_task_list(request).await.unwrap();
+    let request = pb::ListTaskListsRequest { parent: PARENT.to_owned(), page_size: 1, ..Default::default() };
+    let page_token = tasks.list_task_lists(request.clone()).await.unwrap().into_inner().next_page_token;
+    tasks.list_task_lists(pb::ListTaskListsRequest { page_token, ..request }).await.unwrap();
+    let deletion = |name: &str| pb::DeleteTaskListRequest { name: name.to_owned(), ..Default::default() };
+    tasks.delete_task_list(deletion(&list)).await.unwrap();
+    let request = pb::UndeleteTaskListRequest { name: list, ..Default::default() };
+    tasks.undelete_task_list(request).await.unwrap();
+    tasks.delete_task_list(deletion(&lists[1].name)).await.unwrap();
+    // What is undone afterwards is this.
+    create(tasks, "in no list").await;
 }
 
 /// Everything that a standby can be asked, by each of these users.

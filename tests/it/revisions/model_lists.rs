@@ -1,7 +1,7 @@
 //! Random calls about lists, places and tasks against a model in memory: in which list each task is and in which order, what
 //! is deleted, what an undo brings back; and that the log tells all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use taskwire::pb;
 use taskwire::pb::delete_task_list_request::Tasks as OfDeleted;
@@ -223,6 +223,17 @@ impl Run {
                 true => drop(self.model.deleted.insert(task, (list, true))),
                 false => self.model.order.push((task, list)),
             }
+        }
+        if keep {
+            // Where they come to stand among those without a list, their positions say.
+            let (lists, order, deleted) = as_told(&self.model);
+            self.model = self.taken_over().await;
+            let members = |order: BTreeMap<String, Vec<String>>| -> BTreeMap<String, BTreeSet<String>> {
+                order.into_iter().map(|(list, names)| (list, names.into_iter().collect())).collect()
+            };
+            let (lists_now, order_now, deleted_now) = as_told(&self.model);
+            assert_eq!((lists_now, deleted_now), (lists, deleted));
+            assert_eq!(members(order_now), members(order));
         }
     }
 

@@ -23,6 +23,7 @@ both_engines!(
     newer_database_that_fits_is_used,
     missing_version_is_behind,
     keys_of_emails_are_made_anew,
+    tasks_get_places_in_the_order_of_their_creation,
 );
 
 /// The migrations of this engine in the source tree, oldest first.
@@ -227,17 +228,57 @@ async fn keys_of_emails_are_made_anew(database: TestDatabase) {
         database.execute(&format!("insert into emails (email_key, user_id) values ('{key}', {id})")).await;
         users.push(user);
     }
-    let last = sources(database.engine).pop().unwrap();
-    database.execute(&std::fs::read_to_string(last.join("down.sql")).unwrap()).await;
-    let undone = "delete from __diesel_schema_migrations where version = \
-                  (select max(version) from __diesel_schema_migrations)";
-    database.execute(undone).await;
+    take_back(&database, "lists").await;
     let storage = database.open(limits());
-    assert_eq!(storage.migrate().await.unwrap().len(), 1);
+    assert!(!storage.migrate().await.unwrap().is_empty());
     let keys = database.query_texts("select email_key from emails order by email_key").await;
     assert_eq!(keys, ["ada@bücher.example", "bob@example.com", "eva@bücher.example", "xn--a@example.com"]);
     for user in users {
         let found = storage.users().find_by_email(&user.email).await.unwrap().unwrap();
         assert_eq!(found.user.id, user.id);
     }
+}
+
+async fn tasks_get_places_in_the_order_of_their_creation(database: TestDatabase) {
+    use super::{Person, query, task, titles};
+    use taskwire::domain::{OrderField, OrderKey, TaskOrder, TaskQuery};
+    let (ada, bob) = (Person::new(&database, "ada").await, Person::new(&database, "bob").await);
+    for (number, title) in ["a", "b", "c"].into_iter().enumerate() {
+        // The last one is the oldest.
+        let now = at(if title == "c" { 1 } else { 10 + i64::try_from(number).unwrap() });
+        ada.create(task(title), now).await;
+        bob.create(task(title), now).await;
+    }
+    let gone = bob.create(task("gone"), at(2)).await;
+    bob.delete(gone.id, at(3)).await.unwrap();
+    take_back(&database, "lists").await;
+    let storage = database.open(limits());
+    storage.migrate().await.unwrap();
+
+    let order = TaskOrder::by(vec![OrderKey { field: OrderField::Position, descending: false }]).unwrap();
+    let query = TaskQuery { order, show_deleted: true, ..query() };
+    for person in [&ada, &bob] {
+        let person = Person { storage: storage.clone(), owner: person.owner };
+        let added = person.create(task("new"), at(20)).await;
+        let tasks = person.list(&query).await.tasks;
+        let expected: &[&str] =
+            if tasks.len() == 4 { &["c", "a", "b", "new"] } else { &["c", "gone", "a", "b", "new"] };
+        assert_eq!(titles(&tasks), expected);
+        assert!(tasks.windows(2).all(|pair| pair[0].position < pair[1].position));
+        assert_eq!(tasks.last(), Some(&added));
+    }
+}
+
+/// Takes the schema back to before the migration of this name.
+async fn take_back(database: &TestDatabase, name: &str) {
+    for source in sources(database.engine).into_iter().rev() {
+        database.execute(&std::fs::read_to_string(source.join("down.sql")).unwrap()).await;
+        let undone = "delete from __diesel_schema_migrations where version = \
+                      (select max(version) from __diesel_schema_migrations)";
+        database.execute(undone).await;
+        if source.to_str().unwrap().ends_with(&format!("_{name}")) {
+            return;
+        }
+    }
+    panic!("there is no migration {name}");
 }
