@@ -12,7 +12,7 @@ pub(super) const UUID: &str = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12
 pub(super) fn of(field: &str) -> Option<Value> {
     let own = field.strip_prefix("taskwire.v1.")?;
     Some(match own {
-        "Task.title" => json!({ "minLength": 1, "maxLength": Title::MAX_CODE_POINTS }),
+        "Task.title" | "TaskList.title" => json!({ "minLength": 1, "maxLength": Title::MAX_CODE_POINTS }),
         "Task.description" => json!({ "maxLength": Description::MAX_CODE_POINTS }),
         "Task.labels" => json!({
             "maxItems": Labels::MAX,
@@ -43,7 +43,9 @@ pub(super) fn of(field: &str) -> Option<Value> {
         "BatchCreateTasksRequest.requests"
         | "BatchUpdateTasksRequest.requests"
         | "BatchDeleteTasksRequest.requests" => json!({ "minItems": 1, "maxItems": 200 }),
-        "CreateTaskRequest.task_id" => json!({ "format": "uuid", "pattern": format!("^({UUID})?$") }),
+        "CreateTaskRequest.task_id" | "CreateTaskListRequest.task_list_id" => {
+            json!({ "format": "uuid", "pattern": format!("^({UUID})?$") })
+        }
         _ if own.ends_with(".page_size") => json!({
             "minimum": 0,
             "description": format!("0 stands for the default; above {0} means {0}.", PageSize::MAX),

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 32] = [
+const BINDINGS: [(&str, &str, &str); 40] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -79,6 +79,14 @@ const BINDINGS: [(&str, &str, &str); 32] = [
     ("ListTaskChanges", "get", "/v1/{parent=users/*}/taskChanges"),
     ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),
     ("UndoChanges", "post", "/v1/{parent=users/*}/taskChanges:undo"),
+    ("MoveTask", "post", "/v1/{name=users/*/tasks/*}:move"),
+    ("CreateTaskList", "post", "/v1/{parent=users/*}/taskLists"),
+    ("GetTaskList", "get", "/v1/{name=users/*/taskLists/*}"),
+    ("ListTaskLists", "get", "/v1/{parent=users/*}/taskLists"),
+    ("UpdateTaskList", "patch", "/v1/{task_list.name=users/*/taskLists/*}"),
+    ("DeleteTaskList", "delete", "/v1/{name=users/*/taskLists/*}"),
+    ("UndeleteTaskList", "post", "/v1/{name=users/*/taskLists/*}:undelete"),
+    ("MoveTaskList", "post", "/v1/{name=users/*/taskLists/*}:move"),
     ("CreateUser", "post", "/v1/users"),
     ("GetUser", "get", "/v1/{name=users/*}"),
     ("UpdateUser", "patch", "/v1/{user.name=users/*}"),
