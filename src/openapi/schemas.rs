@@ -175,8 +175,8 @@ impl<'a> Schemas<'a> {
         let always: Vec<String> = message
             .fields()
             .filter(|field| !field.supports_presence())
-            // An empty task stands for one that never was.
-            .filter(|_| message.name() != "Task")
+            // An empty task or list stands for one that never was.
+            .filter(|_| !["Task", "TaskList"].contains(&message.name()))
             .filter(|field| is_answer || has_behavior(field, Behavior::OutputOnly))
             .map(|field| field.json_name().to_owned())
             .collect();
