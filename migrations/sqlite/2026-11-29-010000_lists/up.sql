@@ -27,8 +27,7 @@ update tasks set position = numbered.position from (
         printf('0%09d', row_number() over (partition by user_id order by create_time, task_id)) as position
     from tasks
 ) as numbered where tasks.user_id = numbered.user_id and tasks.task_id = numbered.task_id;
--- The tasks of a list, or those without one, in their order. The list leads, so that what names none cannot be read from here:
--- without statistics this index, which is the smallest, would be taken for lists that then have to be sorted.
+-- The tasks of a list, or those without one, in their order. The list leads, so that what names none has little to gain here.
 create index tasks_position_idx on tasks (list_id, user_id, position) where delete_time is null;
 
 -- The changes of lists stand beside those of tasks: 11 to 15 are theirs. SQLite changes no constraint, so the table is
