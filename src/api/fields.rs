@@ -47,14 +47,22 @@ impl<'a> Fields<'a> {
         owner: Option<Owner>,
         name: Result<(UserRef, Id), Rule>,
     ) -> Option<Id> {
-        let caller = self.caller();
-        let id = name.and_then(|(user, id)| match owner {
-            Some(owner) if user.resolve(caller) != owner.user() => {
-                Err(Rule::field("must lie under the user that the request is about"))
-            }
-            _ => Ok(id),
-        });
+        let id = self.id_below(owner, name, "must lie under the user that the request is about");
         self.check(field, id)
+    }
+
+    /// The id in a name that has to lie below this owner; `rule` is what another one breaks.
+    pub(super) fn id_below<Id>(
+        &self,
+        owner: Option<Owner>,
+        name: Result<(UserRef, Id), Rule>,
+        rule: &'static str,
+    ) -> Result<Id, Rule> {
+        let (user, id) = name?;
+        match owner {
+            Some(owner) if user.resolve(self.caller()) != owner.user() => Err(Rule::field(rule)),
+            _ => Ok(id),
+        }
     }
 
     /// A user whose account the caller may see and change. As `owner`.

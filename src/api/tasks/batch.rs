@@ -49,13 +49,7 @@ fn below(
     owner: Option<Owner>,
     name: Result<(names::UserRef, TaskId), Rule>,
 ) -> Result<TaskId, Rule> {
-    let (user, id) = name?;
-    match owner {
-        Some(owner) if user.resolve(fields.caller()) != owner.user() => {
-            Err(Rule::field("must lie below the parent of the batch"))
-        }
-        _ => Ok(id),
-    }
+    fields.id_below(owner, name, "must lie below the parent of the batch")
 }
 
 /// The items of a batch that writes, each read by `item`.
