@@ -193,13 +193,8 @@ pub(in crate::storage) fn order(query: &TaskQuery) -> Fragment {
         out.shaped_by_caller();
     }
     if let [OrderKey { field: OrderField::Position, descending }] = query.order.keys() {
-        // No two tasks of a user have the same. The list stands before it for PostgreSQL: that none is absent does not tell its
-        // planner that they are all alike, as they are where this order has an index.
-        out.sql(if names_a_list(&query.filter) { "list_id" } else { "position" });
-        if names_a_list(&query.filter) {
-            out.sql(direction(*descending)).sql(", position");
-        }
-        out.sql(direction(*descending));
+        // No two tasks of a user have the same.
+        out.sql("position").sql(direction(*descending));
         return out;
     }
     for key in query.order.keys() {
@@ -211,15 +206,6 @@ pub(in crate::storage) fn order(query: &TaskQuery) -> Fragment {
     }
     out.sql("task_id").sql(direction(query.order.id_descending()));
     out
-}
-
-/// Whether only tasks of one list, or of none, pass a filter.
-fn names_a_list(filter: &Filter) -> bool {
-    match filter {
-        Filter::All(parts) => parts.iter().any(names_a_list),
-        Filter::Is(Condition::InList(_)) => true,
-        _ => false,
-    }
 }
 
 const fn direction(descending: bool) -> &'static str {

@@ -120,15 +120,14 @@ struct Around {
 impl Around {
     /// Those below a place, or all, the last one first.
     fn below(&self, at: Option<&Position>) -> Fragment {
-        self.beside(at, " < ", " order by list_id desc, position desc limit ")
+        self.beside(at, " < ", " order by position desc limit ")
     }
 
     /// Those above a place, the first one first.
     fn above(&self, at: Option<&Position>, operator: &'static str) -> Fragment {
-        self.beside(at, operator, " order by list_id, position limit ")
+        self.beside(at, operator, " order by position limit ")
     }
 
-    /// By the list first, for PostgreSQL: that none is absent does not tell its planner that they are all alike.
     fn beside(&self, at: Option<&Position>, operator: &'static str, order: &'static str) -> Fragment {
         let mut sql = Fragment::new();
         sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where user_id = ");

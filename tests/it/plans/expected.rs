@@ -9,8 +9,8 @@ pub(super) enum Class {
     Adds,
     /// Rows come in order out of this index, which gives nothing that is thrown away, always.
     InOrder(&'static str),
-    /// As `InOrder`, on a table of some size.
-    Ordered(&'static str),
+    /// As `InOrder`, out of the index of places that fits, on a table of some size.
+    InPlaces,
     /// As `InOrder`, or one by one, beside the row of a user.
     Beside(&'static str),
     /// Free, but on a table of some size what it reads is bounded by an index.
@@ -19,10 +19,10 @@ pub(super) enum Class {
     Job,
 }
 
-use Class::{Adds, Beside, Bounded, InOrder, Job, Keyed, Ordered};
+use Class::{Adds, Beside, Bounded, InOrder, InPlaces, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 38] = [
+const STATEMENTS: [(&str, &str, Class); 39] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
@@ -44,8 +44,9 @@ const STATEMENTS: [(&str, &str, Class); 38] = [
     ("SELECT task_lists.user_id, task_lists.list_id FROM", "purge_time", Job),
     ("select tasks.", " and task_id <> ", Bounded),
     ("select tasks.", "deleted_with_list", Bounded),
-    ("select tasks.", "order by list_id ", Ordered("tasks_position_idx")),
-    ("select tasks.", "order by position limit", Ordered("tasks_position_idx")),
+    ("select tasks.", "order by position asc", InPlaces),
+    ("select tasks.", "order by position desc", InPlaces),
+    ("select tasks.", "order by position limit", InPlaces),
     // Reads.
     ("select tasks.", " and task_id > ", Bounded),
     ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),

@@ -182,7 +182,11 @@ fn check(one: &Planned, class: Class, state: State, mode: &str) {
             assert!(nodes(&one.root).iter().all(|node| is_from_values(node)), "{}", said());
         }
         Class::Adds => assert!(scans(&one.root).is_empty(), "{}", said()),
-        Class::Ordered(index) if is_large => {
+        Class::InPlaces if is_large => {
+            let index = match one.statement.contains("list_id is null") {
+                true => "tasks_unlisted_position_idx",
+                false => "tasks_list_position_idx",
+            };
             check_reach(&one.root, index, &said);
             assert!(!nodes(&one.root).iter().any(throws_away), "{}", said());
         }
@@ -211,7 +215,7 @@ fn check(one: &Planned, class: Class, state: State, mode: &str) {
             let large = scans(&one.root).into_iter().filter(|scan| scan["Relation Name"] != "users");
             assert!(large.into_iter().all(|scan| is_bounded(&scan)), "{}", said());
         }
-        Class::Ordered(_) | Class::Bounded | Class::Job => {}
+        Class::InPlaces | Class::Bounded | Class::Job => {}
     }
 }
 

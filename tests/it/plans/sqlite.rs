@@ -109,7 +109,7 @@ fn check(raw: &mut SqliteConnection, statement: &str) {
         assert!(!plan.contains(&format!("SCAN {table} ")), "{statement}\n{plan}");
     }
     let class = expected::class_of(&statement.replace('`', "")).map(expected::class);
-    if matches!(class, Some(Class::InOrder(_) | Class::Ordered(_))) {
+    if matches!(class, Some(Class::InOrder(_) | Class::InPlaces)) {
         assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
     }
 }

@@ -135,9 +135,12 @@ fn plain(definition: &str) -> String {
     // Of columns that are never null.
     let words = words.replace(" nulls first", "");
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    // PostgreSQL puts a condition into parentheses.
+    // PostgreSQL puts conditions into parentheses.
     match words.split_once(" where (") {
-        Some((columns, condition)) => format!("{columns} where {}", condition.trim_end_matches(')')),
+        Some((columns, conditions)) => {
+            let conditions = conditions.trim_matches(['(', ')']).replace(") and (", " and ");
+            format!("{columns} where {conditions}")
+        }
         None => words,
     }
 }
