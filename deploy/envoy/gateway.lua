@@ -398,7 +398,7 @@ local STATUS = {
 }
 
 -- A task that never was is answered as an empty message, which printed defaults would dress up as one.
-local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":""}'
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":"","parentTask":"","subtaskCount":0,"completedSubtaskCount":0}'
 local NO_LIST = '{"name":"","title":"","position":"","revision":"0","etag":""}'
 
 local function without_empty_tasks(handle)

@@ -73,6 +73,8 @@ reasons! {
     TaskNotFound = "TASK_NOT_FOUND", NotFound;
     /// There is no such list.
     TaskListNotFound = "TASK_LIST_NOT_FOUND", NotFound;
+    /// There is no such parent task.
+    ParentTaskNotFound = "PARENT_TASK_NOT_FOUND", NotFound;
     /// There is no such user.
     UserNotFound = "USER_NOT_FOUND", NotFound;
     /// There is no such session.
@@ -125,6 +127,8 @@ reasons! {
     TaskDeleted = "TASK_DELETED", FailedPrecondition;
     /// The list is deleted.
     TaskListDeleted = "TASK_LIST_DELETED", FailedPrecondition;
+    /// Subtasks would have subtasks.
+    NestingTooDeep = "NESTING_TOO_DEEP", FailedPrecondition;
     /// Without this account nobody could manage accounts.
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
     /// The changes after a revision are no longer kept.
@@ -194,7 +198,9 @@ pub fn reason(error: &Error) -> Reason {
         Error::TaskListAlreadyExists => Reason::TaskListAlreadyExists,
         Error::TaskListNotDeleted => Reason::TaskListNotDeleted,
         Error::TaskListDeleted => Reason::TaskListDeleted,
-        Error::TaskListQuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::TaskListQuotaExceeded { .. } | Error::SubtaskQuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::NotFound(Resource::ParentTask) => Reason::ParentTaskNotFound,
+        Error::NestingTooDeep => Reason::NestingTooDeep,
         Error::EtagMismatch { .. } => Reason::EtagMismatch,
         Error::Conflict => Reason::Conflict,
         Error::RequestIdReused => Reason::RequestIdReused,
@@ -370,7 +376,11 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         Error::Busy { retry_after } | Error::TooManyCalls { retry_after } => {
             details.set_retry_info(Some(*retry_after));
         }
-        Error::NotFound(Resource::Task)
+        Error::SubtaskQuotaExceeded { .. } => {
+            details.set_quota_failure(vec![QuotaViolation::new("subtasks", error.to_string())]);
+        }
+        Error::NotFound(Resource::Task | Resource::ParentTask)
+        | Error::NestingTooDeep
         | Error::TaskAlreadyExists
         | Error::TaskNotDeleted
         | Error::TaskDeleted => {

@@ -78,6 +78,7 @@ const ADD_EXAMPLES: &str = "Examples:
   taskwire task add Buy milk
   taskwire task add 'Call the bank' --due +3d --priority high --label phone --label money
   taskwire task add Oat milk --list Groceries
+  taskwire task add Buy candles --parent 5e4c10
   taskwire task add Standup --due 2026-12-01T09:30 --description 'Bring the figures'";
 
 const LIST_EXAMPLES: &str = "Examples:
@@ -93,7 +94,8 @@ const SHOW_EXAMPLES: &str = "Examples:
 
 const DONE_EXAMPLES: &str = "Examples:
   taskwire task done 5e4c10
-  taskwire task done 5e4c10 6fd2a8";
+  taskwire task done 5e4c10 6fd2a8
+  taskwire task done 5e4c10 --with-subtasks";
 
 const EDIT_EXAMPLES: &str = "Examples:
   taskwire task edit 5e4c10 --title 'Buy oat milk' --priority low
@@ -131,6 +133,9 @@ pub enum TaskCommand {
         /// What is to be done; several words are one title
         #[arg(required = true, value_name = "TITLE")]
         title: Vec<String>,
+        /// A subtask of this task: beginning or end of its id, or its name
+        #[arg(long, value_name = "TASK")]
+        parent: Option<String>,
         /// The rest of it
         #[command(flatten)]
         fields: Fields,
@@ -151,6 +156,9 @@ pub enum TaskCommand {
         /// Beginning or end of each id, or its name
         #[arg(required = true, value_name = "TASK")]
         tasks: Vec<String>,
+        /// And their subtasks
+        #[arg(long)]
+        with_subtasks: bool,
     },
     /// Change a task
     Edit(Box<Edit>),

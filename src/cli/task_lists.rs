@@ -13,6 +13,7 @@ const MOVE_EXAMPLES: &str = "Examples:
   taskwire task move 5e4c10 --before 6fd2a8
   taskwire task move 5e4c10 --list Groceries
   taskwire task move 5e4c10 --no-list
+  taskwire task move 5e4c10 --parent 6fd2a8
 
 With neither --before nor --after it goes behind all others.";
 
@@ -83,6 +84,12 @@ pub struct Move {
     /// Out of its list
     #[arg(long)]
     pub no_list: bool,
+    /// Below this task: beginning or end of its id, or its name
+    #[arg(long, value_name = "TASK", conflicts_with = "no_parent")]
+    pub parent: Option<String>,
+    /// Below no task
+    #[arg(long)]
+    pub no_parent: bool,
     /// Before this task
     #[arg(long, value_name = "TASK", conflicts_with = "after")]
     pub before: Option<String>,

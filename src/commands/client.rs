@@ -45,10 +45,12 @@ struct Service {
 pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
     let context = call(remote)?;
     match command {
-        TaskCommand::Add { title, fields } => tasks::add(&context, &title.join(" "), fields).await,
+        TaskCommand::Add { title, parent, fields } => {
+            tasks::add(&context, &title.join(" "), parent, fields).await
+        }
         TaskCommand::List(listing) => listing::list(&context, listing).await,
         TaskCommand::Show { task } => tasks::show(&context, &task).await,
-        TaskCommand::Done { tasks } => tasks::complete(&context, &tasks).await,
+        TaskCommand::Done { tasks, with_subtasks } => tasks::complete(&context, &tasks, with_subtasks).await,
         TaskCommand::Edit(edit) => tasks::edit(&context, *edit).await,
         TaskCommand::Move(given) => task_lists::move_task(&context, given).await,
         TaskCommand::Rm { tasks } => tasks::delete(&context, &tasks).await,

@@ -88,9 +88,11 @@ task_fields! {
         TimeZone = 8 => "time_zone",
         Annotations = 9 => "annotations",
         TaskList = 10 => "task_list",
+        ParentTask = 12 => "parent_task",
     }
     kept {
         Position = 11 => "position",
+        SubtaskCount = 13 => "subtask_count",
     }
 }
 

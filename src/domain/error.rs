@@ -108,6 +108,8 @@ impl Violations {
 pub enum Resource {
     /// `users/{user}/tasks/{task}`
     Task,
+    /// The task that another one is below.
+    ParentTask,
     /// `users/{user}/taskLists/{task_list}`
     TaskList,
     /// `users/{user}`
@@ -130,6 +132,15 @@ pub enum Error {
     /// A task with this id exists already, deleted or not.
     #[error("a task with this id already exists")]
     TaskAlreadyExists,
+    /// A task below one that is below another, or a task with others below it below one.
+    #[error("subtasks have one level: neither has the parent a parent, nor the task subtasks of its own")]
+    NestingTooDeep,
+    /// The task has as many live subtasks as are allowed.
+    #[error("a task has at most {limit} subtasks that are not deleted")]
+    SubtaskQuotaExceeded {
+        /// Live subtasks that one task may have.
+        limit: i32,
+    },
     /// A list with this id exists already, deleted or not.
     #[error("a list with this id already exists")]
     TaskListAlreadyExists,

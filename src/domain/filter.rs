@@ -2,7 +2,7 @@
 //!
 //! The logic has two values only. A comparison with an absent time is false, so its negation is true.
 
-use super::{Day, Priority, TaskListId, Timestamp, UserId};
+use super::{Day, Priority, TaskId, TaskListId, Timestamp, UserId};
 
 /// A condition on tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub enum PresentField {
     DeleteTime,
     /// `task_list`
     TaskList,
+    /// `parent_task`
+    ParentTask,
 }
 
 /// A single condition. The texts of `TitleContains` and `Word` are folded (`text::fold`).
@@ -102,6 +104,8 @@ pub enum Condition {
     Overdue(bool),
     /// It is in this list, of this user; without one, of the user whose tasks are asked for. `None` stands for no list.
     InList(Option<(Option<UserId>, TaskListId)>),
+    /// It is below this task, as `InList`.
+    Below(Option<(Option<UserId>, TaskId)>),
     /// It has an annotation with this key.
     HasAnnotation(String),
     /// Its annotation with this key is there and exactly this.

@@ -44,7 +44,9 @@ pub use page::{
 };
 pub use position::Position;
 pub use session::{Device, NewSession, RefreshSecrets, Session};
-pub use task::{Description, DueDay, Labels, NewTask, Priority, Task, TaskPatch, Title};
+pub use task::{
+    DeletedWith, Description, DueDay, Labels, NewTask, Priority, Subtasks, Task, TaskPatch, Title,
+};
 pub use task_list::{NewTaskList, TaskList, TasksOfDeleted, Unfinished};
 pub use task_move::{MoveDecision, Neighbours, TaskMove};
 pub use task_write::{Decision, TaskWrite, WriteRules};

@@ -181,6 +181,49 @@ pub struct NewTask {
     pub annotations: Annotations,
     /// In which list it is; in none when absent.
     pub task_list: Option<TaskListId>,
+    /// Below which task it is; below none when absent.
+    pub parent_task: Option<TaskId>,
+}
+
+/// How many live tasks are below one, and how many of them are completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Subtasks {
+    /// All of them.
+    pub count: i32,
+    /// Those that are completed.
+    pub completed: i32,
+}
+
+impl Subtasks {
+    /// Most live tasks below one.
+    pub const MAX: i32 = 500;
+
+    /// What a task counts for where it is below another one.
+    pub fn of(task: &Task) -> Self {
+        match task.is_deleted() {
+            true => Self::default(),
+            false => Self { count: 1, completed: task.completed.into() },
+        }
+    }
+
+    /// With these added.
+    pub const fn plus(self, other: Self) -> Self {
+        Self { count: self.count + other.count, completed: self.completed + other.completed }
+    }
+
+    /// With these taken away.
+    pub const fn minus(self, other: Self) -> Self {
+        Self { count: self.count - other.count, completed: self.completed - other.completed }
+    }
+}
+
+/// As part of what a task was deleted, and so comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedWith {
+    /// Its list.
+    List,
+    /// The task that it is below.
+    Parent,
 }
 
 /// A day on which a task is due, and when that is over where the task is.
@@ -223,8 +266,14 @@ pub struct Task {
     pub task_list: Option<TaskListId>,
     /// Its place among the tasks of its list.
     pub position: Position,
-    /// Whether it was deleted as part of its list, and comes back with that.
-    pub deleted_with_list: bool,
+    /// Below which task it is; below none when absent.
+    pub parent_task: Option<TaskId>,
+    /// The live tasks below it, as they are counted by whoever changes one of them.
+    pub subtasks: Subtasks,
+    /// As part of what it was deleted, while it is.
+    pub deleted_with: Option<DeletedWith>,
+    /// Whether it was deleted with tasks below it, which come back with it.
+    pub took_subtasks: bool,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed in any way. Never runs backwards, even when the clock does.
@@ -258,7 +307,10 @@ impl Task {
             annotations,
             task_list,
             position,
-            deleted_with_list: _,
+            parent_task,
+            subtasks,
+            deleted_with: _,
+            took_subtasks: _,
             create_time,
             update_time,
             complete_time,
@@ -294,6 +346,12 @@ impl Task {
         }
         if task_list.is_some() || position.was_given() {
             content = content.text(position.as_str());
+        }
+        if let Some(parent) = parent_task {
+            content = content.text(&parent.to_string());
+        }
+        if *subtasks != Subtasks::default() {
+            content = content.numbers([Some(subtasks.count.into()), Some(subtasks.completed.into())]);
         }
         content.etag(*revision)
     }
@@ -334,7 +392,14 @@ impl Task {
     /// It after it was taken back.
     pub fn taken_back(self, now: Timestamp) -> Self {
         let update_time = now.max(self.update_time);
-        Self { update_time, delete_time: None, purge_time: None, deleted_with_list: false, ..self }
+        Self {
+            update_time,
+            delete_time: None,
+            purge_time: None,
+            deleted_with: None,
+            took_subtasks: false,
+            ..self
+        }
     }
 
     /// The task that `new` becomes, before it has a revision.
@@ -354,7 +419,10 @@ impl Task {
             annotations: new.annotations,
             task_list: new.task_list,
             position,
-            deleted_with_list: false,
+            parent_task: new.parent_task,
+            subtasks: Subtasks::default(),
+            deleted_with: None,
+            took_subtasks: false,
             create_time: now,
             update_time: now,
             complete_time: new.completed.then_some(now),
@@ -390,6 +458,10 @@ pub struct TaskPatch {
     pub annotations: Option<Annotations>,
     /// Another list, or none.
     pub task_list: Option<Option<TaskListId>>,
+    /// Below another task, or below none.
+    pub parent_task: Option<Option<TaskId>>,
+    /// Whether the tasks below it are completed as well, if it is.
+    pub complete_subtasks: bool,
 }
 
 impl TaskPatch {
@@ -408,6 +480,8 @@ impl TaskPatch {
             time_zone,
             annotations,
             task_list,
+            parent_task,
+            complete_subtasks: _,
         } = self;
         let mut next = current.clone();
         next.title = title.unwrap_or(next.title);
@@ -419,7 +493,8 @@ impl TaskPatch {
         next.start_time = start_time.unwrap_or(next.start_time);
         next.annotations = annotations.unwrap_or(next.annotations);
         next.task_list = task_list.unwrap_or(next.task_list);
-        if next.task_list != current.task_list {
+        next.parent_task = parent_task.unwrap_or(next.parent_task);
+        if (next.task_list, next.parent_task) != (current.task_list, current.parent_task) {
             next.position = at_end;
         }
         if due_date.is_some() || time_zone.is_some() {
@@ -454,7 +529,10 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         annotations,
         task_list,
         position,
-        deleted_with_list: _,
+        parent_task,
+        subtasks,
+        deleted_with: _,
+        took_subtasks: _,
         create_time: _,
         update_time: _,
         complete_time,
@@ -476,6 +554,8 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
     changed.note(TaskField::TimeZone, after.time_zone != *time_zone);
     changed.note(TaskField::Annotations, after.annotations != *annotations);
     changed.note(TaskField::TaskList, after.task_list != *task_list);
+    changed.note(TaskField::ParentTask, after.parent_task != *parent_task);
     changed.note(TaskField::Position, after.position != *position);
+    changed.note(TaskField::SubtaskCount, after.subtasks != *subtasks);
     changed
 }

@@ -13,11 +13,13 @@ pub struct TaskMove {
     pub id: TaskId,
     /// Into which list, or out of any; where it is when absent.
     pub task_list: Option<Option<TaskListId>>,
+    /// Below which task, or below none; below the same one when absent, unless it goes into another list.
+    pub parent_task: Option<Option<TaskId>>,
     /// Where in that list.
     pub to: Place<TaskId>,
 }
 
-/// The live tasks of a list around a place in it, without the one that moves.
+/// The live tasks of a list, below the same task, around a place among them, without the one that moves.
 #[derive(Debug, Clone, Default)]
 pub struct Neighbours {
     /// Those below, nearest first.
@@ -45,6 +47,12 @@ impl TaskMove {
         self.task_list.unwrap_or(current.task_list)
     }
 
+    /// The task that it moves below, or stays below.
+    pub fn parent_of(&self, current: &Task) -> Option<TaskId> {
+        let stays = self.list_of(current) == current.task_list;
+        self.parent_task.unwrap_or(current.parent_task.filter(|_| stays))
+    }
+
     /// The task that the place is given by.
     pub const fn anchor(&self) -> Option<TaskId> {
         match self.to {
@@ -67,9 +75,13 @@ impl TaskMove {
             Place::Before(_) => "before",
             Place::After(_) => "after",
         };
-        let list = self.list_of(&current);
+        let place = (self.list_of(&current), self.parent_of(&current));
         match anchor {
-            Some(anchor) if anchor.id != current.id && !anchor.is_deleted() && anchor.task_list == list => {
+            Some(anchor)
+                if anchor.id != current.id
+                    && !anchor.is_deleted()
+                    && (anchor.task_list, anchor.parent_task) == place =>
+            {
                 Ok(current)
             }
             _ => Err(Error::position_invalid(field)),
@@ -87,8 +99,9 @@ impl TaskMove {
         fn keys(tasks: &[Task]) -> Vec<(TaskId, &Position)> {
             tasks.iter().map(|task| (task.id, &task.position)).collect()
         }
-        let task_list = self.list_of(current);
-        let own = (task_list == current.task_list).then_some(&current.position);
+        let (task_list, parent_task) = (self.list_of(current), self.parent_of(current));
+        let stays = (task_list, parent_task) == (current.task_list, current.parent_task);
+        let own = stays.then_some(&current.position);
         let (below, above) = (keys(&neighbours.below), keys(&neighbours.above));
         let moved = |task: &Task, position: Position| {
             let update_time = rules.now.max(task.update_time);
@@ -102,14 +115,15 @@ impl TaskMove {
             Placement::Stays => MoveDecision::Keep,
             Placement::Further => MoveDecision::Further,
             Placement::There(position) => {
-                let task = Task { task_list, ..moved(current, position) };
+                let task = Task { task_list, parent_task, ..moved(current, position) };
                 MoveDecision::Store(vec![stored(task, current)])
             }
             Placement::Spread(keys) => {
                 let others = || neighbours.below.iter().chain(&neighbours.above);
                 let tasks = keys.into_iter().filter_map(|(id, position)| {
                     if id == current.id {
-                        return Some(stored(Task { task_list, ..moved(current, position) }, current));
+                        let task = Task { task_list, parent_task, ..moved(current, position) };
+                        return Some(stored(task, current));
                     }
                     let other = others().find(|task| task.id == id)?;
                     let mut fields = TaskFields::default();

@@ -161,10 +161,16 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
         _ => former,
     });
     let restored = Task {
-        deleted_with_list: match current.is_deleted() {
-            true => current.deleted_with_list && was_deleted,
-            false => former.as_ref().is_some_and(|former| former.deleted_with_list),
+        deleted_with: match current.is_deleted() {
+            true => current.deleted_with.filter(|_| was_deleted),
+            false => former.as_ref().and_then(|former| former.deleted_with),
         },
+        took_subtasks: match current.is_deleted() {
+            true => current.took_subtasks && was_deleted,
+            false => former.as_ref().is_some_and(|former| former.took_subtasks),
+        },
+        // Kept by whoever changes one of them.
+        subtasks: current.subtasks,
         owner: current.owner,
         id: current.id,
         create_time: current.create_time,
@@ -288,6 +294,7 @@ mod tests {
             time_zone: None,
             annotations: Annotations::default(),
             task_list: None,
+            parent_task: None,
         };
         let id = new.id;
         let purge = |task: &Task, seconds| {

@@ -1,6 +1,6 @@
 //! Whatever a caller wants changed, and what became of it.
 
-use super::{Etag, ListWrite, State, Subject, Task, TaskList, TaskListId, TaskMove, TaskWrite};
+use super::{Etag, ListWrite, State, Subject, Task, TaskId, TaskList, TaskListId, TaskMove, TaskWrite};
 
 /// A change that a caller asks for.
 #[derive(Debug, Clone)]
@@ -20,6 +20,17 @@ impl Write {
             Self::Task(write) => Subject::Task(write.id()),
             Self::Move(write) => Subject::Task(write.id),
             Self::List(write) => Subject::List(write.id()),
+        }
+    }
+
+    /// The task that a task is to be below afterwards.
+    pub fn parent_task(&self) -> Option<TaskId> {
+        match self {
+            Self::Task(TaskWrite::Create(new)) => new.parent_task,
+            Self::Task(TaskWrite::Update { patch, .. }) => patch.parent_task.flatten(),
+            Self::Task(TaskWrite::Restore { former, .. }) => former.as_ref()?.parent_task,
+            Self::Move(write) => write.parent_task.flatten(),
+            Self::Task(_) | Self::List(_) => None,
         }
     }
 

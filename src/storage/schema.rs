@@ -76,6 +76,7 @@ diesel::table! {
         details -> Nullable<DbJson>,
         list_id -> Nullable<DbUuid>,
         position -> Text,
+        parent_id -> Nullable<DbUuid>,
     }
 }
 

@@ -41,7 +41,7 @@ use taskwire_proto::user_service_client::UserServiceClient;
 pub use self::builder::Builder;
 pub use self::error::{Error, Result};
 pub use self::session::Session;
-pub use self::task_lists::Place;
+pub use self::task_lists::{MoveTarget, Place};
 pub use self::tasks::{Checkpoint, ListOptions, Tasks, UndoOptions};
 pub use self::watch::{Event, WatchFrom};
 

@@ -23,6 +23,17 @@ pub enum Place {
     After(String),
 }
 
+/// Where a task goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MoveTarget {
+    /// Into this list, or with an empty one out of any; where it is when absent.
+    pub list: Option<String>,
+    /// Below this task, or with an empty one below none; where it is when absent.
+    pub parent: Option<String>,
+    /// Among those that are there.
+    pub place: Place,
+}
+
 impl Place {
     /// `before` and `after` as they are sent.
     fn sent(&self, name: impl Fn(&str) -> String) -> (String, String) {
@@ -121,13 +132,17 @@ impl Tasks {
         self.list_seen(self.core().authorized(Kind::Idempotent, request, shift).await?)
     }
 
-    /// Puts a task to another place: in its list, or with a `list` into that, or with an empty one out of any.
-    pub async fn move_task(&self, task: &str, list: Option<&str>, to: &Place) -> Result<pb::Task> {
-        let (before, after) = to.sent(|one| self.name(one));
-        let named = |list: &str| if list.is_empty() { String::new() } else { self.list_name(list) };
+    /// Puts a task to another place.
+    pub async fn move_task(&self, task: &str, target: &MoveTarget) -> Result<pb::Task> {
+        let (before, after) = target.place.sent(|one| self.name(one));
+        let unless_empty = |one: &String, name: &dyn Fn(&str) -> String| match one.as_str() {
+            "" => String::new(),
+            one => name(one),
+        };
         let request = pb::MoveTaskRequest {
             name: self.name(task),
-            task_list: list.map(named),
+            task_list: target.list.as_ref().map(|list| unless_empty(list, &|list| self.list_name(list))),
+            parent_task: target.parent.as_ref().map(|parent| unless_empty(parent, &|one| self.name(one))),
             before,
             after,
             request_id: idempotency_key(),

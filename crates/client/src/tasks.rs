@@ -104,12 +104,26 @@ impl Tasks {
             task: Some(pb::Task { name, ..task }),
             update_mask: (!paths.is_empty()).then_some(mask),
             request_id: idempotency_key(),
+            complete_subtasks: false,
         };
         let update = |channel, request| async move { service(channel).update_task(request).await };
         self.seen(self.core.authorized(Kind::Idempotent, request, update).await?)
     }
 
-    /// Deletes a task; it can be had back for a while.
+    /// Completes a task, with its subtasks or without.
+    pub async fn complete(&self, task: &str, with_subtasks: bool) -> Result<pb::Task> {
+        let task = pb::Task { name: self.name(task), completed: true, ..pb::Task::default() };
+        let request = pb::UpdateTaskRequest {
+            task: Some(task),
+            update_mask: Some(FieldMask { paths: vec!["completed".to_owned()] }),
+            request_id: idempotency_key(),
+            complete_subtasks: with_subtasks,
+        };
+        let update = |channel, request| async move { service(channel).update_task(request).await };
+        self.seen(self.core.authorized(Kind::Idempotent, request, update).await?)
+    }
+
+    /// Deletes a task, with its subtasks; it can be had back for a while.
     pub async fn delete(&self, task: &str) -> Result<pb::Task> {
         let request = pb::DeleteTaskRequest {
             name: self.name(task),
@@ -237,6 +251,11 @@ impl Tasks {
 
     fn min_revision(&self) -> Option<i64> {
         self.core.seen.min_revision()
+    }
+
+    /// The whole name of a task that is given by its id; an empty one stays empty.
+    pub fn full_name(&self, task: &str) -> String {
+        if task.is_empty() { String::new() } else { self.name(task) }
     }
 
     pub(super) fn name(&self, task: &str) -> String {

@@ -111,7 +111,7 @@ pub(in crate::api) fn updates(
         let task = fields.check("task", required(item.task))?;
         let name = below(fields, owner, names::parse_task(&task.name));
         let id = fields.check("task.name", name);
-        update(fields, owner, id, task, item.update_mask)
+        update(fields, owner, id, (task, item.update_mask, item.complete_subtasks))
     })
 }
 

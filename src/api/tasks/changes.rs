@@ -87,6 +87,8 @@ pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, forc
             }
         }
     }
+    // Tasks that others are below come before those.
+    tasks.sort_by_key(|write| write.parent_task().is_some());
     lists.append(&mut tasks);
     lists
 }

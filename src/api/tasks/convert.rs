@@ -25,6 +25,8 @@ const WRITABLE: Writable = Writable {
         "revision",
         "etag",
         "position",
+        "subtask_count",
+        "completed_subtask_count",
     ],
 };
 
@@ -99,6 +101,7 @@ pub(in crate::api) fn create(
     let time_zone = fields.check("task.time_zone", TimeZone::parse(&task.time_zone));
     let annotations = fields.check("task.annotations", Annotations::parse(task.annotations));
     let task_list = list(fields, "task.task_list", owner, &task.task_list);
+    let parent_task = parent(fields, "task.parent_task", owner, &task.parent_task);
     Some(TaskWrite::Create(NewTask {
         id: id?,
         id_is_new,
@@ -113,6 +116,7 @@ pub(in crate::api) fn create(
         time_zone: time_zone?,
         annotations: annotations?,
         task_list: task_list?,
+        parent_task: parent_task?,
     }))
 }
 
@@ -128,7 +132,8 @@ pub(in crate::api) fn task_update(
     let target = fields.owned("task.name", names::parse_task(&task.name))?;
     fields.check("request_id", idempotency::parse(&request.request_id));
     let owner = target.map(|(owner, _)| owner);
-    let write = update(&mut fields, owner, target.map(|(_, id)| id), task, request.update_mask);
+    let completes = request.complete_subtasks;
+    let write = update(&mut fields, owner, target.map(|(_, id)| id), (task, request.update_mask, completes));
     fields.finish(owner.zip(write))
 }
 
@@ -137,13 +142,13 @@ pub(in crate::api) fn update(
     fields: &mut Fields<'_>,
     owner: Option<Owner>,
     id: Option<TaskId>,
-    task: pb::Task,
-    update_mask: Option<FieldMask>,
+    (task, update_mask, complete_subtasks): (pb::Task, Option<FieldMask>, bool),
 ) -> Option<TaskWrite> {
     let mask = fields.check("update_mask", Mask::parse(update_mask, &WRITABLE));
     let etag = Etag::given(task.etag.clone());
     let patch = mask.map(|mask| patch(fields, owner, &mask, task));
-    Some(TaskWrite::Update { id: id?, patch: patch?, etag })
+    let patch = TaskPatch { complete_subtasks, ..patch? };
+    Some(TaskWrite::Update { id: id?, patch, etag })
 }
 
 /// The fields that the mask covers; the others are not even looked at.
@@ -171,7 +176,23 @@ fn patch(fields: &mut Fields<'_>, owner: Option<Owner>, mask: &Mask, task: pb::T
             .and_then(|()| fields.check("task.annotations", Annotations::parse(task.annotations))),
         task_list: covers("task_list", !task.task_list.is_empty())
             .and_then(|()| list(fields, "task.task_list", owner, &task.task_list)),
+        parent_task: covers("parent_task", !task.parent_task.is_empty())
+            .and_then(|()| parent(fields, "task.parent_task", owner, &task.parent_task)),
+        complete_subtasks: false,
     }
+}
+
+/// A task of the same owner, or none.
+pub(in crate::api) fn parent(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    owner: Option<Owner>,
+    name: &str,
+) -> Option<Option<TaskId>> {
+    if name.is_empty() {
+        return Some(None);
+    }
+    fields.beside(field, owner, names::parse_task(name)).map(Some)
 }
 
 /// A list of the same owner, or none.
@@ -273,6 +294,9 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         annotations: task.annotations.into_map(),
         task_list: task.task_list.map_or_else(String::new, |list| names::task_list(task.owner, list)),
         position: task.position.into_string(),
+        parent_task: task.parent_task.map_or_else(String::new, |id| names::task_of(task.owner, id)),
+        subtask_count: task.subtasks.count,
+        completed_subtask_count: task.subtasks.completed,
         create_time: Some(time_to_pb(task.create_time)),
         update_time: Some(time_to_pb(task.update_time)),
         complete_time: task.complete_time.map(time_to_pb),

@@ -1,6 +1,6 @@
 //! Lists of tasks: from messages to domain values and back.
 
-use super::convert::{list, required, time_to_pb};
+use super::convert::{list, parent, required, time_to_pb};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
 use crate::api::page_token::List;
@@ -131,11 +131,15 @@ pub(in crate::api) fn task_move(caller: &Principal, request: &pb::MoveTaskReques
         None => Some(None),
         Some(name) => list(&mut fields, "task_list", owner, name).map(Some),
     };
+    let parent_task = match &request.parent_task {
+        None => Some(None),
+        Some(name) => parent(&mut fields, "parent_task", owner, name).map(Some),
+    };
     let to = place(&mut fields, owner, (&request.before, &request.after), names::parse_task);
-    let write = target
-        .zip(task_list)
-        .zip(to)
-        .map(|(((owner, id), task_list), to)| (owner, Write::Move(TaskMove { id, task_list, to })));
+    let write = target.zip(task_list.zip(parent_task)).zip(to);
+    let write = write.map(|(((owner, id), (task_list, parent_task)), to)| {
+        (owner, Write::Move(TaskMove { id, task_list, parent_task, to }))
+    });
     fields.finish(write)
 }
 

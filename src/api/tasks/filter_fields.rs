@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::api::names::{self, UserRef};
 use crate::domain::{
-    Comparison, Condition, Day, PresentField, Priority, TaskListId, TimeField, Timestamp, UserId, text::fold,
+    Comparison, Condition, Day, PresentField, Priority, TaskId, TaskListId, TimeField, Timestamp, UserId,
+    text::fold,
 };
 
 const TIME: &str = "expected an RFC 3339 time such as \"2026-03-01T09:00:00Z\"";
@@ -24,7 +25,7 @@ pub(super) fn refused<T>(at: usize, what: impl Into<Cow<'static, str>>) -> Parse
 }
 
 /// The fields and the operators that they take.
-pub(super) const FIELDS: [(&str, &str); 15] = [
+pub(super) const FIELDS: [(&str, &str); 16] = [
     ("completed", "= and !="),
     ("priority", "= != < <= > >="),
     ("title", "= != and :"),
@@ -39,6 +40,7 @@ pub(super) const FIELDS: [(&str, &str); 15] = [
     ("due_date", "= != < <= > >= and :*"),
     ("overdue", "= and !="),
     ("task_list", "= != and :*"),
+    ("parent_task", "= != and :*"),
     (ANNOTATIONS, "= != and :*"),
 ];
 
@@ -85,6 +87,8 @@ pub(super) fn comparison(
         ("overdue", Is(Comparison::Equal)) => Condition::Overdue(value.truth()?),
         ("task_list", Has) if anything => Condition::Present(PresentField::TaskList),
         ("task_list", Is(Comparison::Equal)) => Condition::InList(value.list()?),
+        ("parent_task", Has) if anything => Condition::Present(PresentField::ParentTask),
+        ("parent_task", Is(Comparison::Equal)) => Condition::Below(value.parent()?),
         _ => match (key, operator) {
             (Some(key), Has) if anything => Condition::HasAnnotation(key.to_owned()),
             (Some(key), Is(Comparison::Equal)) => Condition::Annotation(key.to_owned(), value.chars.clone()),
@@ -131,6 +135,18 @@ impl Text {
             Ok((UserRef::Me, list)) => Ok(Some((None, list))),
             Ok((UserRef::Id(user), list)) => Ok(Some((Some(user), list))),
             Err(_) => refused(self.at, "expected users/{user}/taskLists/{task_list}, or \"\" for no list"),
+        }
+    }
+
+    /// The name of a task; the empty text stands for none.
+    fn parent(&self) -> Parsed<Option<(Option<UserId>, TaskId)>> {
+        if self.chars.is_empty() {
+            return Ok(None);
+        }
+        match names::parse_task(&self.chars) {
+            Ok((UserRef::Me, task)) => Ok(Some((None, task))),
+            Ok((UserRef::Id(user), task)) => Ok(Some((Some(user), task))),
+            Err(_) => refused(self.at, "expected users/{user}/tasks/{task}, or \"\" for none"),
         }
     }
 

@@ -49,6 +49,9 @@ pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
             tasks.push(task);
         }
     }
+    if list.is_some() {
+        indent(&mut tasks);
+    }
     if !tasks.is_empty() {
         table(&context.output, &tasks).iter().try_for_each(|line| context.output.line(line))?;
     } else if !context.output.is_json() {
@@ -58,6 +61,20 @@ pub(super) async fn list(context: &Context, listing: Listing) -> Outcome {
         say_error(&format!("there are more than these {count}: --all shows them, or --limit COUNT"));
     }
     Ok(())
+}
+
+/// Puts subtasks behind the tasks that they are below, and in from the margin, where both are here.
+fn indent(tasks: &mut Vec<Task>) {
+    let (mut below, above): (Vec<Task>, Vec<Task>) =
+        std::mem::take(tasks).into_iter().partition(|task| !task.parent_task.is_empty());
+    for parent in above {
+        let name = parent.name.clone();
+        tasks.push(parent);
+        let (own, others) = below.into_iter().partition(|task: &Task| task.parent_task == name);
+        below = others;
+        tasks.extend(own.into_iter().map(|task: Task| Task { title: format!("  {}", task.title), ..task }));
+    }
+    tasks.extend(below);
 }
 
 /// The conditions, in the language of the service.

@@ -196,6 +196,9 @@ pub(super) fn details(output: &Output, task: &Task, list: Option<&TaskList>) -> 
     field("Due", &due(task));
     field("Time zone", &visible(&task.time_zone));
     field("List", &list.map(|list| visible(&list.title)).unwrap_or_default());
+    field("Below", &short_id(&task.parent_task));
+    let subtasks = format!("{} of {} done", task.completed_subtask_count, task.subtask_count);
+    field("Subtasks", if task.subtask_count > 0 { &subtasks } else { "" });
     field("Labels", &visible(&task.labels.join(", ")));
     let mut annotations: Vec<String> =
         task.annotations.iter().map(|(key, value)| visible(&format!("{key} = {value}"))).collect();

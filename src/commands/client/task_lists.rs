@@ -5,7 +5,7 @@ use super::table::{line, lists_table, time};
 use super::which_list::{list_line, which};
 use super::{Context, Outcome};
 use crate::cli::task_lists::{ListCommand, Move};
-use crate::client::Place;
+use crate::client::{MoveTarget, Place};
 use crate::commands::say_error;
 
 pub(super) async fn run(context: &Context, command: ListCommand) -> Outcome {
@@ -59,10 +59,15 @@ async fn show(context: &Context, deleted: bool) -> Outcome {
 
 pub(super) async fn move_task(context: &Context, given: Move) -> Outcome {
     let anchor = given.before.as_ref().or(given.after.as_ref());
-    let pieces: Vec<String> = std::iter::once(&given.task).chain(anchor).cloned().collect();
+    let others = given.parent.iter().chain(anchor);
+    let pieces: Vec<String> = std::iter::once(&given.task).chain(others).cloned().collect();
     let mut names = named(context, &pieces, false).await?.into_iter();
     let name = names.next().unwrap_or_default();
-    let to = match names.next() {
+    let parent = match given.parent {
+        Some(_) => names.next(),
+        None => given.no_parent.then(String::new),
+    };
+    let place = match names.next() {
         None => Place::End,
         Some(anchor) if given.before.is_some() => Place::Before(anchor),
         Some(anchor) => Place::After(anchor),
@@ -71,7 +76,8 @@ pub(super) async fn move_task(context: &Context, given: Move) -> Outcome {
         Some(list) => Some(which(context, &list, false).await?.name),
         None => given.no_list.then(String::new),
     };
-    let moved = context.client.tasks().move_task(&name, list.as_deref(), &to).await;
+    let target = MoveTarget { list, parent, place };
+    let moved = context.client.tasks().move_task(&name, &target).await;
     let moved = moved.map_err(|error| context.service.refused(&error))?;
     context.output.answer("Task", &moved, || format!("Moved {}", line(&moved)))
 }

@@ -15,8 +15,13 @@ use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
 /// What becomes of a call about a task.
 type Answer = crate::client::Result<Task>;
 
-pub(super) async fn add(context: &Context, title: &str, fields: Fields) -> Outcome {
+pub(super) async fn add(context: &Context, title: &str, parent: Option<String>, fields: Fields) -> Outcome {
+    let parent_task = match parent {
+        Some(parent) => named(context, &[parent], false).await?.remove(0),
+        None => String::new(),
+    };
     let task = Task {
+        parent_task: context.client.tasks().full_name(&parent_task),
         title: title.to_owned(),
         description: fields.description,
         priority: priority(fields.priority).into(),
@@ -47,11 +52,10 @@ pub(super) async fn show(context: &Context, given: &str) -> Outcome {
     context.output.answer("Task", &task, || details(&context.output, &task, list.as_ref()).join("\n"))
 }
 
-pub(super) async fn complete(context: &Context, given: &[String]) -> Outcome {
+pub(super) async fn complete(context: &Context, given: &[String], with_subtasks: bool) -> Outcome {
     let names = named(context, given, false).await?;
-    let complete = |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
-        let task = Task { name, completed: true, ..Task::default() };
-        Box::pin(async move { tasks.update(task, &["completed"]).await })
+    let complete = move |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
+        Box::pin(async move { tasks.complete(&name, with_subtasks).await })
     };
     each(context, names, complete, |task| format!("Done {}", line(task))).await
 }

@@ -7,9 +7,9 @@ use super::known::{Counters, Known};
 use super::write_conn::ChangeRow;
 use super::{list_row, task_row};
 use crate::domain::{
-    ChangeType, Decision, Effect, Error, ListDecision, ListWrite, MoveDecision, Resource, Result, State,
-    Subject, Task, TaskField, TaskFields, TaskId, TaskList, TaskListId, TaskMove, TaskWrite, Unfinished,
-    UserId, Write, WriteResult, WriteRules,
+    ChangeType, Decision, DeletedWith, Effect, Error, ListDecision, ListWrite, MoveDecision, Resource,
+    Result, State, Subject, Subtasks, Task, TaskField, TaskFields, TaskId, TaskList, TaskListId, TaskMove,
+    TaskWrite, Unfinished, UserId, Write, WriteResult, WriteRules,
 };
 
 /// Live lists that one user may have.
@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) counters: Counters,
     pub(super) tasks: HashMap<TaskId, Option<Task>>,
     pub(super) lists: HashMap<TaskListId, Option<TaskList>>,
+    /// What tasks that others are below have gained and lost of those.
+    pub(super) balance: HashMap<TaskId, Subtasks>,
     pub(super) changes: Vec<ChangeRow>,
     pub(super) written: Vec<WriteResult>,
 }
@@ -33,6 +35,7 @@ impl Draft {
             counters,
             tasks: HashMap::new(),
             lists: HashMap::new(),
+            balance: HashMap::new(),
             changes: Vec::new(),
             written: Vec::new(),
         }
@@ -58,7 +61,13 @@ impl Deciding<'_> {
         }
     }
 
-    fn task(&self, id: TaskId) -> Option<Task> {
+    /// What is left to be done when all writes are decided.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.release_orphans()?;
+        self.settle_balance()
+    }
+
+    pub(super) fn task(&self, id: TaskId) -> Option<Task> {
         match self.draft.tasks.get(&id) {
             Some(drafted) => drafted.clone(),
             None => self.known.task(self.user, id).cloned(),
@@ -90,12 +99,20 @@ impl Deciding<'_> {
         let id = write.id();
         let before = self.task(id);
         let is_restore = matches!(write, TaskWrite::Restore { .. });
+        let completes = matches!(&write, TaskWrite::Update { patch, .. } if patch.complete_subtasks);
         let state = |task: Option<Task>| task.map(|task| State::Task(Box::new(task)));
         match write.decide(self.user, before.clone(), self.rules, self.next_revision())? {
-            Decision::Keep(task) => self.answer(state(task), Effect::Unchanged),
+            Decision::Keep(task) => {
+                self.answer(state(task.clone()), Effect::Unchanged);
+                // It is completed already, and those below it may not be.
+                if let Some(task) = task.filter(|task| completes && task.completed) {
+                    self.carry_along(&task, &task, true)?;
+                }
+            }
             Decision::Conflict(task) => self.answer(state(task), Effect::Conflict),
             Decision::Remove(_) => {
                 self.draft.tasks.insert(id, None);
+                self.count_below(before.as_ref(), None);
                 self.note(Subject::Task(id), ChangeType::Purged, TaskFields::default(), (None, None));
                 self.answer(None, Effect::Changed);
             }
@@ -104,8 +121,13 @@ impl Deciding<'_> {
                     return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
                 }
                 let task = self.in_its_list(task, before.as_ref(), is_restore, &mut fields)?;
+                let task =
+                    self.below_its_parent(task, before.as_ref(), is_restore, "task.task_list", &mut fields)?;
                 let task = self.store_task(task, before.as_ref(), change, fields, live)?;
-                self.answer(state(Some(task)), Effect::Changed);
+                self.answer(state(Some(task.clone())), Effect::Changed);
+                if let Some(before) = before.filter(|_| !is_restore) {
+                    self.carry_along(&task, &before, completes && task.completed)?;
+                }
             }
         }
         Ok(())
@@ -160,12 +182,17 @@ impl Deciding<'_> {
                 return Err(Error::Internal("the neighbours of a move are not known".into()));
             }
             MoveDecision::Store(tasks) => {
-                for (task, fields) in tasks {
+                for (task, mut fields) in tasks {
                     let before = self.task(task.id);
+                    let task =
+                        self.below_its_parent(task, before.as_ref(), false, "task_list", &mut fields)?;
                     self.store_task(task, before.as_ref(), ChangeType::Updated, fields, 0)?;
                 }
-                let moved = self.task(write.id).map(|task| State::Task(Box::new(task)));
-                self.answer(moved, Effect::Changed);
+                let moved = self.task(write.id);
+                self.answer(moved.clone().map(|task| State::Task(Box::new(task))), Effect::Changed);
+                if let Some(moved) = moved {
+                    self.carry_along(&moved, &current, false)?;
+                }
             }
         }
         Ok(())
@@ -236,7 +263,7 @@ impl Deciding<'_> {
     }
 
     /// Takes a task over under the next revision, and notes the change.
-    fn store_task(
+    pub(super) fn store_task(
         &mut self,
         task: Task,
         before: Option<&Task>,
@@ -245,6 +272,7 @@ impl Deciding<'_> {
         live: i64,
     ) -> Result<Task> {
         let task = Task { revision: self.next_revision(), ..task };
+        self.count_below(before, Some(&task));
         let states = (Some(task_row::encode(&task)?), before.map(task_row::encode).transpose()?);
         self.note(Subject::Task(task.id), change, fields, states);
         self.draft.counters.live_tasks += live;
@@ -294,7 +322,8 @@ fn settled(unfinished: Unfinished, task: Task, rules: WriteRules) -> (Task, Chan
     let none = TaskFields::default();
     match unfinished {
         Unfinished::Delete => {
-            let task = Task { deleted_with_list: true, ..task.put_away(rules.now, rules.purge_after) };
+            let gone = task.put_away(rules.now, rules.purge_after);
+            let task = Task { deleted_with: Some(DeletedWith::List), ..gone };
             (task, ChangeType::Deleted, none, -1)
         }
         Unfinished::Restore => (task.taken_back(rules.now), ChangeType::Undeleted, none, 1),

@@ -92,6 +92,15 @@ fn single(out: &mut Fragment, condition: &Condition, now: Timestamp) {
             }
             out.sql("list_id is not null and list_id = ").bind(Value::Id((*list).into())).sql(")")
         }
+        Condition::Present(PresentField::ParentTask) => out.sql("parent_id is not null"),
+        Condition::Below(None) => out.sql("parent_id is null"),
+        Condition::Below(Some((user, parent))) => {
+            out.sql("(");
+            if let Some(user) = user {
+                out.sql("user_id = ").bind(Value::Id((*user).into())).sql(" and ");
+            }
+            out.sql("parent_id is not null and parent_id = ").bind(Value::Id((*parent).into())).sql(")")
+        }
         Condition::DueDate(comparison, day) => {
             out.each("coalesce((details->>'due_day')::bigint", "coalesce((details->>'due_day')");
             out.sql(operator(*comparison)).bind(Value::Big(day.number().into())).sql(", false)")

@@ -96,6 +96,10 @@ impl Known {
         self.tasks.get(&(user, id))?.now.as_ref()
     }
 
+    pub(super) fn tasks_of(&self, user: UserId) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter_map(|entry| entry.now.as_ref()).filter(move |task| task.owner == user)
+    }
+
     pub(super) fn list(&self, user: UserId, id: TaskListId) -> Option<&TaskList> {
         self.lists.get(&(user, id))?.now.as_ref()
     }

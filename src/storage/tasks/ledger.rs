@@ -61,6 +61,7 @@ fn keys(operations: &[Operation]) -> Keys {
                 Write::List(write) => drop(lists.insert((user, write.id()))),
             }
             lists.extend(write.task_list().map(|list| (user, list)));
+            tasks.extend(write.parent_task().map(|parent| (user, parent)));
         }
     }
     let requests = operations.iter().filter_map(|operation| {
@@ -122,6 +123,7 @@ impl Ledger {
         for (at, write) in operation.writes.into_iter().enumerate() {
             deciding.write(write).map_err(|error| WriteError { at: Some(at), error })?;
         }
+        deciding.finish()?;
         // Of an undo only what comes of it counts: it may restore one task before it puts another away.
         if draft.counters.live_tasks > operation.live_tasks_max.max(counters.live_tasks) {
             return Err(Error::QuotaExceeded { limit: operation.live_tasks_max }.into());

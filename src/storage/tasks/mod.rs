@@ -19,6 +19,7 @@ pub(super) mod read_statements;
 pub(super) mod set_statements;
 pub(super) mod shards;
 pub(super) mod standbys;
+pub(super) mod subtasks;
 pub(super) mod surroundings;
 pub(super) mod task_row;
 pub(super) mod write_conn;

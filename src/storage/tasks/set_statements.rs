@@ -54,6 +54,22 @@ pub(in crate::storage) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static,
     )
 }
 
+/// The tasks below these, as far as they are live or went with those.
+pub(in crate::storage) fn find_children(parents: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
+    SetStatement::new(
+        &[
+            Sql("select "),
+            Sql(task_row::COLUMNS),
+            Sql(" from "),
+            Rows,
+            Sql(" cross join tasks where "),
+            Key(&["tasks.user_id", "tasks.parent_id"], &["v.user_id", "v.other_id"]),
+            Sql(" and (tasks.delete_time is null or (tasks.details->>'deleted_with_parent') is not null)"),
+        ],
+        ids(parents),
+    )
+}
+
 /// The key, the user's revision, the history, and the task.
 type HeldTypes = (DbUuid, DbUuid, BigInt, Nullable<DbUuid>, Nullable<TaskRowTypes>);
 

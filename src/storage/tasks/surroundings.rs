@@ -22,6 +22,15 @@ pub(super) async fn read<C: WriteConn>(
     known: &mut Known,
     operations: &[Operation],
 ) -> Result<()> {
+    let (children, parents) = relatives(known, operations);
+    if !children.is_empty() {
+        let children = conn.children(children).await?;
+        known.learn_tasks(children.into_iter());
+    }
+    if !parents.is_empty() {
+        let parents = conn.tasks_by_key(parents).await?;
+        known.learn_tasks(parents.into_iter());
+    }
     let lists = lists_of_tasks(known, operations);
     if !lists.is_empty() {
         let lists = conn.lists_by_key(lists).await?;
@@ -39,6 +48,46 @@ pub(super) async fn read<C: WriteConn>(
         [Write::List(write)] => read_members(conn, known, user, write).await,
         _ => Ok(()),
     }
+}
+
+/// Whether a write of a task can concern those below it.
+fn may_carry(write: &Write) -> bool {
+    match write {
+        Write::Task(TaskWrite::Update { patch, .. }) => {
+            patch.complete_subtasks || patch.task_list.is_some() || patch.parent_task.is_some()
+        }
+        Write::Task(_) | Write::Move(_) => true,
+        Write::List(_) => false,
+    }
+}
+
+/// Of the tasks that are named, those that may carry others along, and the ones that they are below and nobody has named.
+fn relatives(known: &Known, operations: &[Operation]) -> (Vec<(Id, Id)>, Vec<(Id, Id)>) {
+    let (mut children, mut parents) = (Vec::new(), Vec::new());
+    for operation in operations {
+        let user = operation.owner.user();
+        for write in &operation.writes {
+            let id = match write {
+                Write::Task(write) => write.id(),
+                Write::Move(write) => write.id,
+                Write::List(_) => continue,
+            };
+            let Some(task) = known.task(user, id) else { continue };
+            if may_carry(write) && (task.subtasks.count > 0 || task.took_subtasks) {
+                children.push((user.into(), id.into()));
+            }
+            parents.extend(
+                task.parent_task
+                    .filter(|parent| known.task(user, *parent).is_none())
+                    .map(|parent| (user.into(), parent.into())),
+            );
+        }
+    }
+    for keys in [&mut children, &mut parents] {
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    (children, parents)
 }
 
 /// The lists of tasks that come back, which nobody named.
@@ -81,7 +130,8 @@ async fn read_neighbours<C: WriteConn>(
     };
     let revision = known.revision(user) + 1;
     for count in NEIGHBOURS {
-        let around = Around { user, list: write.list_of(&current), but: write.id, count };
+        let (list, parent) = (write.list_of(&current), write.parent_of(&current));
+        let around = Around { user, list, parent, but: write.id, count };
         let at = anchor.as_ref().map(|anchor| &anchor.position);
         let (below, above) = match write.to {
             Place::End => (conn.tasks(around.below(None)).await?, Vec::new()),
@@ -109,10 +159,11 @@ async fn read_neighbours<C: WriteConn>(
     Ok(())
 }
 
-/// The live tasks of a list in their order, but one.
+/// The live tasks of a list in their order, below the same task, but one.
 struct Around {
     user: UserId,
     list: Option<TaskListId>,
+    parent: Option<TaskId>,
     but: TaskId,
     count: usize,
 }
@@ -133,6 +184,10 @@ impl Around {
         sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where user_id = ");
         sql.bind(Value::Id(self.user.into())).sql(" and delete_time is null and ");
         in_list(&mut sql, self.list);
+        match self.parent {
+            Some(parent) => sql.sql(" and parent_id = ").bind(Value::Id(parent.into())),
+            None => sql.sql(" and parent_id is null"),
+        };
         sql.sql(" and task_id <> ").bind(Value::Id(self.but.into()));
         if let Some(at) = at {
             sql.sql(" and position").sql(operator).bind(Value::Text(at.as_str().to_owned()));

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Annotations, Day, Description, DueDay, Error, Labels, Position, Priority, Result, Task, TaskId, TimeZone,
-    Timestamp, Title, UserId, text,
+    Annotations, Day, DeletedWith, Description, DueDay, Error, Labels, Position, Priority, Result, Subtasks,
+    Task, TaskId, TimeZone, Timestamp, Title, UserId, text,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::set::{Column, Rows};
@@ -35,13 +35,14 @@ pub(in crate::storage) type TaskRowTypes = (
     Nullable<DbJson>,
     Nullable<DbUuid>,
     Text,
+    Nullable<DbUuid>,
 );
 
 /// The columns of a `TaskRow`, in order, for statements written by hand.
 pub(in crate::storage) const COLUMNS: &str = "tasks.user_id, tasks.task_id, tasks.title, tasks.description, tasks.completed, \
     tasks.priority, tasks.due_time, tasks.labels, tasks.create_time, tasks.update_time, tasks.complete_time, \
     tasks.delete_time, tasks.purge_time, tasks.revision, tasks.details, tasks.list_id, \
-    tasks.position";
+    tasks.position, tasks.parent_id";
 
 /// A task as it is read, and as the change log keeps it: JSON, times in microseconds. There owner and id stand beside it.
 #[derive(Debug, Queryable, Selectable, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub(in crate::storage) struct TaskRow {
     /// Absent in the log of a time when there were none.
     #[serde(default)]
     position: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Id>,
 }
 
 /// What few tasks have. Times in microseconds, days by their number.
@@ -95,6 +98,13 @@ struct Details {
     annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted_with_list: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted_with_parent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    took_subtasks: Option<bool>,
+    /// All, and the completed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subtasks: Option<(i32, i32)>,
 }
 
 /// Those in a box, so that a task without any is no larger for them.
@@ -112,7 +122,9 @@ impl Details {
             && task.due_day.is_none()
             && task.time_zone.is_none()
             && task.annotations.is_empty()
-            && !task.deleted_with_list
+            && task.deleted_with.is_none()
+            && !task.took_subtasks
+            && task.subtasks == Subtasks::default()
         {
             return None;
         }
@@ -122,7 +134,11 @@ impl Details {
             due_end: task.due_day.map(|due| due.end.into()),
             time_zone: task.time_zone.as_ref().map(|zone| zone.as_str().to_owned()),
             annotations: task.annotations.as_map().clone(),
-            deleted_with_list: task.deleted_with_list.then_some(true),
+            deleted_with_list: (task.deleted_with == Some(DeletedWith::List)).then_some(true),
+            deleted_with_parent: (task.deleted_with == Some(DeletedWith::Parent)).then_some(true),
+            took_subtasks: task.took_subtasks.then_some(true),
+            subtasks: (task.subtasks != Subtasks::default())
+                .then_some((task.subtasks.count, task.subtasks.completed)),
         })
     }
 
@@ -166,7 +182,16 @@ impl TryFrom<TaskRow> for Task {
             annotations: Annotations::parse(details.annotations).map_err(corrupt("set of annotations"))?,
             task_list: row.list_id.map(Into::into),
             position: Position::stored(row.position),
-            deleted_with_list: details.deleted_with_list.is_some(),
+            parent_task: row.parent_id.map(Into::into),
+            subtasks: details
+                .subtasks
+                .map_or_else(Subtasks::default, |(count, completed)| Subtasks { count, completed }),
+            deleted_with: match (details.deleted_with_list, details.deleted_with_parent) {
+                (Some(_), _) => Some(DeletedWith::List),
+                (None, Some(_)) => Some(DeletedWith::Parent),
+                (None, None) => None,
+            },
+            took_subtasks: details.took_subtasks.is_some(),
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,
@@ -197,6 +222,7 @@ impl From<&Task> for TaskRow {
             details: Details::of(task).map(|details| Boxed(Box::new(details))),
             list_id: task.task_list.map(Into::into),
             position: task.position.as_str().to_owned(),
+            parent_id: task.parent_task.map(Into::into),
         }
     }
 }
@@ -235,6 +261,7 @@ pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
         ),
         ("list_id", Column::MaybeIds(column(tasks, |task| task.task_list.map(Into::into)))),
         ("position", Column::Texts(column(tasks, |task| task.position.as_str().into()))),
+        ("parent_id", Column::MaybeIds(column(tasks, |task| task.parent_task.map(Into::into)))),
     ])
 }
 

@@ -89,6 +89,12 @@ pub(in crate::storage) trait WriteConn: Send {
     /// Locks the users' rows in the order of their ids and reads the rest as it stands under those locks.
     fn read(&mut self, keys: Keys) -> impl Future<Output = Result<Snapshot>> + Send;
 
+    /// The tasks with these keys.
+    fn tasks_by_key(&mut self, keys: Vec<(Id, Id)>) -> impl Future<Output = Result<Vec<Task>>> + Send;
+
+    /// The tasks below those with these keys, as far as they are live or went with those.
+    fn children(&mut self, parents: Vec<(Id, Id)>) -> impl Future<Output = Result<Vec<Task>>> + Send;
+
     /// The lists with these keys.
     fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> impl Future<Output = Result<Vec<TaskList>>> + Send;
 

@@ -9,8 +9,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use super::list_row::{ListRow, ListRowTypes, as_lists};
 use super::notifier::{self, pg_notify};
 use super::set_statements::{
-    find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists, insert_tasks,
-    lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
+    find_children, find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists,
+    insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
 use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
@@ -92,6 +92,14 @@ impl WriteConn for PostgresBatch<'_> {
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (counters, tasks, lists, requests) = tokio::try_join!(biased; counters, tasks, lists, requests)?;
         Ok(Snapshot { counters, tasks, lists, requests })
+    }
+
+    async fn tasks_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<Task>> {
+        as_tasks(find_tasks(&keys).at(self.place).load(self.conn).await?)
+    }
+
+    async fn children(&mut self, parents: Vec<(Id, Id)>) -> Result<Vec<Task>> {
+        as_tasks(find_children(&parents).at(self.place).load(self.conn).await?)
     }
 
     async fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<TaskList>> {

@@ -6,8 +6,8 @@ use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
 
 use super::list_row::{ListRowTypes, as_lists};
 use super::set_statements::{
-    find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists, insert_tasks,
-    lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
+    find_children, find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists,
+    insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
 use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
@@ -26,6 +26,14 @@ impl WriteConn for SqliteConnection {
         let requests: Vec<(Id, Id, Vec<u8>, Vec<u8>)> =
             if requests.is_empty() { Vec::new() } else { find_requests(&requests).load(self)? };
         Ok(Snapshot { counters, tasks, lists, requests })
+    }
+
+    async fn tasks_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<Task>> {
+        as_tasks(find_tasks(&keys).load(self)?)
+    }
+
+    async fn children(&mut self, parents: Vec<(Id, Id)>) -> Result<Vec<Task>> {
+        as_tasks(find_children(&parents).load(self)?)
     }
 
     async fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<TaskList>> {

@@ -6,7 +6,7 @@ use super::{World, short};
 use crate::support::database::TestDatabase;
 use crate::support::{both_engines, one_engine};
 
-both_engines!(lists_hold_tasks_in_an_order);
+both_engines!(lists_hold_tasks_in_an_order, subtasks_stand_below_their_tasks);
 one_engine!(Sqlite: a_list_is_found_by_what_it_is_called, what_is_no_list_is_said);
 
 async fn lists_hold_tasks_in_an_order(database: TestDatabase) {
@@ -95,4 +95,26 @@ async fn what_is_no_list_is_said(database: TestDatabase) {
     let itself = world.run(["task", "move", &task, "--before", &task]);
     assert_eq!(itself.status, Some(64));
     assert!(itself.complaints()[0].contains("POSITION_INVALID"), "{}", itself.stderr);
+}
+
+async fn subtasks_stand_below_their_tasks(database: TestDatabase) {
+    let world = World::start(database).await;
+    let party = world.add("Party");
+    world.add("Call the bank");
+    let cake = world.answer(&["task", "add", "Cake", "--parent", &party]);
+    world.answer(&["task", "add", "Candles", "--parent", &party]);
+    let told = world.told(&["task", "list", "--no-list"]);
+    let titles: Vec<&str> = told.lines().skip(1).map(|line| &line[line.find(['P', 'C']).unwrap() - 2..]).collect();
+    assert_eq!(titles, ["  Party", "  Cake", "  Candles", "  Call the bank"], "{told}");
+    assert!(told.lines().nth(2).unwrap().contains("    Cake"), "{told}");
+    let shown = world.told(&["task", "show", &party]);
+    assert!(shown.contains("0 of 2 done"), "{shown}");
+    world.answer(&["task", "move", &short(&cake), "--no-parent"]);
+    world.answer(&["task", "move", &short(&cake), "--parent", &party]);
+    let done = world.answer(&["task", "done", &party, "--with-subtasks"]);
+    assert_eq!((&done["subtaskCount"], &done["completedSubtaskCount"]), (&json!(2), &json!(2)));
+    world.answer(&["task", "rm", &party]);
+    assert_eq!(world.titles(&[]), ["Call the bank"]);
+    world.answer(&["task", "restore", &party]);
+    assert_eq!(world.titles(&[]).len(), 4);
 }

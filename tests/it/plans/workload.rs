@@ -27,6 +27,7 @@ pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
         batches(&mut tasks).await;
         lists(&mut tasks).await;
         places(&mut tasks).await;
+        subtasks(&mut tasks).await;
         log(&mut tasks).await;
     }))
     .await;
@@ -210,6 +211,23 @@ async fn places(tasks: &mut Tasks) {
     tasks.delete_task_list(deletion(&lists[1].name)).await.unwrap();
     // What is undone afterwards is this.
     create(tasks, "in no list").await;
+}
+
+/// Subtasks, and what is carried along with the task that they are below.
+async fn subtasks(tasks: &mut Tasks) {
+    let parent = create(tasks, "with subtasks").await;
+    for title in ["one", "two"] {
+        let task =
+            pb::Task { title: title.to_owned(), parent_task: parent.clone(), ..pb::Task::default() };
+        let request =
+            pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
+        let made = tasks.create_task(request).await.unwrap().into_inner();
+        let done = pb::Task { name: made.name, completed: true, ..pb::Task::default() };
+        let request = pb::UpdateTaskRequest { task: Some(done), ..Default::default() };
+        tasks.update_task(request).await.unwrap();
+    }
+    delete(tasks, &parent).await;
+    tasks.undelete_task(pb::UndeleteTaskRequest { name: parent, ..Default::default() }).await.unwrap();
 }
 
 /// Everything that a standby can be asked, by each of these users.

@@ -22,6 +22,7 @@ mod replay_refused;
 mod replay_storm;
 mod replicas;
 mod statements;
+mod subtasks;
 mod switchover;
 mod task_lists;
 mod undo;

@@ -137,7 +137,7 @@ impl Chooser {
             }
         }
         let update_mask = (!paths.is_empty()).then_some(prost_types::FieldMask { paths });
-        pb::UpdateTaskRequest { task: Some(task), update_mask, request_id: String::new() }
+        pb::UpdateTaskRequest { task: Some(task), update_mask, ..Default::default() }
     }
 
     fn deletion(&mut self, model: &Model, etags: &Etags) -> pb::DeleteTaskRequest {

@@ -44,6 +44,8 @@ async fn list(ada: &Session) -> String {
         task_list_id: LIST.to_owned(),
         ..Default::default()
     };
+    // And the task that samples are below, of the same id.
+    ada.create_as(titled("parent"), LIST).await.unwrap();
     answer(ada.tasks().create_task_list(request).await).unwrap().name
 }
 
@@ -51,6 +53,9 @@ async fn list(ada: &Session) -> String {
 fn sample(field: &FieldDescriptor, list: &str) -> Value {
     if field.name() == "task_list" {
         return Value::String(list.to_owned());
+    }
+    if field.name() == "parent_task" {
+        return Value::String(format!("{}/tasks/{LIST}", list.split_once("/taskLists/").unwrap().0));
     }
     if field.name() == "time_zone" {
         return Value::String("Europe/Berlin".to_owned());
@@ -121,9 +126,12 @@ async fn each_field_is_written_read_and_noted(database: TestDatabase) {
             ..pb::ListTaskChangesRequest::default()
         };
         let page = answer(ada.tasks().list_task_changes(request).await).unwrap();
-        let [change] = page.changes.as_slice() else { panic!("{}: {page:?}", field.name()) };
+        // Beside it stands at most that a parent counts it.
+        let [change, rest @ ..] = page.changes.as_slice() else { panic!("{}: {page:?}", field.name()) };
+        assert!(rest.iter().all(|counted| counted.changed_fields == ["subtask_count"]), "{rest:?}");
         // Who comes into a list gets a place there.
-        let moved: &[&str] = if field.name() == "task_list" { &["position"] } else { &[] };
+        let moves = ["task_list", "parent_task"].contains(&field.name());
+        let moved: &[&str] = if moves { &["position"] } else { &[] };
         assert_eq!(change.changed_fields, [&[field.name()], moved].concat());
         assert_eq!(change.task.as_ref(), Some(&updated), "{}", field.name());
         // The same again changes nothing.

@@ -55,7 +55,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 63] = [
+pub(super) const FIELDS: [Field; 66] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -63,6 +63,7 @@ pub(super) const FIELDS: [Field; 63] = [
     field("CreateTaskRequest", "task.labels", INVALID, "ho{}me"),
     field("CreateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
     field("CreateTaskRequest", "task.task_list", INVALID, LIST),
+    field("CreateTaskRequest", "task.parent_task", INVALID, TASK),
     field("GetTaskRequest", "name", INVALID, TASK),
     field("ListTasksRequest", "parent", INVALID, "users/{}me"),
     field("ListTasksRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
@@ -74,6 +75,7 @@ pub(super) const FIELDS: [Field; 63] = [
     field("UpdateTaskRequest", "task.labels", INVALID, "ho{}me"),
     field("UpdateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
     field("UpdateTaskRequest", "task.task_list", INVALID, LIST),
+    field("UpdateTaskRequest", "task.parent_task", INVALID, TASK),
     secret("UpdateTaskRequest", "task.etag", ETAG, "000{}1"),
     field("UpdateTaskRequest", "update_mask", MASK, "ti{}tle"),
     field("DeleteTaskRequest", "name", INVALID, TASK),
@@ -81,6 +83,7 @@ pub(super) const FIELDS: [Field; 63] = [
     field("UndeleteTaskRequest", "name", INVALID, TASK),
     field("MoveTaskRequest", "name", INVALID, TASK),
     field("MoveTaskRequest", "task_list", INVALID, LIST),
+    field("MoveTaskRequest", "parent_task", INVALID, TASK),
     field("MoveTaskRequest", "before", INVALID, TASK),
     field("MoveTaskRequest", "after", INVALID, TASK),
     field("CreateTaskListRequest", "parent", INVALID, "users/{}me"),
@@ -181,6 +184,7 @@ impl Field {
             (_, "task.labels") => given.labels = vec![text],
             (_, "task.time_zone") => given.time_zone = text,
             (_, "task.task_list") => given.task_list = text,
+            (_, "task.parent_task") => given.parent_task = text,
             other => panic!("unknown field {other:?}"),
         }
         match self.message {
@@ -197,6 +201,7 @@ impl Field {
                 update.labels = given.labels;
                 update.time_zone = given.time_zone;
                 update.task_list = given.task_list;
+                update.parent_task = given.parent_task;
                 session.update(update, &[]).await.map(drop)
             }
         }
@@ -207,6 +212,7 @@ impl Field {
         match self.path {
             "name" => request.name = text,
             "task_list" => request.task_list = Some(text),
+            "parent_task" => request.parent_task = Some(text),
             "before" => request.before = text,
             _ => request.after = text,
         }

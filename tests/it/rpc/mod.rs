@@ -18,6 +18,7 @@ mod page_tokens;
 mod pages;
 mod passwords;
 mod sessions;
+mod subtasks;
 mod task_lists;
 mod tasks;
 mod tasks_deleted;

@@ -113,6 +113,8 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
             time_zone: Some(TimeZone::parse("Europe/Berlin").unwrap()),
             annotations: Some(Annotations::parse([("k".to_owned(), "v".to_owned())]).unwrap()),
             task_list: None,
+            parent_task: None,
+            complete_subtasks: false,
         },
         TaskPatch {
             description: Some(None),
@@ -124,7 +126,13 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
     for patch in patches {
         ada.update(created.id, patch, at(2)).await.unwrap();
     }
-    let elsewhere = [TaskField::DueDate, TaskField::TaskList, TaskField::Position];
+    let elsewhere = [
+        TaskField::DueDate,
+        TaskField::TaskList,
+        TaskField::ParentTask,
+        TaskField::Position,
+        TaskField::SubtaskCount,
+    ];
     let but_due_date: Vec<TaskField> =
         TaskField::ALL.iter().copied().filter(|field| !elsewhere.contains(field)).collect();
     let fields = [

@@ -75,6 +75,7 @@ fn task(text: &str) -> NewTask {
         time_zone: None,
         annotations: Annotations::default(),
         task_list: None,
+        parent_task: None,
     }
 }
 

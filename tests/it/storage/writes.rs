@@ -136,6 +136,8 @@ async fn update_that_changes_nothing_makes_no_revision(database: TestDatabase) {
         time_zone: Some(None),
         annotations: Some(created.annotations.clone()),
         task_list: Some(None),
+        parent_task: Some(None),
+        complete_subtasks: false,
     };
     for patch in [TaskPatch::default(), same] {
         assert_eq!(ada.update(created.id, patch, at(2)).await.as_ref(), Ok(&created));

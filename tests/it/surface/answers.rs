@@ -20,7 +20,7 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 49] = [
+const TEXTS: [(&str, &str, usize); 50] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
@@ -29,6 +29,7 @@ const TEXTS: [(&str, &str, usize); 49] = [
     ("Task", "time_zone", TimeZone::MAX_BYTES),
     ("Task", "task_list", NAME),
     ("Task", "position", Position::MAX_BYTES),
+    ("Task", "parent_task", NAME),
     ("TaskList", "name", NAME),
     ("TaskList", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("TaskList", "position", Position::MAX_BYTES),
