@@ -27,15 +27,15 @@ local MESSAGES = {
   LoginRequest = fields({email = true, password = true, device = true}),
   LogoutRequest = fields({}),
   MoveTaskListRequest = fields({name = true, before = true, after = true, requestId = true}),
-  MoveTaskRequest = fields({name = true, taskList = true, before = true, after = true, requestId = true}),
+  MoveTaskRequest = fields({name = true, taskList = true, parentTask = true, before = true, after = true, requestId = true}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
-  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true}),
+  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true}),
   TaskList = fields({name = true, title = true, position = true, createTime = true, updateTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
   UndeleteTaskListRequest = fields({name = true, requestId = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
   UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
-  UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true}),
+  UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true, completeSubtasks = true}),
   User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true, history = true}),
 }
 

@@ -10,6 +10,7 @@ mod fields;
 mod idempotency;
 mod names;
 mod page_token;
+pub mod reason;
 pub mod request_id;
 pub mod status;
 mod tasks;

@@ -18,9 +18,11 @@ mod owner;
 mod page;
 mod position;
 mod session;
+mod subtasks;
 mod task;
 mod task_list;
 mod task_move;
+mod task_values;
 mod task_write;
 pub mod text;
 mod time;
@@ -44,11 +46,11 @@ pub use page::{
 };
 pub use position::Position;
 pub use session::{Device, NewSession, RefreshSecrets, Session};
-pub use task::{
-    DeletedWith, Description, DueDay, Labels, NewTask, Priority, Subtasks, Task, TaskPatch, Title,
-};
+pub use subtasks::{DeletedWith, Subtasks};
+pub use task::{DueDay, NewTask, Task, TaskPatch};
 pub use task_list::{NewTaskList, TaskList, TasksOfDeleted, Unfinished};
 pub use task_move::{MoveDecision, Neighbours, TaskMove};
+pub use task_values::{Description, Labels, Priority, Title};
 pub use task_write::{Decision, TaskWrite, WriteRules};
 pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};

@@ -11,7 +11,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::ending_body::{EndingBody, When};
-use crate::api::status::{Reason, refusal};
+use crate::api::reason::Reason;
+use crate::api::status::refusal;
 use crate::domain::Error;
 use crate::server::connections::connection::Closing;
 

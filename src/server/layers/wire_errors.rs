@@ -15,7 +15,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::api::status::{Reason, refusal};
+use crate::api::reason::Reason;
+use crate::api::status::refusal;
 
 const DETAILS: &str = "grpc-status-details-bin";
 

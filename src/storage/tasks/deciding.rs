@@ -254,7 +254,11 @@ impl Deciding<'_> {
         }
         for id in members.iter().take(STEP) {
             let Some(before) = self.task(*id) else { continue };
-            let (task, change, fields, live) = settled(unfinished, before.clone(), self.rules);
+            let (task, change, mut fields, live) = settled(unfinished, before.clone(), self.rules);
+            let task = match unfinished {
+                Unfinished::Restore => self.below_its_parent(task, Some(&before), true, "", &mut fields)?,
+                Unfinished::Delete | Unfinished::Keep => task,
+            };
             self.store_task(task, Some(&before), change, fields, live)?;
         }
         let unfinished = Some(unfinished).filter(|_| members.len() > STEP);

@@ -160,7 +160,7 @@ impl Deciding<'_> {
     }
 
     /// Brings the numbers of tasks below others up to date: with the change that such a task has in this operation, or by one of
-    /// its own. Nobody is told of a deleted one's.
+    /// its own. A deleted one has none below it.
     pub(super) fn settle_balance(&mut self) -> Result<()> {
         let mut balance: Vec<(TaskId, Subtasks)> =
             std::mem::take(&mut self.draft.balance).into_iter().collect();
@@ -171,11 +171,7 @@ impl Deciding<'_> {
             let subtasks = before.subtasks.plus(change);
             let mut fields = TaskFields::default();
             fields.note(TaskField::SubtaskCount, true);
-            if self.amend(parent, fields, |task| task.subtasks = subtasks)? {
-                continue;
-            }
-            if before.is_deleted() {
-                self.draft.tasks.insert(parent, Some(Task { subtasks, ..before }));
+            if self.amend(parent, fields, |task| task.subtasks = subtasks)? || before.is_deleted() {
                 continue;
             }
             let update_time = self.rules.now.max(before.update_time);

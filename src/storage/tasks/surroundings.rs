@@ -61,8 +61,11 @@ fn may_carry(write: &Write) -> bool {
     }
 }
 
+/// Of users, and their tasks.
+type TaskKeys = Vec<(Id, Id)>;
+
 /// Of the tasks that are named, those that may carry others along, and the ones that they are below and nobody has named.
-fn relatives(known: &Known, operations: &[Operation]) -> (Vec<(Id, Id)>, Vec<(Id, Id)>) {
+fn relatives(known: &Known, operations: &[Operation]) -> (TaskKeys, TaskKeys) {
     let (mut children, mut parents) = (Vec::new(), Vec::new());
     for operation in operations {
         let user = operation.owner.user();
@@ -224,7 +227,11 @@ async fn read_members<C: WriteConn>(
     let mut sql = Fragment::new();
     sql.sql("select ").sql(task_row::COLUMNS).sql(" from tasks where ");
     members(&mut sql, user, id, is_live);
-    sql.sql(if is_live { " order by position limit " } else { " order by task_id limit " });
+    // At no step is a live task below a deleted one.
+    sql.sql(match unfinished {
+        Unfinished::Delete => " order by parent_id is null, position limit ",
+        Unfinished::Keep | Unfinished::Restore => " order by parent_id is not null, position limit ",
+    });
     sql.bind(Value::Big(STEP as i64 + 1));
     let tasks: Vec<Task> = conn.tasks(sql).await?;
     known.surroundings.members = tasks.iter().map(|task| task.id).collect();
@@ -235,7 +242,15 @@ async fn read_members<C: WriteConn>(
         members(&mut sql, user, id, is_live);
         known.surroundings.members_in_all = conn.count(sql).await?;
     }
+    let mut parents: Vec<TaskId> = tasks.iter().filter_map(|task| task.parent_task).collect();
     known.learn_tasks(tasks.into_iter());
+    parents.sort_unstable();
+    parents.dedup();
+    parents.retain(|parent| known.task(user, *parent).is_none());
+    if !parents.is_empty() {
+        let keys = parents.into_iter().map(|parent| (user.into(), parent.into())).collect();
+        known.learn_tasks(conn.tasks_by_key(keys).await?.into_iter());
+    }
     Ok(())
 }
 

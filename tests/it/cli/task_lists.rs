@@ -104,7 +104,8 @@ async fn subtasks_stand_below_their_tasks(database: TestDatabase) {
     let cake = world.answer(&["task", "add", "Cake", "--parent", &party]);
     world.answer(&["task", "add", "Candles", "--parent", &party]);
     let told = world.told(&["task", "list", "--no-list"]);
-    let titles: Vec<&str> = told.lines().skip(1).map(|line| &line[line.find(['P', 'C']).unwrap() - 2..]).collect();
+    let titles: Vec<&str> =
+        told.lines().skip(1).map(|line| &line[line.find(['P', 'C']).unwrap() - 2..]).collect();
     assert_eq!(titles, ["  Party", "  Cake", "  Candles", "  Call the bank"], "{told}");
     assert!(told.lines().nth(2).unwrap().contains("    Cake"), "{told}");
     let shown = world.told(&["task", "show", &party]);

@@ -5,6 +5,8 @@
 pub(super) enum Class {
     /// Rows are reached one by one through this index, from the values that name them, always.
     Keyed(&'static str),
+    /// As `Keyed`, but for what is left out of those.
+    Found(&'static str),
     /// Rows are added; no table is read.
     Adds,
     /// Rows come in order out of this index, which gives nothing that is thrown away, always.
@@ -19,14 +21,14 @@ pub(super) enum Class {
     Job,
 }
 
-use Class::{Adds, Beside, Bounded, InOrder, InPlaces, Job, Keyed};
+use Class::{Adds, Beside, Bounded, Found, InOrder, InPlaces, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 39] = [
+const STATEMENTS: [(&str, &str, Class); 40] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
-    ("select tasks.", "v.other_id and (tasks.delete_time is null", Keyed("tasks_parent_idx")),
+    ("select tasks.", "v.other_id and (tasks.delete_time is null", Found("tasks_parent_idx")),
     ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
     ("update users set revision = v.revision", "", Keyed("users_pkey")),
     ("update tasks set title = v.title", "", Keyed("tasks_pkey")),
@@ -47,7 +49,7 @@ const STATEMENTS: [(&str, &str, Class); 39] = [
     ("select tasks.", "deleted_with_list", Bounded),
     ("select tasks.", "order by position asc", InPlaces),
     ("select tasks.", "order by position desc", InPlaces),
-    ("select tasks.", "order by position limit", InPlaces),
+    ("select tasks.", "order by parent_id is ", Bounded),
     // Reads.
     ("select tasks.", " and task_id > ", Bounded),
     ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),

@@ -181,6 +181,17 @@ fn check(one: &Planned, class: Class, state: State, mode: &str) {
             assert!(!is_large || !scans(&one.root).iter().any(is_wasteful), "{}", said());
             assert!(nodes(&one.root).iter().all(|node| is_from_values(node)), "{}", said());
         }
+        Class::Found(index) => {
+            for scan in scans(&one.root) {
+                assert_eq!(scan["Index Name"], index, "{}", said());
+                assert!(
+                    scan["Index Cond"].as_str().is_some_and(|cond| cond.contains("parent_id")),
+                    "{}",
+                    said()
+                );
+            }
+            assert!(nodes(&one.root).iter().all(|node| is_from_values(node)), "{}", said());
+        }
         Class::Adds => assert!(scans(&one.root).is_empty(), "{}", said()),
         Class::InPlaces if is_large => {
             let index = match one.statement.contains("list_id is null") {

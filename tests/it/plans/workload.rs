@@ -217,8 +217,7 @@ async fn places(tasks: &mut Tasks) {
 async fn subtasks(tasks: &mut Tasks) {
     let parent = create(tasks, "with subtasks").await;
     for title in ["one", "two"] {
-        let task =
-            pb::Task { title: title.to_owned(), parent_task: parent.clone(), ..pb::Task::default() };
+        let task = pb::Task { title: title.to_owned(), parent_task: parent.clone(), ..pb::Task::default() };
         let request =
             pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
         let made = tasks.create_task(request).await.unwrap().into_inner();

@@ -11,7 +11,12 @@ use super::*;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 
-both_engines!(whatever_is_done_the_numbers_are_exact, a_deleted_parent_is_undone_and_redone);
+both_engines!(
+    whatever_is_done_the_numbers_are_exact,
+    a_deleted_parent_is_undone_and_redone,
+    a_large_list_keeps_its_subtasks,
+    a_list_comes_back_after_the_parent,
+);
 
 const CALLS: usize = 260;
 
@@ -133,13 +138,8 @@ async fn whatever_is_done_the_numbers_are_exact(database: TestDatabase) {
     let replica = world.serve(rules()).await;
     let mut tasks = replica.tasks(&replica.register("one@example.org").await);
     let mut lists = vec![String::new()];
-    for title in ["one", "two"] {
-        let request = pb::CreateTaskListRequest {
-            parent: "users/me".into(),
-            task_list: Some(pb::TaskList { title: title.into(), ..Default::default() }),
-            ..Default::default()
-        };
-        lists.push(tasks.create_task_list(request).await.unwrap().into_inner().name);
+    for _ in 0..2 {
+        lists.push(new_list(&mut tasks).await);
     }
     let mut run = Run { tasks, random: Random::seeded(), lists, past: BTreeMap::new() };
     for call in 0..CALLS {
@@ -182,4 +182,71 @@ async fn a_deleted_parent_is_undone_and_redone(database: TestDatabase) {
     let restored: Vec<_> = all(&mut tasks).await.iter().filter_map(restorable).collect();
     assert_eq!(restored, before);
     check(&all(&mut tasks).await);
+}
+
+async fn new_list(tasks: &mut Tasks) -> String {
+    let request = pb::CreateTaskListRequest {
+        parent: "users/me".into(),
+        task_list: Some(pb::TaskList { title: "list".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    tasks.create_task_list(request).await.unwrap().into_inner().name
+}
+
+async fn delete_list(tasks: &mut Tasks, name: &str) {
+    let request = pb::DeleteTaskListRequest { name: name.into(), ..Default::default() };
+    tasks.delete_task_list(request).await.unwrap();
+}
+
+async fn undelete_list(tasks: &mut Tasks, name: &str) {
+    let request = pb::UndeleteTaskListRequest { name: name.into(), ..Default::default() };
+    tasks.undelete_task_list(request).await.unwrap();
+}
+
+/// A list of more than one step, where a parent and its subtasks are far apart.
+async fn a_large_list_keeps_its_subtasks(database: TestDatabase) {
+    let world = World::on(&database.url);
+    let replica = world.serve(rules()).await;
+    let mut tasks = replica.tasks(&replica.register("one@example.org").await);
+    let task_list = new_list(&mut tasks).await;
+    let parent = creation(pb::Task { task_list: task_list.clone(), ..titled("parent") });
+    let parent = tasks.create_task(parent).await.unwrap().into_inner().name;
+    for from in (0..1400).step_by(200) {
+        let items = (from..from + 200).map(|at| {
+            let parent_task = if at % 4 == 0 { parent.clone() } else { String::new() };
+            creation(pb::Task { task_list: task_list.clone(), parent_task, ..titled(&at.to_string()) })
+        });
+        tasks.batch_create_tasks(batch_creation(items.collect())).await.unwrap();
+    }
+    let before: Vec<_> = all(&mut tasks).await.iter().filter_map(restorable).collect();
+    delete_list(&mut tasks, &task_list).await;
+    let gone = all(&mut tasks).await;
+    assert!(gone.iter().all(|task| task.delete_time.is_some() && task.subtask_count == 0));
+    undelete_list(&mut tasks, &task_list).await;
+    let restored: Vec<_> = all(&mut tasks).await.iter().filter_map(restorable).collect();
+    assert_eq!(restored, before);
+    check(&all(&mut tasks).await);
+}
+
+/// A subtask follows its parent out of a list that was deleted, even if the list comes back first.
+async fn a_list_comes_back_after_the_parent(database: TestDatabase) {
+    let world = World::on(&database.url);
+    let replica = world.serve(rules()).await;
+    let mut tasks = replica.tasks(&replica.register("one@example.org").await);
+    let task_list = new_list(&mut tasks).await;
+    let parent = creation(pb::Task { task_list: task_list.clone(), ..titled("parent") });
+    let parent = tasks.create_task(parent).await.unwrap().into_inner().name;
+    let other = create(&mut tasks, "other").await.name;
+    for parent_task in [&parent, &other] {
+        let task_list = if parent_task == &parent { task_list.clone() } else { String::new() };
+        let task = pb::Task { parent_task: parent_task.clone(), task_list, ..titled("below") };
+        tasks.create_task(creation(task)).await.unwrap();
+    }
+    delete_list(&mut tasks, &task_list).await;
+    tasks.undelete_task(undeletion(&parent)).await.unwrap();
+    undelete_list(&mut tasks, &task_list).await;
+    let now = all(&mut tasks).await;
+    check(&now);
+    assert!(now.iter().all(|task| task.delete_time.is_none() && task.task_list.is_empty()), "{now:?}");
+    assert_eq!(now.iter().filter(|task| task.parent_task == parent).count(), 1);
 }

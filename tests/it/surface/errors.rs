@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use taskwire::api::status::Reason;
+use taskwire::api::reason::Reason;
 use tonic::Code;
 
 use super::{descriptors, files, root, shown};

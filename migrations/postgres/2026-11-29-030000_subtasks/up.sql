@@ -5,8 +5,8 @@ do $$ begin
     perform set_config('citus.multi_shard_modify_mode', 'sequential', true);
     alter table tasks add column parent_id uuid;
     -- The subtasks of a task. How many there are, is noted at the task itself.
-    create index tasks_parent_idx on tasks (parent_id, user_id) where parent_id is not null;
+    create index tasks_parent_idx on tasks (user_id, parent_id) where parent_id is not null;
 
     -- Programs before this one would not keep that number.
-    update database_state set compatible_from = '20261129020000';
+    update database_state set compatible_from = '20261129030000';
 end $$;
