@@ -79,6 +79,8 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.TaskService/WatchTasks", READ, Interactive, Stream),
     entry("/taskwire.v1.TaskService/UndoChanges", WRITE, Batch, Single),
     entry("/taskwire.v1.TaskService/MoveTask", WRITE, Interactive, Single),
+    entry("/taskwire.v1.TaskService/SkipOccurrence", WRITE, Interactive, Single),
+    entry("/taskwire.v1.TaskService/PreviewOccurrences", READ, Interactive, Single),
     entry("/taskwire.v1.TaskService/CreateTaskList", WRITE, Interactive, Single),
     entry("/taskwire.v1.TaskService/GetTaskList", READ, Interactive, Single),
     entry("/taskwire.v1.TaskService/ListTaskLists", READ, Batch, Single),

@@ -28,9 +28,12 @@ local MESSAGES = {
   LogoutRequest = fields({}),
   MoveTaskListRequest = fields({name = true, before = true, after = true, requestId = true}),
   MoveTaskRequest = fields({name = true, taskList = true, parentTask = true, before = true, after = true, requestId = true}),
+  PreviewOccurrencesRequest = fields({parent = true, task = "Task", count = true}),
+  Recurrence = fields({rrule = true, basis = true}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
-  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true}),
+  SkipOccurrenceRequest = fields({name = true, etag = true, requestId = true}),
+  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true, recurrence = "Recurrence", nextTask = true}),
   TaskList = fields({name = true, title = true, position = true, createTime = true, updateTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
   UndeleteTaskListRequest = fields({name = true, requestId = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
@@ -45,6 +48,8 @@ local ROUTES = {
   {"PATCH", "^/v1/users/[^/:]+/tasks/[^/:]+$", "Task"},
   {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:undelete$", "UndeleteTaskRequest", "name"},
   {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:move$", "MoveTaskRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/tasks/[^/:]+:skipOccurrence$", "SkipOccurrenceRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/tasks:previewOccurrences$", "PreviewOccurrencesRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchCreate$", "BatchCreateTasksRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchUpdate$", "BatchUpdateTasksRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/tasks:batchDelete$", "BatchDeleteTasksRequest", "parent"},
@@ -398,7 +403,7 @@ local STATUS = {
 }
 
 -- A task that never was is answered as an empty message, which printed defaults would dress up as one.
-local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":"","parentTask":"","subtaskCount":0,"completedSubtaskCount":0}'
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":"","parentTask":"","subtaskCount":0,"completedSubtaskCount":0,"nextTask":""}'
 local NO_LIST = '{"name":"","title":"","position":"","revision":"0","etag":""}'
 
 local function without_empty_tasks(handle)

@@ -52,6 +52,8 @@ reasons! {
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
     /// A time zone is not known.
     TimeZoneInvalid = "TIME_ZONE_INVALID", InvalidArgument;
+    /// A rule of recurrence cannot be read, or cannot be of this task.
+    RecurrenceInvalid = "RECURRENCE_INVALID", InvalidArgument;
     /// A place is given by what is not among those that it belongs to.
     PositionInvalid = "POSITION_INVALID", InvalidArgument;
     /// The message is no protobuf of the expected type.
@@ -116,6 +118,10 @@ reasons! {
     TaskListDeleted = "TASK_LIST_DELETED", FailedPrecondition;
     /// Subtasks would have subtasks.
     NestingTooDeep = "NESTING_TOO_DEEP", FailedPrecondition;
+    /// The task does not recur.
+    TaskNotRecurring = "TASK_NOT_RECURRING", FailedPrecondition;
+    /// The rule of a task has no further occurrence.
+    RecurrenceEnded = "RECURRENCE_ENDED", FailedPrecondition;
     /// Without this account nobody could manage accounts.
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
     /// The changes after a revision are no longer kept.
@@ -163,6 +169,7 @@ impl From<InvalidReason> for Reason {
             InvalidReason::PasswordCommon => Self::PasswordCommon,
             InvalidReason::BatchTooLarge => Self::BatchTooLarge,
             InvalidReason::TimeZone => Self::TimeZoneInvalid,
+            InvalidReason::Recurrence => Self::RecurrenceInvalid,
             InvalidReason::Position => Self::PositionInvalid,
             InvalidReason::Malformed => Self::MessageMalformed,
         }
@@ -188,6 +195,8 @@ pub fn reason(error: &Error) -> Reason {
         Error::TaskListQuotaExceeded { .. } | Error::SubtaskQuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::NotFound(Resource::ParentTask) => Reason::ParentTaskNotFound,
         Error::NestingTooDeep => Reason::NestingTooDeep,
+        Error::TaskNotRecurring => Reason::TaskNotRecurring,
+        Error::RecurrenceEnded => Reason::RecurrenceEnded,
         Error::EtagMismatch { .. } => Reason::EtagMismatch,
         Error::Conflict => Reason::Conflict,
         Error::RequestIdReused => Reason::RequestIdReused,

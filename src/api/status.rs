@@ -152,6 +152,8 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         }
         Error::NotFound(Resource::Task | Resource::ParentTask)
         | Error::NestingTooDeep
+        | Error::TaskNotRecurring
+        | Error::RecurrenceEnded
         | Error::TaskAlreadyExists
         | Error::TaskNotDeleted
         | Error::TaskDeleted => {

@@ -89,6 +89,7 @@ task_fields! {
         Annotations = 9 => "annotations",
         TaskList = 10 => "task_list",
         ParentTask = 12 => "parent_task",
+        Recurrence = 14 => "recurrence",
     }
     kept {
         Position = 11 => "position",

@@ -53,6 +53,14 @@ impl Day {
         (self.0 - civil::date(1970, 1, 1)).get_days()
     }
 
+    pub(super) const fn from_date(date: civil::Date) -> Self {
+        Self(date)
+    }
+
+    pub(super) const fn date(self) -> civil::Date {
+        self.0
+    }
+
     /// Year, month and day.
     pub fn to_parts(self) -> (i32, i32, i32) {
         (self.0.year().into(), self.0.month().into(), self.0.day().into())
@@ -118,7 +126,7 @@ impl TimeZone {
     }
 
     /// UTC for one that the database has forgotten.
-    fn rules(&self) -> tz::TimeZone {
+    pub(super) fn rules(&self) -> tz::TimeZone {
         tz::TimeZone::get(&self.0).unwrap_or(tz::TimeZone::UTC)
     }
 }

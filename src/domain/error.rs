@@ -33,6 +33,8 @@ pub enum InvalidReason {
     BatchTooLarge,
     /// A time zone is not known.
     TimeZone,
+    /// A rule of recurrence is none, or none for this task.
+    Recurrence,
     /// A place is given by what is not among those that it belongs to.
     Position,
     /// The message is no protobuf of the expected type.
@@ -135,6 +137,12 @@ pub enum Error {
     /// A task below one that is below another, or a task with others below it below one.
     #[error("subtasks have one level: neither has the parent a parent, nor the task subtasks of its own")]
     NestingTooDeep,
+    /// Only a task that comes again has a next occurrence.
+    #[error("the task does not recur")]
+    TaskNotRecurring,
+    /// There is no next occurrence.
+    #[error("the task's rule has no further occurrence")]
+    RecurrenceEnded,
     /// The task has as many live subtasks as are allowed.
     #[error("a task has at most {limit} subtasks that are not deleted")]
     SubtaskQuotaExceeded {

@@ -106,6 +106,8 @@ pub enum Condition {
     InList(Option<(Option<UserId>, TaskListId)>),
     /// It is below this task, as `InList`.
     Below(Option<(Option<UserId>, TaskId)>),
+    /// It comes again, or not.
+    Recurring(bool),
     /// It has an annotation with this key.
     HasAnnotation(String),
     /// Its annotation with this key is there and exactly this.

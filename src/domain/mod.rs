@@ -17,6 +17,8 @@ mod list_write;
 mod owner;
 mod page;
 mod position;
+mod recurrence;
+mod schedule;
 mod session;
 mod subtasks;
 mod task;
@@ -45,6 +47,8 @@ pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,
 };
 pub use position::Position;
+pub use recurrence::{Anchor, Basis, Occurrence, Recurrence, RecurrenceRule};
+pub use schedule::Schedule;
 pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use subtasks::{DeletedWith, Subtasks};
 pub use task::{DueDay, NewTask, Task, TaskPatch};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::etag::{Content, Etag};
 use super::{
-    Annotations, Day, DeletedWith, Description, Labels, Position, Priority, Rule, Subtasks, TaskField,
-    TaskFields, TaskId, TaskListId, TimeZone, Timestamp, Title, UserId, Violations,
+    Annotations, Basis, Day, DeletedWith, Description, InvalidReason, Labels, Position, Priority, Recurrence,
+    Rule, Schedule, Subtasks, TaskField, TaskFields, TaskId, TaskListId, TimeZone, Timestamp, Title, UserId,
+    Violations,
 };
 
 /// A task to be made.
@@ -39,6 +40,8 @@ pub struct NewTask {
     pub task_list: Option<TaskListId>,
     /// Below which task it is; below none when absent.
     pub parent_task: Option<TaskId>,
+    /// How it comes again.
+    pub recurrence: Option<Box<Recurrence>>,
 }
 
 /// A day on which a task is due, and when that is over where the task is.
@@ -89,6 +92,10 @@ pub struct Task {
     pub deleted_with: Option<DeletedWith>,
     /// Whether it was deleted with tasks below it, which come back with it.
     pub took_subtasks: bool,
+    /// How it comes again; of an open task.
+    pub recurrence: Option<Box<Recurrence>>,
+    /// The occurrence that followed it when it was completed.
+    pub next_task: Option<TaskId>,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed in any way. Never runs backwards, even when the clock does.
@@ -126,6 +133,8 @@ impl Task {
             subtasks,
             deleted_with: _,
             took_subtasks: _,
+            recurrence,
+            next_task,
             create_time,
             update_time,
             complete_time,
@@ -168,7 +177,24 @@ impl Task {
         if *subtasks != Subtasks::default() {
             content = content.numbers([Some(subtasks.count.into()), Some(subtasks.completed.into())]);
         }
+        if let Some(recurrence) = recurrence {
+            let is_due = recurrence.basis == Basis::Due;
+            content = content.text(&recurrence.rrule).numbers([Some(is_due.into())]);
+        }
+        if let Some(next) = next_task {
+            content = content.text(&next.to_string());
+        }
         content.etag(*revision)
+    }
+
+    /// What it says of when it is to be done.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            due_time: self.due_time,
+            due_day: self.due_day,
+            start_time: self.start_time,
+            time_zone: self.time_zone.clone(),
+        }
     }
 
     /// When it is due: the due time, or the end of the due day.
@@ -176,18 +202,19 @@ impl Task {
         self.due_time.or(self.due_day.map(|due| due.end))
     }
 
-    /// Checks what its days and times say together.
+    /// Checks what its days and times say together, after it was like `before`.
     ///
     /// # Errors
     /// `Invalid` with all rules that they break.
-    pub(super) fn check_days(&self) -> super::Result<()> {
+    pub(super) fn check_days(&self, before: Option<&Self>) -> super::Result<()> {
         let mut violations = Violations::default();
-        if self.due_time.is_some() && self.due_day.is_some() {
-            let text = "must not stand beside due_time: a task is due on a day or at a point in time";
-            violations.add(Rule::field(text).at("task.due_date"));
-        }
-        if self.start_time.zip(self.due()).is_some_and(|(start, due)| start > due) {
-            violations.add(Rule::field("must not be after the task is due").at("task.start_time"));
+        let had = before.and_then(|before| before.recurrence.as_deref());
+        let recurrence = self.recurrence.as_deref();
+        let is_new = recurrence.is_some_and(|recurrence| had.is_none_or(|had| !had.is_alike(recurrence)));
+        self.schedule().check(recurrence, is_new, &mut violations);
+        if self.completed && recurrence.is_some() {
+            let rule = Rule::of(InvalidReason::Recurrence, "must not stand on a completed task");
+            violations.add(rule.at("task.recurrence"));
         }
         violations.finish()
     }
@@ -219,7 +246,7 @@ impl Task {
 
     /// The task that `new` becomes, before it has a revision.
     pub(super) fn create(new: NewTask, owner: UserId, position: Position, now: Timestamp) -> Self {
-        Self {
+        let mut task = Self {
             owner,
             id: new.id,
             title: new.title,
@@ -238,13 +265,44 @@ impl Task {
             subtasks: Subtasks::default(),
             deleted_with: None,
             took_subtasks: false,
+            recurrence: None,
+            next_task: None,
             create_time: now,
             update_time: now,
             complete_time: new.completed.then_some(now),
             delete_time: None,
             purge_time: None,
             revision: 0,
-        }
+        };
+        task.recurrence = new.recurrence.map(|recurrence| Box::new(recurrence.begin(&task.schedule(), None)));
+        task
+    }
+
+    /// It completed, and the one that follows if it comes again and its rule has not ended. That is the same but for what it
+    /// went through: tasks below this one stay there.
+    pub(super) fn completed_by_rule(
+        self,
+        next_id: TaskId,
+        position: Position,
+        now: Timestamp,
+    ) -> super::Result<(Self, Option<Box<Self>>)> {
+        let Some(recurrence) = &self.recurrence else { return Ok((self, None)) };
+        let Some(next) = recurrence.following(&self.schedule(), now, 1)?.pop() else {
+            return Ok((Self { recurrence: None, ..self }, None));
+        };
+        let next = next.on(Self {
+            id: next_id,
+            completed: false,
+            complete_time: None,
+            position,
+            subtasks: Subtasks::default(),
+            create_time: now,
+            update_time: now,
+            next_task: None,
+            revision: 0,
+            ..self.clone()
+        });
+        Ok((Self { recurrence: None, next_task: Some(next_id), ..self }, Some(Box::new(next))))
     }
 }
 
@@ -277,6 +335,29 @@ pub struct TaskPatch {
     pub parent_task: Option<Option<TaskId>>,
     /// Whether the tasks below it are completed as well, if it is.
     pub complete_subtasks: bool,
+    /// How it comes again, or that it no longer does.
+    pub recurrence: Option<Option<Box<Recurrence>>>,
+    /// The id of the one that follows it, if it is completed and comes again.
+    pub next_id: Option<TaskId>,
+}
+
+impl Task {
+    /// How it comes again after a change: a rule begins where the caller last said when the task is due.
+    fn recurring_as(
+        &self,
+        written: Option<Option<Box<Recurrence>>>,
+        before: &Self,
+    ) -> Option<Box<Recurrence>> {
+        let had = before.recurrence.as_ref();
+        let recurrence = written.unwrap_or_else(|| had.cloned())?;
+        let goes_on = had.filter(|had| had.is_alike(&recurrence));
+        let (now, then) = (self.schedule(), before.schedule());
+        Some(match goes_on {
+            Some(had) if now == then => had.clone(),
+            Some(had) => Box::new(had.as_ref().clone().begin(&now, Some(&then))),
+            None => Box::new(recurrence.begin(&now, None)),
+        })
+    }
 }
 
 impl TaskPatch {
@@ -297,6 +378,8 @@ impl TaskPatch {
             task_list,
             parent_task,
             complete_subtasks: _,
+            recurrence,
+            next_id: _,
         } = self;
         let mut next = current.clone();
         next.title = title.unwrap_or(next.title);
@@ -316,6 +399,9 @@ impl TaskPatch {
             let day = due_date.unwrap_or(next.due_day.map(|due| due.day));
             next.time_zone = time_zone.unwrap_or(next.time_zone);
             next.due_day = day.map(|day| DueDay { day, end: day.end(next.time_zone.as_ref()) });
+        }
+        if recurrence.is_some() || next.recurrence.is_some() {
+            next.recurrence = next.recurring_as(recurrence, current);
         }
 
         let changed = changed_fields(current, &next);
@@ -348,6 +434,8 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         subtasks,
         deleted_with: _,
         took_subtasks: _,
+        recurrence,
+        next_task,
         create_time: _,
         update_time: _,
         complete_time,
@@ -372,5 +460,10 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
     changed.note(TaskField::ParentTask, after.parent_task != *parent_task);
     changed.note(TaskField::Position, after.position != *position);
     changed.note(TaskField::SubtaskCount, after.subtasks != *subtasks);
+    let is_alike = match (recurrence, &after.recurrence) {
+        (Some(before), Some(after)) => before.is_alike(after),
+        (before, after) => before.is_none() && after.is_none(),
+    };
+    changed.note(TaskField::Recurrence, !is_alike || after.next_task != *next_task);
     changed
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::task::changed_fields;
 use super::{
-    ChangeType, Error, Etag, NewTask, Position, Resource, Result, State, Task, TaskFields, TaskId, TaskPatch,
-    Timestamp, UserId,
+    Basis, ChangeType, Error, Etag, NewTask, Position, Resource, Result, State, Task, TaskField, TaskFields,
+    TaskId, TaskPatch, Timestamp, UserId,
 };
 
 /// A change of a task that depends on no other one.
@@ -38,6 +38,13 @@ pub enum TaskWrite {
     Undelete {
         /// Which task.
         id: TaskId,
+    },
+    /// Move a task that comes again to its next occurrence.
+    Skip {
+        /// Which task.
+        id: TaskId,
+        /// The etag that the task must still have.
+        etag: Option<Etag>,
     },
     /// Bring a task back to a former state.
     Restore {
@@ -81,6 +88,8 @@ pub enum Decision {
         fields: TaskFields,
         /// How the owner's number of live tasks changes: 1, 0 or -1.
         live: i64,
+        /// The task that follows it, to be made behind it.
+        next: Option<Box<Task>>,
     },
     /// Nothing, because the task went on since; this is how it stands, `None` when it is gone.
     Conflict(Option<Task>),
@@ -96,6 +105,7 @@ impl TaskWrite {
             Self::Update { id, .. }
             | Self::Delete { id, .. }
             | Self::Undelete { id }
+            | Self::Skip { id, .. }
             | Self::Restore { id, .. }
             | Self::Purge { id } => *id,
         }
@@ -122,7 +132,7 @@ impl TaskWrite {
                 Some(_) => Err(Error::TaskAlreadyExists),
                 None => {
                     let task = Task::create(new, owner, Position::at_end(revision), rules.now);
-                    task.check_days()?;
+                    task.check_days(None)?;
                     Ok(store(task, ChangeType::Created, 1))
                 }
             },
@@ -131,6 +141,7 @@ impl TaskWrite {
             }
             Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
             Self::Undelete { .. } => undelete(existing(current)?, rules),
+            Self::Skip { etag, .. } => skip(existing(current)?, etag.as_ref(), rules),
             Self::Restore { former, end_revision, force, .. } => {
                 let Some(current) = current else {
                     return Ok(Decision::Conflict(None));
@@ -189,7 +200,7 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
         return Decision::Keep(Some(current));
     }
     let fields = changed_fields(&current, &restored);
-    Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live }
+    Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live, next: None }
 }
 
 pub(super) fn existing(current: Option<Task>) -> Result<Task> {
@@ -207,7 +218,7 @@ pub(super) fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> 
 }
 
 fn store(task: Task, change: ChangeType, live: i64) -> Decision {
-    Decision::Store { task, change, fields: TaskFields::default(), live }
+    Decision::Store { task, change, fields: TaskFields::default(), live, next: None }
 }
 
 fn update(
@@ -222,13 +233,42 @@ fn update(
     }
     check_etag(&current, etag)?;
     let now = rules.now.max(current.update_time);
-    let (mut task, fields) = patch.apply(&current, Position::at_end(revision), now);
+    let next_id = patch.next_id;
+    let (mut task, mut fields) = patch.apply(&current, Position::at_end(revision), now);
     if fields.is_empty() {
         return Ok(Decision::Keep(Some(current)));
     }
-    task.check_days()?;
     task.update_time = now;
-    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0 })
+    let mut next = None;
+    if task.completed && !current.completed && task.recurrence.is_some() {
+        // The rule is checked as that of the open task that it is on.
+        let open = Task { completed: false, ..task.clone() };
+        open.check_days(Some(&current))?;
+        let id = next_id.ok_or_else(|| Error::Internal("a completion has no id for what follows".into()))?;
+        (task, next) = task.completed_by_rule(id, Position::at_end(revision + 1), now)?;
+        fields.note(TaskField::Recurrence, true);
+    } else {
+        task.check_days(Some(&current))?;
+    }
+    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0, next })
+}
+
+fn skip(current: Task, etag: Option<&Etag>, rules: WriteRules) -> Result<Decision> {
+    if current.is_deleted() {
+        return Err(Error::TaskDeleted);
+    }
+    check_etag(&current, etag)?;
+    let now = rules.now.max(current.update_time);
+    let recurrence = current.recurrence.as_ref().ok_or(Error::TaskNotRecurring)?;
+    // Nobody has completed it, so that of one that is not due yet the day is not over.
+    let from = match recurrence.basis {
+        Basis::Due => now,
+        Basis::Completion => current.due().map_or(now, |due| due.max(now)),
+    };
+    let next = recurrence.following(&current.schedule(), from, 1)?.pop().ok_or(Error::RecurrenceEnded)?;
+    let task = Task { update_time: now, ..next.on(current.clone()) };
+    let fields = changed_fields(&current, &task);
+    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0, next: None })
 }
 
 fn delete(
@@ -295,6 +335,7 @@ mod tests {
             annotations: Annotations::default(),
             task_list: None,
             parent_task: None,
+            recurrence: None,
         };
         let id = new.id;
         let purge = |task: &Task, seconds| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::text::SHORT_MAX_CODE_POINTS;
-use crate::domain::{Annotations, Description, Email, Labels, PageSize, TimeZone, Title};
+use crate::domain::{Annotations, Description, Email, Labels, PageSize, RecurrenceRule, TimeZone, Title};
 
 /// A UUID in the hyphenated form.
 pub(super) const UUID: &str = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}";
@@ -18,6 +18,8 @@ pub(super) fn of(field: &str) -> Option<Value> {
             "maxItems": Labels::MAX,
             "items": { "type": "string", "minLength": 1, "maxLength": Labels::MAX_CODE_POINTS },
         }),
+        "Recurrence.rrule" => json!({ "minLength": 1, "maxLength": RecurrenceRule::MAX_BYTES }),
+        "PreviewOccurrencesRequest.count" => json!({ "minimum": 0, "maximum": 100 }),
         "Task.time_zone" => json!({ "maxLength": TimeZone::MAX_BYTES }),
         "Task.annotations" => json!({
             "maxProperties": Annotations::MAX,

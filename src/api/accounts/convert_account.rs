@@ -3,7 +3,7 @@
 use crate::accounts::{Password, PasswordPolicy};
 use crate::api::fields::Fields;
 use crate::api::names;
-use crate::api::tasks::convert::time_to_pb;
+use crate::api::tasks::convert_value::time_to_pb;
 use crate::auth::{NewKey, Principal};
 use crate::domain::{
     ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, Email, EmailFilter,

@@ -6,7 +6,7 @@ use crate::accounts::registration::NewAccount;
 use crate::accounts::{PasswordPolicy, TokenPair};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
-use crate::api::tasks::convert::time_to_pb;
+use crate::api::tasks::convert_value::time_to_pb;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{

@@ -1,6 +1,7 @@
 //! Batches of tasks: many items, one owner, all or nothing (AIP-231, 233, 234, 235).
 
-use super::convert::{create, min_revision, required, update};
+use super::convert::{create, min_revision, update};
+use super::convert_value::required;
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;

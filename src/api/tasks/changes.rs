@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::convert::{min_revision, revision, task_to_pb, time_to_pb};
+use super::convert::{min_revision, revision, task_to_pb};
 use super::convert_list::list_to_pb;
+use super::convert_value::time_to_pb;
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;

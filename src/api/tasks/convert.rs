@@ -1,14 +1,16 @@
 //! Tasks: from messages to domain values and back. What a field may hold is the domain's to say.
 
-use prost_types::{FieldMask, Timestamp as PbTimestamp};
+use prost_types::FieldMask;
 
+use super::convert_recurrence::{recurrence, recurrence_to_pb};
+use super::convert_value::{day, day_to_pb, required, time, time_to_pb};
 use super::{filter, order_by};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
-    Annotations, Day, Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task,
+    Annotations, Description, Etag, Labels, NewTask, Owner, PageSize, Priority, Result, Rule, Task,
     TaskField, TaskId, TaskListId, TaskPatch, TaskQuery, TaskWrite, TimeZone, Timestamp, Title,
 };
 use crate::pb;
@@ -27,12 +29,9 @@ const WRITABLE: Writable = Writable {
         "position",
         "subtask_count",
         "completed_subtask_count",
+        "next_task",
     ],
 };
-
-pub(in crate::api) fn required<T>(value: Option<T>) -> Result<T, Rule> {
-    value.ok_or_else(|| Rule::field("is required"))
-}
 
 fn priority(number: i32) -> Result<Priority, Rule> {
     match pb::Priority::try_from(number) {
@@ -42,14 +41,6 @@ fn priority(number: i32) -> Result<Priority, Rule> {
         Ok(pb::Priority::High) => Ok(Priority::High),
         Err(_) => Err(Rule::field("must be PRIORITY_LOW, PRIORITY_MEDIUM, PRIORITY_HIGH or unspecified")),
     }
-}
-
-fn time(value: Option<PbTimestamp>) -> Result<Option<Timestamp>, Rule> {
-    value.map(|value| Timestamp::from_parts(value.seconds, value.nanos)).transpose()
-}
-
-fn day(value: Option<pb::Date>) -> Result<Option<Day>, Rule> {
-    value.map(|date| Day::from_parts(date.year, date.month, date.day)).transpose()
 }
 
 fn description(value: Option<String>) -> Result<Option<Description>, Rule> {
@@ -102,6 +93,7 @@ pub(in crate::api) fn create(
     let annotations = fields.check("task.annotations", Annotations::parse(task.annotations));
     let task_list = list(fields, "task.task_list", owner, &task.task_list);
     let parent_task = parent(fields, "task.parent_task", owner, &task.parent_task);
+    let recurrence = recurrence(fields, task.recurrence);
     Some(TaskWrite::Create(NewTask {
         id: id?,
         id_is_new,
@@ -117,6 +109,7 @@ pub(in crate::api) fn create(
         annotations: annotations?,
         task_list: task_list?,
         parent_task: parent_task?,
+        recurrence: recurrence?,
     }))
 }
 
@@ -148,6 +141,9 @@ pub(in crate::api) fn update(
     let etag = Etag::given(task.etag.clone());
     let patch = mask.map(|mask| patch(fields, owner, &mask, task));
     let patch = TaskPatch { complete_subtasks, ..patch? };
+    // Made here, so that a write that is tried twice does the same.
+    let next_id = (patch.completed == Some(true)).then(TaskId::generate);
+    let patch = TaskPatch { next_id, ..patch };
     Some(TaskWrite::Update { id: id?, patch, etag })
 }
 
@@ -179,6 +175,9 @@ fn patch(fields: &mut Fields<'_>, owner: Option<Owner>, mask: &Mask, task: pb::T
         parent_task: covers("parent_task", !task.parent_task.is_empty())
             .and_then(|()| parent(fields, "task.parent_task", owner, &task.parent_task)),
         complete_subtasks: false,
+        recurrence: covers("recurrence", task.recurrence.is_some())
+            .and_then(|()| recurrence(fields, task.recurrence)),
+        next_id: None,
     }
 }
 
@@ -263,12 +262,6 @@ pub(in crate::api) fn task_count(
     task_query(caller, &list, now)
 }
 
-/// A time as it is answered.
-pub(in crate::api) fn time_to_pb(time: Timestamp) -> PbTimestamp {
-    let (seconds, nanos) = time.to_parts();
-    PbTimestamp { seconds, nanos }
-}
-
 /// A task as it is answered.
 pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
     let priority = match task.priority {
@@ -285,10 +278,7 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         priority: priority.into(),
         due_time: task.due_time.map(time_to_pb),
         labels: task.labels.into_vec(),
-        due_date: task.due_day.map(|due| {
-            let (year, month, day) = due.day.to_parts();
-            pb::Date { year, month, day }
-        }),
+        due_date: task.due_day.map(|due| day_to_pb(due.day)),
         start_time: task.start_time.map(time_to_pb),
         time_zone: task.time_zone.map_or_else(String::new, |zone| zone.as_str().to_owned()),
         annotations: task.annotations.into_map(),
@@ -297,6 +287,8 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         parent_task: task.parent_task.map_or_else(String::new, |id| names::task_of(task.owner, id)),
         subtask_count: task.subtasks.count,
         completed_subtask_count: task.subtasks.completed,
+        recurrence: task.recurrence.as_deref().map(recurrence_to_pb),
+        next_task: task.next_task.map_or_else(String::new, |id| names::task_of(task.owner, id)),
         create_time: Some(time_to_pb(task.create_time)),
         update_time: Some(time_to_pb(task.update_time)),
         complete_time: task.complete_time.map(time_to_pb),

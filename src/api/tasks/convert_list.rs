@@ -1,6 +1,7 @@
 //! Lists of tasks: from messages to domain values and back.
 
-use super::convert::{list, parent, required, time_to_pb};
+use super::convert::{list, parent};
+use super::convert_value::{required, time_to_pb};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
 use crate::api::page_token::List;

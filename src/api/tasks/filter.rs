@@ -23,7 +23,7 @@ const VALUE: &str = "expected a value: a word without an operator in it, or a te
 const QUOTE: &str = r#"expected a closing double quote; before it, a backslash stands only in \" and \\"#;
 const FIELD: &str = "unknown field; the fields are completed, priority, title, description, labels, \
     due_time, due_date, start_time, overdue, create_time, update_time, complete_time, delete_time, \
-    task_list, parent_task, annotations.KEY; a text with an operator in it stands in double quotes";
+    task_list, parent_task, recurring, annotations.KEY; a text with an operator in it stands in double quotes";
 
 type Input<'text> = Stateful<LocatingSlice<&'text str>, Counts>;
 

@@ -25,7 +25,7 @@ pub(super) fn refused<T>(at: usize, what: impl Into<Cow<'static, str>>) -> Parse
 }
 
 /// The fields and the operators that they take.
-pub(super) const FIELDS: [(&str, &str); 16] = [
+pub(super) const FIELDS: [(&str, &str); 17] = [
     ("completed", "= and !="),
     ("priority", "= != < <= > >="),
     ("title", "= != and :"),
@@ -41,6 +41,7 @@ pub(super) const FIELDS: [(&str, &str); 16] = [
     ("overdue", "= and !="),
     ("task_list", "= != and :*"),
     ("parent_task", "= != and :*"),
+    ("recurring", "= and !="),
     (ANNOTATIONS, "= != and :*"),
 ];
 
@@ -87,6 +88,7 @@ pub(super) fn comparison(
         ("overdue", Is(Comparison::Equal)) => Condition::Overdue(value.truth()?),
         ("task_list", Has) if anything => Condition::Present(PresentField::TaskList),
         ("task_list", Is(Comparison::Equal)) => Condition::InList(value.list()?),
+        ("recurring", Is(Comparison::Equal)) => Condition::Recurring(value.truth()?),
         ("parent_task", Has) if anything => Condition::Present(PresentField::ParentTask),
         ("parent_task", Is(Comparison::Equal)) => Condition::Below(value.parent()?),
         _ => match (key, operator) {

@@ -4,6 +4,8 @@ pub(super) mod batch;
 pub(super) mod changes;
 pub(super) mod convert;
 pub(super) mod convert_list;
+mod convert_recurrence;
+pub(super) mod convert_value;
 mod cursor;
 pub(super) mod filter;
 mod filter_fields;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
-use super::{batch, changes, convert, convert_list, cursor};
+use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
 use crate::api::{answer, caller, idempotency};
@@ -228,6 +228,27 @@ impl TaskService for TaskApi {
         let key = IdempotencyKey::of("UndeleteTask", &mut request, |request| &mut request.request_id);
         let (owner, id) = convert::task_name(&caller, &request.name, &request.request_id)?;
         self.write(owner, TaskWrite::Undelete { id }, key).await
+    }
+
+    async fn skip_occurrence(
+        &self,
+        request: Request<pb::SkipOccurrenceRequest>,
+    ) -> Result<Response<pb::Task>, Status> {
+        let (caller, mut request) = caller(request)?;
+        let key = IdempotencyKey::of("SkipOccurrence", &mut request, |request| &mut request.request_id);
+        let (owner, write) = convert_recurrence::skip(&caller, &request)?;
+        self.write(owner, write, key).await
+    }
+
+    async fn preview_occurrences(
+        &self,
+        request: Request<pb::PreviewOccurrencesRequest>,
+    ) -> Result<Response<pb::PreviewOccurrencesResponse>, Status> {
+        let (caller, request) = caller(request)?;
+        let (schedule, recurrence, count) = convert_recurrence::preview(&caller, request)?;
+        let occurrences = schedule.occurrences(recurrence, count)?;
+        let occurrences = occurrences.iter().map(convert_recurrence::occurrence_to_pb).collect();
+        Ok(Response::new(pb::PreviewOccurrencesResponse { occurrences }))
     }
 
     async fn batch_get_tasks(

@@ -116,7 +116,7 @@ impl Deciding<'_> {
                 self.note(Subject::Task(id), ChangeType::Purged, TaskFields::default(), (None, None));
                 self.answer(None, Effect::Changed);
             }
-            Decision::Store { task, change, mut fields, live } => {
+            Decision::Store { task, change, mut fields, live, next } => {
                 if live > 0 && !is_restore && self.draft.counters.live_tasks >= self.live_tasks_max {
                     return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
                 }
@@ -124,6 +124,9 @@ impl Deciding<'_> {
                 let task =
                     self.below_its_parent(task, before.as_ref(), is_restore, "task.task_list", &mut fields)?;
                 let task = self.store_task(task, before.as_ref(), change, fields, live)?;
+                if let Some(next) = next {
+                    self.make_next(*next)?;
+                }
                 self.answer(state(Some(task.clone())), Effect::Changed);
                 if let Some(before) = before.filter(|_| !is_restore) {
                     self.carry_along(&task, &before, completes && task.completed)?;
@@ -195,6 +198,17 @@ impl Deciding<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Makes the task that follows a completed one.
+    fn make_next(&mut self, next: Task) -> Result<()> {
+        if self.draft.counters.live_tasks >= self.live_tasks_max {
+            return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
+        }
+        let mut fields = TaskFields::default();
+        let next = self.below_its_parent(next, None, false, "task.task_list", &mut fields)?;
+        self.store_task(next, None, ChangeType::Created, fields, 1)?;
         Ok(())
     }
 

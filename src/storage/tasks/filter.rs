@@ -92,6 +92,8 @@ fn single(out: &mut Fragment, condition: &Condition, now: Timestamp) {
             }
             out.sql("list_id is not null and list_id = ").bind(Value::Id((*list).into())).sql(")")
         }
+        Condition::Recurring(true) => out.sql("(details->>'recurrence') is not null"),
+        Condition::Recurring(false) => out.sql("(details->>'recurrence') is null"),
         Condition::Present(PresentField::ParentTask) => out.sql("parent_id is not null"),
         Condition::Below(None) => out.sql("parent_id is null"),
         Condition::Below(Some((user, parent))) => {

@@ -62,9 +62,13 @@ pub(in crate::storage) fn find_children(parents: &[(Id, Id)]) -> SetStatement<'s
             Sql(task_row::COLUMNS),
             Sql(" from "),
             Rows,
-            Sql(" cross join tasks where "),
+            // Few tasks have a parent, so that PostgreSQL would rather read all of this index, and still would when it has grown.
+            // Past an offset it does not turn this around.
+            OnPostgres(&[Sql(" cross join lateral (select * from tasks where ")]),
+            OnSqlite(&[Sql(" cross join tasks where ")]),
             Key(&["tasks.user_id", "tasks.parent_id"], &["v.user_id", "v.other_id"]),
             Sql(" and (tasks.delete_time is null or (tasks.details->>'deleted_with_parent') is not null)"),
+            OnPostgres(&[Sql(" offset 0) as tasks")]),
         ],
         ids(parents),
     )

@@ -121,8 +121,18 @@ impl Deciding<'_> {
                     fields.note(TaskField::TaskList, child.task_list != task.task_list);
                     let completed = child.completed || is_done;
                     let complete_time = if is_done { Some(now) } else { child.complete_time };
+                    // What is over with its parent does not come again.
+                    let recurrence = child.recurrence.clone().filter(|_| !is_done);
+                    fields.note(TaskField::Recurrence, is_done && child.recurrence.is_some());
                     let task_list = task.task_list;
-                    let next = Task { completed, complete_time, task_list, update_time, ..child.clone() };
+                    let next = Task {
+                        completed,
+                        complete_time,
+                        task_list,
+                        update_time,
+                        recurrence,
+                        ..child.clone()
+                    };
                     (ChangeType::Updated, 0, next)
                 }
                 _ => continue,

@@ -56,6 +56,7 @@ fn may_carry(write: &Write) -> bool {
         Write::Task(TaskWrite::Update { patch, .. }) => {
             patch.complete_subtasks || patch.task_list.is_some() || patch.parent_task.is_some()
         }
+        Write::Task(TaskWrite::Skip { .. }) => false,
         Write::Task(_) | Write::Move(_) => true,
         Write::List(_) => false,
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Annotations, Day, DeletedWith, Description, DueDay, Error, Labels, Position, Priority, Result, Subtasks,
-    Task, TaskId, TimeZone, Timestamp, Title, UserId, text,
+    Anchor, Annotations, Basis, Day, DeletedWith, Description, DueDay, Error, Labels, Position, Priority,
+    Recurrence, Result, Subtasks, Task, TaskId, TimeZone, Timestamp, Title, UserId, text,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::set::{Column, Rows};
@@ -105,6 +105,50 @@ struct Details {
     /// All, and the completed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subtasks: Option<(i32, i32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recurrence: Option<RecurrenceRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_task: Option<Id>,
+}
+
+/// How a task comes again. Times of the day in microseconds.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecurrenceRow {
+    rrule: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_completion: Option<bool>,
+    day: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<(i32, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<u32>,
+}
+
+impl From<&Recurrence> for RecurrenceRow {
+    fn from(recurrence: &Recurrence) -> Self {
+        let Recurrence { rrule, basis, anchor: Anchor { day, time, start, before } } = recurrence;
+        Self {
+            rrule: rrule.to_string(),
+            from_completion: (*basis == Basis::Completion).then_some(true),
+            day: *day,
+            time: *time,
+            start: *start,
+            before: (*before > 0).then_some(*before),
+        }
+    }
+}
+
+impl From<RecurrenceRow> for Recurrence {
+    fn from(row: RecurrenceRow) -> Self {
+        let RecurrenceRow { rrule, from_completion, day, time, start, before } = row;
+        Self {
+            rrule: rrule.into(),
+            basis: if from_completion.is_some() { Basis::Completion } else { Basis::Due },
+            anchor: Anchor { day, time, start, before: before.unwrap_or_default() },
+        }
+    }
 }
 
 /// Those in a box, so that a task without any is no larger for them.
@@ -125,6 +169,8 @@ impl Details {
             && task.deleted_with.is_none()
             && !task.took_subtasks
             && task.subtasks == Subtasks::default()
+            && task.recurrence.is_none()
+            && task.next_task.is_none()
         {
             return None;
         }
@@ -139,6 +185,8 @@ impl Details {
             took_subtasks: task.took_subtasks.then_some(true),
             subtasks: (task.subtasks != Subtasks::default())
                 .then_some((task.subtasks.count, task.subtasks.completed)),
+            recurrence: task.recurrence.as_deref().map(Into::into),
+            next_task: task.next_task.map(Into::into),
         })
     }
 
@@ -192,6 +240,8 @@ impl TryFrom<TaskRow> for Task {
                 (None, None) => None,
             },
             took_subtasks: details.took_subtasks.is_some(),
+            recurrence: details.recurrence.map(|recurrence| Box::new(recurrence.into())),
+            next_task: details.next_task.map(Into::into),
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,

@@ -46,7 +46,8 @@ fn row(method: &str) -> Option<[&'static str; 9]> {
         "UpdateTask" | "DeleteTask" | "UndeleteTask" => writes("TASK_NOT_FOUND"),
         "BatchUpdateTasks" | "BatchDeleteTasks" => writes("TASK_NOT_FOUND"),
         "UndoChanges" => writes("REVISION_IN_FUTURE"),
-        "MoveTask" => writes("TASK_NOT_FOUND"),
+        "MoveTask" | "SkipOccurrence" => writes("TASK_NOT_FOUND"),
+        "PreviewOccurrences" => reads("OK"),
         "CreateTaskList" => writes("OK"),
         "GetTaskList" => reads("TASK_LIST_NOT_FOUND"),
         "ListTaskLists" => reads("OK"),
@@ -106,8 +107,14 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
             let item = pb::DeleteTaskRequest { name: task, ..Default::default() };
             pb::BatchDeleteTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
         }
-        "UndeleteTask" | "MoveTask" => {
+        "UndeleteTask" | "MoveTask" | "SkipOccurrence" => {
             pb::UndeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec()
+        }
+        "PreviewOccurrences" => {
+            let recurrence = Some(pb::Recurrence { rrule: "FREQ=DAILY".into(), ..Default::default() });
+            let due_time = Some(Default::default());
+            let task = Some(pb::Task { due_time, recurrence, ..Default::default() });
+            pb::PreviewOccurrencesRequest { parent, task, ..Default::default() }.encode_to_vec()
         }
         "CreateTaskList" => {
             let task_list = Some(pb::TaskList { title: "a list".into(), ..Default::default() });

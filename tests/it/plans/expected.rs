@@ -28,7 +28,7 @@ const STATEMENTS: [(&str, &str, Class); 40] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
-    ("select tasks.", "v.other_id and (tasks.delete_time is null", Found("tasks_parent_idx")),
+    ("select tasks.", "deleted_with_parent", Found("tasks_parent_idx")),
     ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
     ("update users set revision = v.revision", "", Keyed("users_pkey")),
     ("update tasks set title = v.title", "", Keyed("tasks_pkey")),

@@ -16,6 +16,7 @@ mod model;
 mod model_check;
 mod model_lists;
 mod model_random;
+mod model_recurrence;
 mod quota;
 mod replay;
 mod replay_refused;

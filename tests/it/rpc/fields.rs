@@ -48,6 +48,7 @@ const fn secret(
 }
 
 const INVALID: &str = "FIELD_INVALID";
+const RULE: &str = "RECURRENCE_INVALID";
 const ZONE: &str = "TIME_ZONE_INVALID";
 const MASK: &str = "FIELD_MASK_INVALID";
 const ETAG: &str = "ETAG_MISMATCH";
@@ -55,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 66] = [
+pub(super) const FIELDS: [Field; 72] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -64,6 +65,7 @@ pub(super) const FIELDS: [Field; 66] = [
     field("CreateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
     field("CreateTaskRequest", "task.task_list", INVALID, LIST),
     field("CreateTaskRequest", "task.parent_task", INVALID, TASK),
+    field("CreateTaskRequest", "task.recurrence.rrule", RULE, "FREQ=DAILY{}"),
     field("GetTaskRequest", "name", INVALID, TASK),
     field("ListTasksRequest", "parent", INVALID, "users/{}me"),
     field("ListTasksRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
@@ -76,6 +78,7 @@ pub(super) const FIELDS: [Field; 66] = [
     field("UpdateTaskRequest", "task.time_zone", ZONE, "Europe/{}Berlin"),
     field("UpdateTaskRequest", "task.task_list", INVALID, LIST),
     field("UpdateTaskRequest", "task.parent_task", INVALID, TASK),
+    field("UpdateTaskRequest", "task.recurrence.rrule", RULE, "FREQ=DAILY{}"),
     secret("UpdateTaskRequest", "task.etag", ETAG, "000{}1"),
     field("UpdateTaskRequest", "update_mask", MASK, "ti{}tle"),
     field("DeleteTaskRequest", "name", INVALID, TASK),
@@ -86,6 +89,8 @@ pub(super) const FIELDS: [Field; 66] = [
     field("MoveTaskRequest", "parent_task", INVALID, TASK),
     field("MoveTaskRequest", "before", INVALID, TASK),
     field("MoveTaskRequest", "after", INVALID, TASK),
+    field("SkipOccurrenceRequest", "name", INVALID, TASK),
+    secret("SkipOccurrenceRequest", "etag", ETAG, "000{}1"),
     field("CreateTaskListRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskListRequest", "task_list_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskListRequest", "task_list.title", INVALID, "Gro{}ceries"),
@@ -122,6 +127,8 @@ pub(super) const FIELDS: [Field; 66] = [
     // Ignored wherever it is sent.
     field("CreateTaskRequest", "task.position", "", "x{}"),
     field("UpdateTaskRequest", "task.position", "", "x{}"),
+    field("CreateTaskRequest", "task.next_task", "", "x{}"),
+    field("UpdateTaskRequest", "task.next_task", "", "x{}"),
     field("CreateTaskListRequest", "task_list.position", "", "x{}"),
     field("UpdateTaskListRequest", "task_list.position", "", "x{}"),
 ];
@@ -163,6 +170,8 @@ impl Field {
         let mut given = titled("new");
         match (self.message, self.path) {
             ("GetTaskRequest", _) => return session.get(&text).await.map(drop),
+            ("SkipOccurrenceRequest", "name") => return session.skip(&text, "").await.map(drop),
+            ("SkipOccurrenceRequest", _) => return session.skip(&task.name, &text).await.map(drop),
             ("UndeleteTaskRequest", _) => return session.undelete(&text).await.map(drop),
             ("DeleteTaskRequest", "name") => return session.delete(&text).await.map(drop),
             ("DeleteTaskRequest", _) => return session.delete_with(&task.name, &text, false).await.map(drop),
@@ -185,6 +194,9 @@ impl Field {
             (_, "task.time_zone") => given.time_zone = text,
             (_, "task.task_list") => given.task_list = text,
             (_, "task.parent_task") => given.parent_task = text,
+            (_, "task.recurrence.rrule") => {
+                given.recurrence = Some(pb::Recurrence { rrule: text, ..Default::default() });
+            }
             other => panic!("unknown field {other:?}"),
         }
         match self.message {
@@ -202,6 +214,7 @@ impl Field {
                 update.time_zone = given.time_zone;
                 update.task_list = given.task_list;
                 update.parent_task = given.parent_task;
+                update.recurrence = given.recurrence;
                 session.update(update, &[]).await.map(drop)
             }
         }
@@ -374,7 +387,7 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 20] = [
+const MESSAGES: [&str; 21] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
@@ -382,6 +395,7 @@ const MESSAGES: [&str; 20] = [
     "DeleteTaskRequest",
     "UndeleteTaskRequest",
     "MoveTaskRequest",
+    "SkipOccurrenceRequest",
     "CreateTaskListRequest",
     "GetTaskListRequest",
     "ListTaskListsRequest",

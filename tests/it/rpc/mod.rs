@@ -17,6 +17,8 @@ mod orders;
 mod page_tokens;
 mod pages;
 mod passwords;
+mod recurrence;
+mod recurrence_rules;
 mod sessions;
 mod subtasks;
 mod task_lists;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use taskwire::domain::{
-    Annotations, ChangeType, Day, NewTask, Priority, TaskField, TaskFields, TaskId, TaskPatch, TimeZone,
+    Annotations, Basis, ChangeType, Day, NewTask, Priority, Recurrence, RecurrenceRule, TaskField,
+    TaskFields, TaskId, TaskPatch, TimeZone,
 };
 
 use super::{PURGE_AFTER, Person, at, description, labels, task, title};
@@ -96,6 +97,7 @@ async fn absent_fields_are_left_out(database: TestDatabase) {
 async fn update_notes_which_fields_changed(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let created = ada.create(task("one"), at(1)).await;
+    let rule = RecurrenceRule::parse("FREQ=DAILY").unwrap();
     let patches = [
         TaskPatch { title: Some(title("two")), ..TaskPatch::default() },
         // Named, but as it was: not a change.
@@ -115,11 +117,14 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
             task_list: None,
             parent_task: None,
             complete_subtasks: false,
+            recurrence: Some(Some(Box::new(Recurrence::new(&rule, Basis::Due)))),
+            next_id: None,
         },
         TaskPatch {
             description: Some(None),
             due_time: Some(None),
             due_date: Some(Day::from_number(30_000)),
+            recurrence: Some(None),
             ..TaskPatch::default()
         },
     ];
@@ -139,7 +144,7 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
         bits(&[TaskField::Title]),
         bits(&[TaskField::Completed]),
         bits(&but_due_date),
-        bits(&[TaskField::Description, TaskField::DueTime, TaskField::DueDate]),
+        bits(&[TaskField::Description, TaskField::DueTime, TaskField::DueDate, TaskField::Recurrence]),
     ];
     let rows = rows(&database, &ada).await;
     for (row, fields) in rows[1..].iter().zip(fields) {

@@ -76,6 +76,7 @@ fn task(text: &str) -> NewTask {
         annotations: Annotations::default(),
         task_list: None,
         parent_task: None,
+        recurrence: None,
     }
 }
 

@@ -41,6 +41,7 @@ async fn every_field_comes_back(database: TestDatabase) {
         annotations: Annotations::parse([("crm/id".to_owned(), "\"4\" \u{1f600}\n".to_owned())]).unwrap(),
         task_list: None,
         parent_task: None,
+        recurrence: None,
     };
     let now = Timestamp::from_micros(1_767_225_600_654_321).unwrap();
     let written = ada.create(new.clone(), now).await;

@@ -138,6 +138,8 @@ async fn update_that_changes_nothing_makes_no_revision(database: TestDatabase) {
         task_list: Some(None),
         parent_task: Some(None),
         complete_subtasks: false,
+        recurrence: Some(None),
+        next_id: None,
     };
     for patch in [TaskPatch::default(), same] {
         assert_eq!(ada.update(created.id, patch, at(2)).await.as_ref(), Ok(&created));

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use taskwire::api::answer::{ALWAYS_FIT, BYTES_MAX};
-use taskwire::domain::{Annotations, Description, Labels, PageSize, Position, TimeZone, Title};
+use taskwire::domain::{
+    Annotations, Description, Labels, PageSize, Position, RecurrenceRule, TimeZone, Title,
+};
 
 use super::descriptors::ours;
 
@@ -20,7 +22,7 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 50] = [
+const TEXTS: [(&str, &str, usize); 52] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
@@ -30,6 +32,8 @@ const TEXTS: [(&str, &str, usize); 50] = [
     ("Task", "task_list", NAME),
     ("Task", "position", Position::MAX_BYTES),
     ("Task", "parent_task", NAME),
+    ("Task", "next_task", NAME),
+    ("Recurrence", "rrule", RecurrenceRule::MAX_BYTES),
     ("TaskList", "name", NAME),
     ("TaskList", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("TaskList", "position", Position::MAX_BYTES),
@@ -75,10 +79,11 @@ const TEXTS: [(&str, &str, usize); 50] = [
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 18] = [
+const COUNTS: [(&str, &str, usize); 19] = [
     ("Task", "labels", Labels::MAX),
     ("Task", "annotations", Annotations::MAX),
     ("TaskChange", "changed_fields", 20),
+    ("PreviewOccurrencesResponse", "occurrences", 100),
     ("ApiKey", "scopes", 10),
     ("ListUsersResponse", "users", PAGE),
     ("ListTaskListsResponse", "task_lists", PAGE),

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 40] = [
+const BINDINGS: [(&str, &str, &str); 42] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -80,6 +80,8 @@ const BINDINGS: [(&str, &str, &str); 40] = [
     ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),
     ("UndoChanges", "post", "/v1/{parent=users/*}/taskChanges:undo"),
     ("MoveTask", "post", "/v1/{name=users/*/tasks/*}:move"),
+    ("SkipOccurrence", "post", "/v1/{name=users/*/tasks/*}:skipOccurrence"),
+    ("PreviewOccurrences", "post", "/v1/{parent=users/*}/tasks:previewOccurrences"),
     ("CreateTaskList", "post", "/v1/{parent=users/*}/taskLists"),
     ("GetTaskList", "get", "/v1/{name=users/*/taskLists/*}"),
     ("ListTaskLists", "get", "/v1/{parent=users/*}/taskLists"),

@@ -1,0 +1,240 @@
+//! Which days follow which by a rule, in local time.
+//!
+//! The time of day is the task's own, and where the days lie in time is for whoever has the zone. Each period (a year, a month, a
+//! week, a day) gives its days in order; nothing is looked for day by day.
+
+use jiff::civil::{Date, date};
+use jiff::{Span, ToSpan as _};
+
+use super::rule::{ByDay, End, Frequency, RecurrenceRule};
+
+/// Periods without a single day after which a rule is taken to have no more. A day in February comes again after eight years.
+const EMPTY_MAX: u32 = 4800;
+
+impl RecurrenceRule {
+    /// The days on which a rule that begins on `start` occurs, in order, from the start on; `COUNT` and `UNTIL` are for whoever
+    /// knows the time of day. From a later day on where nothing counts from the first.
+    pub(super) fn days(&self, start: Date, from: Date) -> Days<'_> {
+        let from = from.max(start);
+        let period = match self.end {
+            // They are counted from the start.
+            End::Count(_) => 0,
+            _ => self.period_of(start, from),
+        };
+        Days { rule: self, start, period, empty: 0, left: Vec::new() }
+    }
+
+    /// The number of the period in which a day is, or of one before it.
+    fn period_of(&self, start: Date, day: Date) -> u32 {
+        let units = match self.frequency {
+            Frequency::Daily => i64::from((day - start).get_days()),
+            Frequency::Weekly => i64::from((day - start).get_days()) / 7,
+            Frequency::Monthly => months(day) - months(start),
+            Frequency::Yearly => i64::from(day.year()) - i64::from(start.year()),
+        };
+        u32::try_from(units.max(0)).unwrap_or(0) / self.interval
+    }
+
+    /// The days of a period in order, without those before the start; `None` behind the year 9999.
+    fn period(&self, start: Date, period: u32) -> Option<Vec<Date>> {
+        let units = i64::from(period) * i64::from(self.interval);
+        let mut days = match self.frequency {
+            Frequency::Daily => {
+                let day = start.checked_add(Span::new().try_days(units).ok()?).ok()?;
+                vec![day]
+            }
+            Frequency::Weekly => {
+                let back = i64::from(start.weekday().since(self.week_start));
+                let first = start.checked_sub(Span::new().try_days(back).ok()?).unwrap_or(start);
+                let first = if units == 0 {
+                    // The first week begins with the start itself.
+                    start
+                } else {
+                    first.checked_add(Span::new().try_days(units * 7).ok()?).ok()?
+                };
+                let rest = 7 - i64::from(first.weekday().since(self.week_start));
+                (0..rest).map_while(|day| first.checked_add(day.days()).ok()).collect()
+            }
+            Frequency::Monthly => {
+                let month = months(start) + units;
+                let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+                if year > 9999 {
+                    return None;
+                }
+                self.of_month(i16::try_from(year).ok()?, i8::try_from(month).ok()?, start, false)
+            }
+            Frequency::Yearly => {
+                let year = i64::from(start.year()) + units;
+                if year > 9999 {
+                    return None;
+                }
+                self.of_year(i16::try_from(year).ok()?, start)
+            }
+        };
+        if days.is_empty() {
+            return Some(days);
+        }
+        if matches!(self.frequency, Frequency::Daily | Frequency::Weekly) {
+            days.retain(|day| self.passes(*day, start));
+        }
+        days.sort_unstable();
+        days.dedup();
+        if !self.set_positions.is_empty() {
+            let at = |position: &i16| -> Option<Date> {
+                let place = usize::from(position.unsigned_abs()) - 1;
+                if *position > 0 { days.get(place) } else { days.iter().rev().nth(place) }.copied()
+            };
+            let mut chosen: Vec<Date> = self.set_positions.iter().filter_map(at).collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            days = chosen;
+        }
+        days.retain(|day| *day >= start);
+        Some(days)
+    }
+
+    /// Whether a day of a week, or one by itself, is meant.
+    fn passes(&self, day: Date, start: Date) -> bool {
+        let by_month = self.months.is_empty() || self.months.contains(&day.month());
+        let by_month_day = self.month_days.is_empty()
+            || self.month_days.iter().any(|of| month_day(day.year(), day.month(), *of) == Some(day));
+        let by_day = if self.by_days.is_empty() {
+            self.frequency != Frequency::Weekly || day.weekday() == start.weekday()
+        } else {
+            self.by_days.iter().any(|by| by.day == day.weekday())
+        };
+        by_month && by_month_day && by_day
+    }
+
+    /// The days of a month. By numbers, days of the week are counted in it.
+    fn of_month(&self, year: i16, month: i8, start: Date, of_year: bool) -> Vec<Date> {
+        if !self.months.is_empty() && !self.months.contains(&month) {
+            return Vec::new();
+        }
+        let by_weekday: Option<Vec<Date>> = (!self.by_days.is_empty()).then(|| {
+            let days =
+                self.by_days.iter().flat_map(|by| weekdays(first_of(year, month), last_of(year, month), *by));
+            days.collect()
+        });
+        let has_month_days = !self.month_days.is_empty();
+        let by_month_day: Option<Vec<Date>> = if has_month_days {
+            Some(self.month_days.iter().filter_map(|of| month_day(year, month, *of)).collect())
+        } else if by_weekday.is_none() && !of_year {
+            Some(month_day(year, month, start.day()).into_iter().collect())
+        } else {
+            None
+        };
+        match (by_weekday, by_month_day) {
+            (Some(days), Some(of)) => days.into_iter().filter(|day| of.contains(day)).collect(),
+            (Some(days), None) | (None, Some(days)) => days,
+            (None, None) => all(first_of(year, month), last_of(year, month)),
+        }
+    }
+
+    fn of_year(&self, year: i16, start: Date) -> Vec<Date> {
+        let is_bare = self.by_days.is_empty() && self.month_days.is_empty() && self.year_days.is_empty();
+        if is_bare {
+            let months = if self.months.is_empty() { vec![start.month()] } else { self.months.clone() };
+            return months.into_iter().filter_map(|month| month_day(year, month, start.day())).collect();
+        }
+        let (first, last) = (first_of(year, 1), last_of(year, 12));
+        // Without months, days of the week are counted in the year.
+        let mut days: Vec<Date> = if self.months.is_empty() {
+            let by_weekday = self.by_days.iter().flat_map(|by| weekdays(first, last, *by));
+            let by_month_day = || {
+                (1..=12).flat_map(|month| {
+                    self.month_days.iter().filter_map(move |of| month_day(year, month, *of))
+                })
+            };
+            match (self.by_days.is_empty(), self.month_days.is_empty()) {
+                (false, true) => by_weekday.collect(),
+                (true, false) => by_month_day().collect(),
+                (false, false) => {
+                    let of: Vec<Date> = by_month_day().collect();
+                    by_weekday.filter(|day| of.contains(day)).collect()
+                }
+                (true, true) => all(first, last),
+            }
+        } else {
+            (1..=12).flat_map(|month| self.of_month(year, month, start, true)).collect()
+        };
+        if !self.year_days.is_empty() {
+            let length = i64::from((last - first).get_days()) + 1;
+            let place = |of: i16| if of > 0 { i64::from(of) - 1 } else { length + i64::from(of) };
+            let of = self.year_days.iter().map(|of| place(*of)).filter(|at| (0..length).contains(at));
+            let of: Vec<Date> = of.filter_map(|at| first.checked_add(at.days()).ok()).collect();
+            days.retain(|day| of.contains(day));
+        }
+        days
+    }
+}
+
+/// The days of a rule, one after the other.
+#[derive(Debug)]
+pub(super) struct Days<'a> {
+    rule: &'a RecurrenceRule,
+    start: Date,
+    period: u32,
+    empty: u32,
+    /// What is left of a period, the last one first.
+    left: Vec<Date>,
+}
+
+impl Iterator for Days<'_> {
+    type Item = Date;
+
+    fn next(&mut self) -> Option<Date> {
+        loop {
+            if let Some(day) = self.left.pop() {
+                return Some(day);
+            }
+            if self.empty > EMPTY_MAX {
+                return None;
+            }
+            let mut days = self.rule.period(self.start, self.period)?;
+            self.period = self.period.checked_add(1)?;
+            self.empty = if days.is_empty() { self.empty + 1 } else { 0 };
+            days.reverse();
+            self.left = days;
+        }
+    }
+}
+
+fn months(day: Date) -> i64 {
+    i64::from(day.year()) * 12 + i64::from(day.month()) - 1
+}
+
+fn first_of(year: i16, month: i8) -> Date {
+    date(year, month, 1)
+}
+
+fn last_of(year: i16, month: i8) -> Date {
+    date(year, month, 1).last_of_month()
+}
+
+fn all(first: Date, last: Date) -> Vec<Date> {
+    (0..=(last - first).get_days()).map_while(|day| first.checked_add(day.days()).ok()).collect()
+}
+
+/// A day of a month by its number, from the end where negative; `None` where the month has none.
+fn month_day(year: i16, month: i8, number: i8) -> Option<Date> {
+    let length = last_of(year, month).day();
+    let day = if number > 0 { number } else { length + 1 + number };
+    (1..=length).contains(&day).then(|| date(year, month, day))
+}
+
+/// The days of the week between two days, or the one with this number among them.
+fn weekdays(first: Date, last: Date, by: ByDay) -> Vec<Date> {
+    let ahead = i64::from(by.day.since(first.weekday()));
+    let length = i64::from((last - first).get_days());
+    let days: Vec<i64> = (ahead..=length).step_by(7).collect();
+    let chosen: Vec<i64> = match by.nth {
+        None => days,
+        Some(nth) => {
+            let place = usize::from(nth.unsigned_abs()) - 1;
+            let at = if nth > 0 { days.get(place) } else { days.iter().rev().nth(place) };
+            at.copied().into_iter().collect()
+        }
+    };
+    chosen.into_iter().filter_map(|day| first.checked_add(day.days()).ok()).collect()
+}
