@@ -3,6 +3,7 @@
 pub mod address;
 pub mod client;
 pub mod due;
+pub mod every;
 pub mod task_lists;
 
 use std::ffi::OsString;

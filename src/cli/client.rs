@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::address::ServiceAddress;
 use super::due::Due;
+use super::every::Every;
 use super::task_lists::Move;
 
 /// Variables that the commands of a caller read and that are no settings of the service.
@@ -79,6 +80,8 @@ const ADD_EXAMPLES: &str = "Examples:
   taskwire task add 'Call the bank' --due +3d --priority high --label phone --label money
   taskwire task add Oat milk --list Groceries
   taskwire task add Buy candles --parent 5e4c10
+  taskwire task add Water the plants --every 'weekly on monday'
+  taskwire task add Pay the rent --due 2026-12-31 --repeat 'FREQ=MONTHLY;BYMONTHDAY=-1'
   taskwire task add Standup --due 2026-12-01T09:30 --description 'Bring the figures'";
 
 const LIST_EXAMPLES: &str = "Examples:
@@ -162,6 +165,12 @@ pub enum TaskCommand {
     },
     /// Change a task
     Edit(Box<Edit>),
+    /// Move a task that comes again to its next time, without completing it
+    Skip {
+        /// Beginning or end of its id, or its name
+        #[arg(value_name = "TASK")]
+        task: String,
+    },
     /// Put a task to another place, or into another list
     Move(Move),
     /// Delete tasks; they can be restored for some time
@@ -212,6 +221,15 @@ pub struct Fields {
     /// When work on it is to begin, in the same forms
     #[arg(long, value_name = "WHEN")]
     pub start: Option<Due>,
+    /// How often it comes again: day, weekday, 3 days, weekly on monday, month on the last day, yearly on march 1
+    #[arg(long, value_name = "HOW-OFTEN", conflicts_with = "repeat")]
+    pub every: Option<Every>,
+    /// The same as the value of an RRULE (RFC 5545)
+    #[arg(long, value_name = "RRULE")]
+    pub repeat: Option<String>,
+    /// Count the next time from when it is done, not from when it was due
+    #[arg(long)]
+    pub after_done: bool,
     /// A label; can be given several times
     #[arg(long = "label", short, value_name = "LABEL")]
     pub labels: Vec<String>,
@@ -268,7 +286,8 @@ pub struct Listing {
 #[derive(Debug, Args)]
 #[command(override_usage = "taskwire task edit [OPTIONS] <TASK>", after_help = EDIT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("changes").multiple(true).required(true).args([
-    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "labels", "no_labels", "list",
+    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "every",
+    "repeat", "no_repeat", "labels", "no_labels", "list",
     "no_list", "completed", "open",
 ]))]
 pub struct Edit {
@@ -290,6 +309,9 @@ pub struct Edit {
     /// Take the start away
     #[arg(long, conflicts_with = "start")]
     pub no_start: bool,
+    /// Let it not come again
+    #[arg(long, conflicts_with_all = ["every", "repeat"])]
+    pub no_repeat: bool,
     /// Take all labels away
     #[arg(long, conflicts_with = "labels")]
     pub no_labels: bool,

@@ -4,6 +4,7 @@ mod account;
 mod credentials;
 mod listing;
 mod output;
+mod schedule;
 mod session;
 mod table;
 mod task_lists;
@@ -52,6 +53,7 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
         TaskCommand::Show { task } => tasks::show(&context, &task).await,
         TaskCommand::Done { tasks, with_subtasks } => tasks::complete(&context, &tasks, with_subtasks).await,
         TaskCommand::Edit(edit) => tasks::edit(&context, *edit).await,
+        TaskCommand::Skip { task } => tasks::skip(&context, &task).await,
         TaskCommand::Move(given) => task_lists::move_task(&context, given).await,
         TaskCommand::Rm { tasks } => tasks::delete(&context, &tasks).await,
         TaskCommand::Restore { tasks } => tasks::restore(&context, &tasks).await,

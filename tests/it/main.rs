@@ -14,6 +14,7 @@ mod hosts;
 mod operator;
 mod plans;
 mod process;
+mod recurrence;
 mod revisions;
 mod rpc;
 mod standbys;

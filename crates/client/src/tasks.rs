@@ -123,6 +123,24 @@ impl Tasks {
         self.seen(self.core.authorized(Kind::Idempotent, request, update).await?)
     }
 
+    /// Moves a task that recurs to its next occurrence.
+    pub async fn skip(&self, task: &str) -> Result<pb::Task> {
+        let request = pb::SkipOccurrenceRequest {
+            name: self.name(task),
+            request_id: idempotency_key(),
+            ..pb::SkipOccurrenceRequest::default()
+        };
+        let skip = |channel, request| async move { service(channel).skip_occurrence(request).await };
+        self.seen(self.core.authorized(Kind::Idempotent, request, skip).await?)
+    }
+
+    /// When a task like this would be due, at most so many times.
+    pub async fn preview(&self, task: pb::Task, count: i32) -> Result<Vec<pb::Occurrence>> {
+        let request = pb::PreviewOccurrencesRequest { parent: self.parent.clone(), task: Some(task), count };
+        let preview = |channel, request| async move { service(channel).preview_occurrences(request).await };
+        Ok(self.core.authorized(Kind::Read, request, preview).await?.occurrences)
+    }
+
     /// Deletes a task, with its subtasks; it can be had back for a while.
     pub async fn delete(&self, task: &str) -> Result<pb::Task> {
         let request = pb::DeleteTaskRequest {

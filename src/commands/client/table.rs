@@ -6,6 +6,7 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use super::output::{Output, Style};
 use super::text::{fitted, padded, visible, visible_lines, width};
+use crate::pb::recurrence::Basis;
 use crate::pb::{Priority, Task, TaskList};
 
 /// How many characters of an id are shown: its end, as ids made at the same time begin alike.
@@ -62,8 +63,15 @@ fn due_day(task: &Task) -> Option<Date> {
 }
 
 /// When a task is due, to the minute where the user is, or its day where the task is.
-fn due(task: &Task) -> String {
+pub(super) fn due(task: &Task) -> String {
     due_day(task).map_or_else(|| time(task.due_time), |day| day.to_string())
+}
+
+/// How it comes again.
+fn repeats(task: &Task) -> String {
+    let Some(recurrence) = &task.recurrence else { return String::new() };
+    let from = if recurrence.basis() == Basis::Completion { ", from when it is done" } else { "" };
+    format!("{}{from}", visible(&recurrence.rrule))
 }
 
 fn is_late(task: &Task) -> bool {
@@ -195,6 +203,8 @@ pub(super) fn details(output: &Output, task: &Task, list: Option<&TaskList>) -> 
     field("Start", &time(task.start_time));
     field("Due", &due(task));
     field("Time zone", &visible(&task.time_zone));
+    field("Repeats", &repeats(task));
+    field("Next", &short_id(&task.next_task));
     field("List", &list.map(|list| visible(&list.title)).unwrap_or_default());
     field("Below", &short_id(&task.parent_task));
     let subtasks = format!("{} of {} done", task.completed_subtask_count, task.subtask_count);

@@ -3,11 +3,11 @@
 use futures_util::future::BoxFuture;
 
 use super::listing::{named, of};
-use super::table::{details, line, short_id, time};
+use super::schedule::schedule;
+use super::table::{details, due, line, short_id, time};
 use super::which_list::{list_line, which};
 use super::{Context, Failure, Outcome};
 use crate::cli::client::{Edit, Fields, Undo, Urgency};
-use crate::cli::due::Due;
 use crate::client::{Checkpoint, Tasks, UndoOptions};
 use crate::pb::undo_conflict::Reason;
 use crate::pb::{Priority, Task, UndoChangesResponse, UndoConflict};
@@ -23,13 +23,14 @@ pub(super) async fn add(context: &Context, title: &str, parent: Option<String>, 
     let task = Task {
         parent_task: context.client.tasks().full_name(&parent_task),
         title: title.to_owned(),
+        task_list: list_named(context, fields.list.as_deref()).await?,
+        ..schedule(context, &fields, true).await?
+    };
+    let task = Task {
         description: fields.description,
         priority: priority(fields.priority).into(),
-        due_time: fields.due.map(timestamp),
-        start_time: fields.start.map(timestamp),
         labels: fields.labels,
-        task_list: list_named(context, fields.list.as_deref()).await?,
-        ..Task::default()
+        ..task
     };
     let added = context.client.tasks().create(task).await.map_err(|error| context.service.refused(&error))?;
     context.output.answer("Task", &added, || format!("Added {}", line(&added)))
@@ -57,7 +58,19 @@ pub(super) async fn complete(context: &Context, given: &[String], with_subtasks:
     let complete = move |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
         Box::pin(async move { tasks.complete(&name, with_subtasks).await })
     };
-    each(context, names, complete, |task| format!("Done {}", line(task))).await
+    each(context, names, complete, |task| match task.next_task.as_str() {
+        "" => format!("Done {}", line(task)),
+        next => format!("Done {} (next: {})", line(task), short_id(next)),
+    })
+    .await
+}
+
+pub(super) async fn skip(context: &Context, given: &str) -> Outcome {
+    let names = named(context, &[given.to_owned()], false).await?;
+    let skip = |tasks: Tasks, name: String| -> BoxFuture<'static, Answer> {
+        Box::pin(async move { tasks.skip(&name).await })
+    };
+    each(context, names, skip, |task| format!("Skipped to {}: {}", due(task), line(task))).await
 }
 
 pub(super) async fn delete(context: &Context, given: &[String]) -> Outcome {
@@ -106,6 +119,7 @@ async fn each(
 pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
     let names = named(context, std::slice::from_ref(&edit.task), false).await?;
     let fields = edit.fields;
+    let when = schedule(context, &fields, false).await?;
     let paths = [
         ("title", edit.title.is_some()),
         ("description", fields.description.is_some() || edit.no_description),
@@ -114,6 +128,8 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         ("due_time", fields.due.is_some() || edit.no_due),
         ("due_date", fields.due.is_some() || edit.no_due),
         ("start_time", fields.start.is_some() || edit.no_start),
+        ("time_zone", !when.time_zone.is_empty()),
+        ("recurrence", when.recurrence.is_some() || edit.no_repeat),
         ("labels", !fields.labels.is_empty() || edit.no_labels),
         ("task_list", fields.list.is_some() || edit.no_list),
         ("completed", edit.completed || edit.open),
@@ -124,12 +140,10 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         title: edit.title.unwrap_or_default(),
         description: fields.description,
         priority: priority(fields.priority).into(),
-        due_time: fields.due.map(timestamp),
-        start_time: fields.start.map(timestamp),
         labels: fields.labels,
         task_list: list_named(context, fields.list.as_deref()).await?,
         completed: edit.completed,
-        ..Task::default()
+        ..when
     };
     let tasks = context.client.tasks();
     let changed = tasks.update(task, &paths).await.map_err(|error| context.service.refused(&error))?;
@@ -193,8 +207,4 @@ fn priority(urgency: Option<Urgency>) -> Priority {
         Some(Urgency::Medium) => Priority::Medium,
         Some(Urgency::High) => Priority::High,
     }
-}
-
-fn timestamp(due: Due) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: due.seconds, nanos: due.nanos }
 }

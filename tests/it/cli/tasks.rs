@@ -8,7 +8,7 @@ use crate::support::{both_engines, one_engine};
 
 both_engines!(a_task_is_kept_as_it_was_typed, the_last_change_is_undone);
 one_engine!(Sqlite: several_at_once, a_piece_of_an_id_is_enough, due_dates_as_people_write_them);
-one_engine!(Sqlite: what_breaks_a_rule_is_named);
+one_engine!(Sqlite: what_breaks_a_rule_is_named, tasks_come_again);
 
 async fn a_task_is_kept_as_it_was_typed(database: TestDatabase) {
     let world = World::start(database).await;
@@ -53,17 +53,18 @@ async fn a_task_is_kept_as_it_was_typed(database: TestDatabase) {
         "low",
     ]);
     assert_eq!(edited["title"], "Bank");
-    assert_eq!((&edited["dueTime"], &edited["labels"]), (&json!("2027-01-02T23:59:59Z"), &json!(["money"])));
+    assert_eq!(edited["dueDate"], json!({ "year": 2027, "month": 1, "day": 2 }));
+    assert_eq!((&edited["dueTime"], &edited["labels"]), (&Value::Null, &json!(["money"])));
     assert_eq!(edited["description"], added["description"], "what was not named has changed");
     let started = world.answer(&["task", "edit", &id, "--start", "2026-12-24T08:00"]);
     assert_eq!(
-        (&started["startTime"], &started["dueTime"]),
-        (&json!("2026-12-24T08:00:00Z"), &edited["dueTime"])
+        (&started["startTime"], &started["dueDate"]),
+        (&json!("2026-12-24T08:00:00Z"), &edited["dueDate"])
     );
     assert_eq!(world.answer(&["task", "edit", &id, "--no-start"])["startTime"], Value::Null);
     let cleared =
         world.answer(&["task", "edit", &id, "--no-due", "--no-labels", "--no-description", "--completed"]);
-    for absent in ["dueTime", "labels", "description"] {
+    for absent in ["dueTime", "dueDate", "labels", "description"] {
         assert_eq!(cleared[absent], Value::Null, "{absent}");
     }
     assert_eq!(cleared["completed"], true);
@@ -175,6 +176,17 @@ async fn a_piece_of_an_id_is_enough(database: TestDatabase) {
     assert_eq!(world.titles(&["--completed"]), [""; 0]);
 }
 
+/// On which day a task is due, and where.
+fn day(task: &Value) -> String {
+    let (day, zone) = (&task["dueDate"], task["timeZone"].as_str().unwrap());
+    format!(
+        "{}-{:02}-{:02} {zone}",
+        day["year"],
+        day["month"].as_i64().unwrap(),
+        day["day"].as_i64().unwrap()
+    )
+}
+
 async fn due_dates_as_people_write_them(database: TestDatabase) {
     let world = World::start(database).await;
     let due = |zone: &str, when: &str| {
@@ -183,12 +195,13 @@ async fn due_dates_as_people_write_them(database: TestDatabase) {
         let ended = crate::support::process::Running::spawn(command).end();
         assert_eq!(ended.status, Some(0), "{when}: {}", ended.stderr);
         let task: Value = serde_json::from_str(&ended.stdout).unwrap();
-        task["dueTime"].as_str().unwrap().to_owned()
+        task["dueTime"].as_str().map_or_else(|| day(&task), str::to_owned)
     };
-    // The form of POSIX, which needs no database of zones: two hours ahead of UTC.
+    // The form of POSIX, which has no name that others could know: two hours ahead of UTC.
     const EAST: &str = "EAST-2";
     for (zone, when, expected) in [
-        ("UTC", "2026-12-01", "2026-12-01T23:59:59Z"),
+        ("UTC", "2026-12-01", "2026-12-01 UTC"),
+        ("Europe/Berlin", "2026-12-01", "2026-12-01 Europe/Berlin"),
         (EAST, "2026-12-01", "2026-12-01T21:59:59Z"),
         (EAST, "2026-12-01T18:00", "2026-12-01T16:00:00Z"),
         (EAST, "2026-12-01 18:00:30", "2026-12-01T16:00:30Z"),
@@ -208,7 +221,7 @@ async fn due_dates_as_people_write_them(database: TestDatabase) {
         let before = date(shell);
         let told = due("UTC", when);
         // Midnight may have passed meanwhile.
-        assert!([before, date(shell)].iter().any(|day| told == format!("{day}T23:59:59Z")), "{when}: {told}");
+        assert!([before, date(shell)].iter().any(|day| told == format!("{day} UTC")), "{when}: {told}");
     }
     assert!(due("UTC", "+90m") > due("UTC", "+1h"));
     for wrong in [
@@ -253,6 +266,56 @@ async fn what_breaks_a_rule_is_named(database: TestDatabase) {
     ] {
         let ended = world.run(&arguments);
         assert_eq!((ended.status, ended.stdout.as_str()), (Some(64), ""), "{arguments:?}: {}", ended.stderr);
+        assert!(parts.iter().all(|part| ended.stderr.contains(part)), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+async fn tasks_come_again(database: TestDatabase) {
+    let world = World::start(database).await;
+    let add = |zone: &str, arguments: &[&str]| {
+        let mut command = world.command();
+        command.args([&["task", "add", "Water the plants"], arguments].concat()).env("TZ", zone);
+        let ended = crate::support::process::Running::spawn(command).end();
+        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()
+    };
+    let plants = add("Europe/Berlin", &["--due", "2099-03-02", "--every", "weekly on monday and thursday"]);
+    assert_eq!(plants["recurrence"]["rrule"], "FREQ=WEEKLY;BYDAY=MO,TH");
+    assert_eq!(day(&plants), "2099-03-02 Europe/Berlin");
+    let id = short(&plants);
+    let shown = world.told(&["task", "show", &id]);
+    assert!(shown.contains("Repeats:     FREQ=WEEKLY;BYDAY=MO,TH"), "{shown}");
+    let skipped = world.told(&["task", "skip", &id]);
+    assert!(skipped.starts_with(&format!("Skipped to 2099-03-05: {id}")), "{skipped}");
+    let done = world.told(&["task", "done", &id]);
+    let next = done.split("(next: ").nth(1).unwrap().trim_end().trim_end_matches(')');
+    assert_eq!(day(&world.answer(&["task", "show", next])), "2099-03-09 Europe/Berlin");
+    // Without a day it begins with the next that fits; one that names none, today.
+    let sunday = add("Asia/Tokyo", &["--every", "2 weeks on sunday"]);
+    let of = |task: &Value| day(task)[..10].parse::<jiff::civil::Date>().unwrap();
+    assert_eq!(of(&sunday).weekday(), jiff::civil::Weekday::Sunday);
+    let today = || jiff::Timestamp::now().in_tz("Asia/Tokyo").unwrap().date();
+    assert!((of(&sunday) - today()).get_days() < 7, "{sunday}");
+    let before = today();
+    let daily = add("Asia/Tokyo", &["--repeat", "FREQ=DAILY;COUNT=3", "--after-done"]);
+    assert!([before, today()].contains(&of(&daily)), "{daily}");
+    assert_eq!(daily["recurrence"]["basis"], "BASIS_COMPLETION");
+    let once = world.answer(&["task", "edit", &short(&daily), "--no-repeat"]);
+    assert_eq!((&once["recurrence"], of(&once)), (&Value::Null, of(&daily)));
+    let again = world.answer(&["task", "edit", &short(&daily), "--every", "month on the last day"]);
+    assert_eq!(again["recurrence"]["rrule"], "FREQ=MONTHLY;BYMONTHDAY=-1");
+    let plain = short(&world.answer(&["task", "add", "Once"]));
+    for (arguments, parts) in [
+        (vec!["task", "add", "Milk", "--every", "sometimes"], vec!["--every", "weekly on monday"]),
+        (
+            vec!["task", "add", "Milk", "--due", "today", "--repeat", "FREQ=HOURLY"],
+            vec!["rrule", "RECURRENCE_INVALID"],
+        ),
+        (vec!["task", "add", "Milk", "--every", "day", "--repeat", "FREQ=DAILY"], vec!["--repeat"]),
+        (vec!["task", "skip", &plain], vec!["TASK_NOT_RECURRING"]),
+    ] {
+        let ended = world.run(arguments.clone());
+        assert_ne!(ended.status, Some(0), "{arguments:?}");
         assert!(parts.iter().all(|part| ended.stderr.contains(part)), "{arguments:?}: {}", ended.stderr);
     }
 }

@@ -1,0 +1,3 @@
+//! Rules of recurrence against somebody else's word.
+
+mod oracle;
