@@ -41,7 +41,7 @@ test-gateway: ## Test the REST gateway and the example clients
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
 		scripts/with-gateway scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL \
-		cargo test --locked --test it -- process::one_address
+		cargo test --locked --test it -- process::one_address recurrence::oracle
 
 # Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
 test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL
