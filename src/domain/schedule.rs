@@ -35,12 +35,17 @@ impl Schedule {
         }
     }
 
+    /// A recurrence that begins with this due.
+    pub fn begin(&self, recurrence: Recurrence) -> Recurrence {
+        recurrence.begin(self, None)
+    }
+
     /// When a task like this is due, at most so many times: now, and each time that follows if it is always done when it is due.
     ///
     /// # Errors
     /// `Invalid` with all rules that it breaks.
     pub fn occurrences(&self, recurrence: Recurrence, count: usize) -> Result<Vec<Occurrence>> {
-        let recurrence = recurrence.begin(self, None);
+        let recurrence = self.begin(recurrence);
         let mut violations = Violations::default();
         self.check(Some(&recurrence), true, &mut violations);
         violations.finish()?;

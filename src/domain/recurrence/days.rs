@@ -8,8 +8,15 @@ use jiff::{Span, ToSpan as _};
 
 use super::rule::{ByDay, End, Frequency, RecurrenceRule};
 
-/// Periods without a single day after which a rule is taken to have no more. A day in February comes again after eight years.
-const EMPTY_MAX: u32 = 4800;
+/// Periods without a single day after which a rule is taken to have no more. The calendar of years is the same after 400; a day
+/// of February on a day of the week comes again after 40 years, or where a rule looks at few of its months, some times as many.
+const fn empty_max(frequency: Frequency) -> u32 {
+    match frequency {
+        Frequency::Yearly => 400,
+        Frequency::Monthly => 1500,
+        Frequency::Weekly | Frequency::Daily => 4800,
+    }
+}
 
 impl RecurrenceRule {
     /// The days on which a rule that begins on `start` occurs, in order, from the start on; `COUNT` and `UNTIL` are for whoever
@@ -61,7 +68,7 @@ impl RecurrenceRule {
                 if year > 9999 {
                     return None;
                 }
-                self.of_month(i16::try_from(year).ok()?, i8::try_from(month).ok()?, start, false)
+                self.of_month(i16::try_from(year).ok()?, i8::try_from(month).ok()?, start)
             }
             Frequency::Yearly => {
                 let year = i64::from(start.year()) + units;
@@ -106,66 +113,65 @@ impl RecurrenceRule {
         by_month && by_month_day && by_day
     }
 
-    /// The days of a month. By numbers, days of the week are counted in it.
-    fn of_month(&self, year: i16, month: i8, start: Date, of_year: bool) -> Vec<Date> {
+    /// The days of a month; days of the week are counted in it.
+    fn of_month(&self, year: i16, month: i8, start: Date) -> Vec<Date> {
         if !self.months.is_empty() && !self.months.contains(&month) {
             return Vec::new();
         }
-        let by_weekday: Option<Vec<Date>> = (!self.by_days.is_empty()).then(|| {
-            let days =
-                self.by_days.iter().flat_map(|by| weekdays(first_of(year, month), last_of(year, month), *by));
-            days.collect()
-        });
-        let has_month_days = !self.month_days.is_empty();
-        let by_month_day: Option<Vec<Date>> = if has_month_days {
-            Some(self.month_days.iter().filter_map(|of| month_day(year, month, *of)).collect())
-        } else if by_weekday.is_none() && !of_year {
-            Some(month_day(year, month, start.day()).into_iter().collect())
-        } else {
-            None
-        };
-        match (by_weekday, by_month_day) {
-            (Some(days), Some(of)) => days.into_iter().filter(|day| of.contains(day)).collect(),
-            (Some(days), None) | (None, Some(days)) => days,
-            (None, None) => all(first_of(year, month), last_of(year, month)),
+        let month_days =
+            |of: &[i8]| of.iter().filter_map(|of| month_day(year, month, *of)).collect::<Vec<_>>();
+        match (self.by_days.is_empty(), self.month_days.is_empty()) {
+            (true, true) => month_days(&[start.day()]),
+            (true, false) => month_days(&self.month_days),
+            (false, true) => self.weekdays(first_of(year, month), last_of(year, month)),
+            (false, false) => {
+                let of = month_days(&self.month_days);
+                let mut days = self.weekdays(first_of(year, month), last_of(year, month));
+                days.retain(|day| of.contains(day));
+                days
+            }
         }
     }
 
+    /// The days of a year; days of the week are counted in its months where some are named, else in the year.
     fn of_year(&self, year: i16, start: Date) -> Vec<Date> {
-        let is_bare = self.by_days.is_empty() && self.month_days.is_empty() && self.year_days.is_empty();
-        if is_bare {
-            let months = if self.months.is_empty() { vec![start.month()] } else { self.months.clone() };
-            return months.into_iter().filter_map(|month| month_day(year, month, start.day())).collect();
-        }
-        let (first, last) = (first_of(year, 1), last_of(year, 12));
-        // Without months, days of the week are counted in the year.
-        let mut days: Vec<Date> = if self.months.is_empty() {
-            let by_weekday = self.by_days.iter().flat_map(|by| weekdays(first, last, *by));
-            let by_month_day = || {
-                (1..=12).flat_map(|month| {
-                    self.month_days.iter().filter_map(move |of| month_day(year, month, *of))
-                })
-            };
-            match (self.by_days.is_empty(), self.month_days.is_empty()) {
-                (false, true) => by_weekday.collect(),
-                (true, false) => by_month_day().collect(),
-                (false, false) => {
-                    let of: Vec<Date> = by_month_day().collect();
-                    by_weekday.filter(|day| of.contains(day)).collect()
-                }
-                (true, true) => all(first, last),
-            }
-        } else {
-            (1..=12).flat_map(|month| self.of_month(year, month, start, true)).collect()
+        let months = || (1..=12).filter(|month| self.months.is_empty() || self.months.contains(month));
+        let month_days = |of: &[i8]| -> Vec<Date> {
+            months().flat_map(|month| of.iter().filter_map(move |of| month_day(year, month, *of))).collect()
         };
+        // What each part gives; a day is in all of them.
+        let mut parts = Vec::new();
         if !self.year_days.is_empty() {
-            let length = i64::from((last - first).get_days()) + 1;
-            let place = |of: i16| if of > 0 { i64::from(of) - 1 } else { length + i64::from(of) };
-            let of = self.year_days.iter().map(|of| place(*of)).filter(|at| (0..length).contains(at));
-            let of: Vec<Date> = of.filter_map(|at| first.checked_add(at.days()).ok()).collect();
-            days.retain(|day| of.contains(day));
+            parts.push(self.year_days.iter().filter_map(|of| year_day(year, *of)).collect());
         }
-        days
+        if !self.month_days.is_empty() {
+            parts.push(month_days(&self.month_days));
+        }
+        if !self.by_days.is_empty() {
+            parts.push(match self.months.is_empty() {
+                true => self.weekdays(first_of(year, 1), last_of(year, 12)),
+                false => months()
+                    .flat_map(|month| self.weekdays(first_of(year, month), last_of(year, month)))
+                    .collect(),
+            });
+        }
+        let mut parts = parts.into_iter();
+        match parts.next() {
+            Some(mut days) => {
+                days.retain(|day| self.months.is_empty() || self.months.contains(&day.month()));
+                parts.for_each(|part: Vec<Date>| days.retain(|day| part.contains(day)));
+                days
+            }
+            None if self.months.is_empty() => {
+                month_day(year, start.month(), start.day()).into_iter().collect()
+            }
+            None => month_days(&[start.day()]),
+        }
+    }
+
+    /// The days of the week between two days, or those with their numbers among them.
+    fn weekdays(&self, first: Date, last: Date) -> Vec<Date> {
+        self.by_days.iter().flat_map(|by| weekdays(first, last, *by)).collect()
     }
 }
 
@@ -188,7 +194,7 @@ impl Iterator for Days<'_> {
             if let Some(day) = self.left.pop() {
                 return Some(day);
             }
-            if self.empty > EMPTY_MAX {
+            if self.empty > empty_max(self.rule.frequency) {
                 return None;
             }
             let mut days = self.rule.period(self.start, self.period)?;
@@ -212,8 +218,12 @@ fn last_of(year: i16, month: i8) -> Date {
     date(year, month, 1).last_of_month()
 }
 
-fn all(first: Date, last: Date) -> Vec<Date> {
-    (0..=(last - first).get_days()).map_while(|day| first.checked_add(day.days()).ok()).collect()
+/// A day of a year by its number, from the end where negative; `None` where the year has none.
+fn year_day(year: i16, number: i16) -> Option<Date> {
+    let (first, last) = (first_of(year, 1), last_of(year, 12));
+    let length = last.day_of_year();
+    let day = if number > 0 { number } else { length + 1 + number };
+    (1..=length).contains(&day).then(|| first.checked_add((day - 1).days()).ok()).flatten()
 }
 
 /// A day of a month by its number, from the end where negative; `None` where the month has none.
