@@ -118,7 +118,8 @@ impl Recurrence {
                     violations.add(broken("must have an occurrence").at(field));
                 }
                 let zone = zone_of(task.time_zone.as_ref());
-                if self.place(task, due.day).is_some_and(|first| rule.is_over(due.day, &first, &zone)) {
+                if self.place(task, due.day, &zone).is_some_and(|first| rule.is_over(due.day, &first, &zone))
+                {
                     violations.add(broken("must not have UNTIL before the task is due").at(field));
                 }
             }
@@ -157,7 +158,8 @@ impl Recurrence {
         };
         rule.days(start, from)
             .take(most)
-            .map_while(|day| self.place(task, day).map(|one| (day, one)))
+            .skip_while(|day| *day < from)
+            .map_while(|day| self.place(task, day, &zone).map(|one| (day, one)))
             .take_while(|(day, one)| !rule.is_over(*day, one, &zone))
             .filter(|(_, one)| one.due().is_some_and(|at| at > due && at >= now))
             .take(count)
@@ -183,7 +185,8 @@ impl Recurrence {
                 break;
             }
             let Some(next) = rule.days(day, day).find(|next| *next > day) else { break };
-            let Some(one) = self.place(task, next).filter(|one| !rule.is_over(next, one, &zone)) else {
+            let Some(one) = self.place(task, next, &zone).filter(|one| !rule.is_over(next, one, &zone))
+            else {
                 break;
             };
             let anchor = Anchor { day: day_of(next).number(), before, ..self.anchor };
@@ -194,11 +197,10 @@ impl Recurrence {
     }
 
     /// When it is due on a day of the rule: into a gap of the clock it moves forward, of an hour that is there twice it is the first.
-    fn place(&self, task: &Schedule, day: Date) -> Option<Occurrence> {
-        let zone = zone_of(task.time_zone.as_ref());
+    fn place(&self, task: &Schedule, day: Date, zone: &tz::TimeZone) -> Option<Occurrence> {
         let anchor = self.anchor;
         let (due_time, due_day) = match anchor.time {
-            Some(time) => (Some(at(day.to_datetime(time_of(time)?), &zone)?), None),
+            Some(time) => (Some(at(day.to_datetime(time_of(time)?), zone)?), None),
             None => {
                 let day = day_of(day);
                 (None, Some(DueDay { day, end: day.end(task.time_zone.as_ref()) }))
@@ -207,7 +209,7 @@ impl Recurrence {
         let due = due_time.or(due_day.map(|due| due.end));
         let start_time = anchor.start.and_then(|(days, time)| {
             let day = day.checked_sub(Span::new().try_days(days).ok()?).ok()?;
-            at(day.to_datetime(time_of(time)?), &zone)
+            at(day.to_datetime(time_of(time)?), zone)
         });
         // A gap may move the start behind the due time.
         let start_time = start_time.map(|start| due.map_or(start, |due| start.min(due)));
