@@ -1,6 +1,6 @@
 //! The change log: from messages to domain values and back, and how changes are undone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::convert::{min_revision, revision, task_to_pb};
 use super::convert_list::list_to_pb;
@@ -71,6 +71,12 @@ pub(in crate::api) fn undo(
 /// What takes each task and list back to where it was before the first of these changes, in the order of their first changes:
 /// lists first, so that the tasks find theirs.
 pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, force: bool) -> Vec<Write> {
+    // Which tasks are below others after these changes.
+    let mut is_below: HashMap<Subject, bool> = HashMap::new();
+    for change in &changes {
+        let has_parent = |state: &State| matches!(state, State::Task(task) if task.parent_task.is_some());
+        is_below.insert(change.subject, change.state.as_ref().is_some_and(has_parent));
+    }
     let mut seen: HashSet<Subject> = HashSet::new();
     let (mut lists, mut tasks) = (Vec::new(), Vec::new());
     for change in changes {
@@ -88,8 +94,13 @@ pub(in crate::api) fn restores(changes: Vec<TaskChange>, end_revision: i64, forc
             }
         }
     }
-    // Tasks that others are below come before those.
-    tasks.sort_by_key(|write| write.parent_task().is_some());
+    // Who comes below another one finds that without a parent, and has nobody below itself any more: first those that were below none,
+    // and last those that are.
+    tasks.sort_by_key(|write: &Write| match write.parent_task() {
+        None => 0,
+        Some(_) if is_below.get(&write.subject()).is_some_and(|is_below| *is_below) => 1,
+        Some(_) => 2,
+    });
     lists.append(&mut tasks);
     lists
 }

@@ -98,6 +98,10 @@ impl Deciding<'_> {
     fn write_task(&mut self, write: TaskWrite) -> Result<()> {
         let id = write.id();
         let before = self.task(id);
+        if matches!(write, TaskWrite::Delete { .. }) && self.went_with_its_parent(before.as_ref()) {
+            self.answer(before.map(|task| State::Task(Box::new(task))), Effect::Unchanged);
+            return Ok(());
+        }
         let is_restore = matches!(write, TaskWrite::Restore { .. });
         let completes = matches!(&write, TaskWrite::Update { patch, .. } if patch.complete_subtasks);
         let state = |task: Option<Task>| task.map(|task| State::Task(Box::new(task)));

@@ -147,9 +147,16 @@ impl Deciding<'_> {
         Ok(())
     }
 
+    /// Whether this operation has deleted a task along with its parent: who names both wants just that.
+    pub(super) fn went_with_its_parent(&self, task: Option<&Task>) -> bool {
+        let is_gone = |task: &&Task| task.deleted_with == Some(DeletedWith::Parent);
+        let Some(task) = task.filter(is_gone) else { return false };
+        self.known.task(self.user, task.id).is_some_and(|before| !before.is_deleted())
+    }
+
     /// Live tasks whose parent an undo has put away lose it.
     pub(super) fn release_orphans(&mut self) -> Result<()> {
-        let gone: Vec<TaskId> = self
+        let mut gone: Vec<TaskId> = self
             .draft
             .tasks
             .values()
@@ -157,6 +164,7 @@ impl Deciding<'_> {
             .filter(|task| task.is_deleted() && task.subtasks.count > 0)
             .map(|task| task.id)
             .collect();
+        gone.sort_unstable();
         for parent in gone {
             for child in self.children(parent).into_iter().filter(|child| !child.is_deleted()) {
                 let mut fields = TaskFields::default();

@@ -21,6 +21,7 @@ both_engines!(
     subtasks_are_found_by_their_parent,
     a_batch_makes_parents_and_subtasks,
     so_many_subtasks_and_no_more,
+    a_batch_deletes_parents_and_subtasks,
 );
 
 /// A task below this one.
@@ -352,4 +353,37 @@ async fn so_many_subtasks_and_no_more(database: TestDatabase) {
     assert!(refusal.message.contains("500 subtasks"), "{}", refusal.message);
     ada.delete(&parent).await.unwrap();
     assert_eq!(ada.undelete(&parent).await.unwrap().subtask_count, 500);
+}
+
+/// Whoever selects all of them and deletes them gets just that, in either order.
+async fn a_batch_deletes_parents_and_subtasks(database: TestDatabase) {
+    let (_server, ada) = alone(database).await;
+    for parent_comes_first in [true, false] {
+        let parent = ada.create(titled("party")).await.unwrap();
+        let cake = ada.create(below("cake", &parent.name)).await.unwrap();
+        let mut names = vec![parent.name.clone(), cake.name.clone()];
+        if !parent_comes_first {
+            names.reverse();
+        }
+        let item = |name: &String| pb::DeleteTaskRequest { name: name.clone(), ..Default::default() };
+        let request = pb::BatchDeleteTasksRequest {
+            parent: "users/me".to_owned(),
+            requests: names.iter().map(item).collect(),
+            ..Default::default()
+        };
+        let before = ada.revision().await;
+        let deleted = answer(ada.tasks().batch_delete_tasks(request.clone()).await).unwrap().tasks;
+        assert!(deleted.iter().all(|task| task.delete_time.is_some()));
+        assert_eq!(
+            deleted.iter().map(|task| &task.name).collect::<Vec<_>>(),
+            names.iter().collect::<Vec<_>>()
+        );
+        assert!(ada.revision().await <= before + 3);
+        // Deleted before, they are missing as ever.
+        let refused = answer(ada.tasks().batch_delete_tasks(request).await);
+        assert_eq!(refused.unwrap_err().reason, "TASK_NOT_FOUND");
+        let back = ada.undelete(&parent.name).await.unwrap();
+        assert_eq!(back.subtask_count, i32::from(parent_comes_first));
+        ada.delete(&parent.name).await.unwrap();
+    }
 }
