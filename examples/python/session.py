@@ -123,6 +123,21 @@ def main():
         changes.close()
         print("watched", change.task.title, "being completed")
 
+        # Completing what comes again makes the next one.
+        bins = {
+            "title": "Put the bins out",
+            "due_date": {"year": 2030, "month": 1, "day": 3},
+            "time_zone": "Europe/Berlin",
+            "recurrence": {"rrule": "FREQ=WEEKLY"},
+        }
+        request = task_service_pb2.CreateTaskRequest(parent="users/me", task=bins, request_id=str(uuid.uuid4()))
+        bins = tasks.CreateTask(request, metadata=auth, timeout=10)
+        done = task_service_pb2.UpdateTaskRequest(task={"name": bins.name, "completed": True})
+        done = tasks.UpdateTask(done, metadata=auth, timeout=10)
+        following = tasks.GetTask(task_service_pb2.GetTaskRequest(name=done.next_task), metadata=auth, timeout=10)
+        due = following.due_date
+        print(f"completed, and due again on {due.year}-{due.month:02}-{due.day:02}")
+
         try:
             tasks.GetTask(task_service_pb2.GetTaskRequest(name=f"users/me/tasks/{uuid.uuid4()}"), metadata=auth, timeout=10)
             sys.exit("a task that does not exist was answered")

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use taskwire_client::{Client, Event, ListOptions, NewAccount, WatchFrom};
-use taskwire_proto::{Task, TaskChange};
+use taskwire_proto::{Date, Recurrence, Task, TaskChange};
 use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -60,6 +60,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let change = complete(&client, &last).await?;
     let task = change.task.filter(|task| task.completed).ok_or("another change than the one made")?;
     println!("watched {} being completed", task.title);
+
+    // Completing what comes again makes the next one.
+    let bins = tasks
+        .create(Task {
+            title: "Put the bins out".to_owned(),
+            due_date: Some(Date { year: 2030, month: 1, day: 3 }),
+            time_zone: "Europe/Berlin".to_owned(),
+            recurrence: Some(Recurrence { rrule: "FREQ=WEEKLY".to_owned(), ..Recurrence::default() }),
+            ..Task::default()
+        })
+        .await?;
+    let done = tasks.complete(&bins.name, false).await?;
+    let due = tasks.get(&done.next_task).await?.due_date.ok_or("the next one is not due")?;
+    println!("completed, and due again on {}-{:02}-{:02}", due.year, due.month, due.day);
 
     match tasks.get(&Uuid::now_v7().to_string()).await {
         Err(error) if error.reason() == "TASK_NOT_FOUND" => {

@@ -114,6 +114,19 @@ async function main(): Promise<void> {
   }
   stopped.abort();
 
+  // Completing what comes again makes the next one.
+  const weekly = {
+    title: "Put the bins out",
+    dueDate: { year: 2030, month: 1, day: 3 },
+    timeZone: "Europe/Berlin",
+    recurrence: { rrule: "FREQ=WEEKLY" },
+  };
+  const bins = await tasks.createTask({ parent: "users/me", task: weekly, requestId: randomUUID() }, options);
+  const done = await tasks.updateTask({ task: { name: bins.name, completed: true } }, options);
+  const { dueDate } = await tasks.getTask({ name: done.nextTask }, options);
+  const parts = [dueDate?.year, dueDate?.month, dueDate?.day].map((part) => String(part).padStart(2, "0"));
+  console.log(`completed, and due again on ${parts.join("-")}`);
+
   try {
     await tasks.getTask({ name: `users/me/tasks/${randomUUID()}` }, options);
     throw new Error("a task that does not exist was answered");

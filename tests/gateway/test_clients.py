@@ -18,7 +18,14 @@ import pytest
 import contract
 
 EXAMPLES = contract.ROOT / "examples"
-STEPS = ["registered", "created three", "listed 3 in pages of two", "watched Straße fegen being completed", "TASK_NOT_FOUND"]
+STEPS = [
+    "registered",
+    "created three",
+    "listed 3 in pages of two",
+    "watched Straße fegen being completed",
+    "completed, and due again on 2030-01-10",
+    "TASK_NOT_FOUND",
+]
 
 
 def needed(program, variable, *others):

@@ -11,11 +11,12 @@ use crate::support::process::Sandbox;
 both_engines!(it_runs_to_its_end_and_again);
 
 /// What it prints, line by line, as the other examples do.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "registered",
     "created three",
     "listed 3 in pages of two",
     "watched Straße fegen being completed",
+    "completed, and due again on 2030-01-10",
     "told by its reason: TASK_NOT_FOUND",
 ];
 
@@ -63,6 +64,6 @@ async fn it_runs_to_its_end_and_again(database: TestDatabase) {
         assert!(line.contains(step), "{line:?} is not {step:?}");
     }
     let again = run();
-    assert!(again.contains("known already") && again.contains("listed 6"), "{again}");
+    assert!(again.contains("known already") && again.contains("listed 8"), "{again}");
     assert_eq!(service.stop().status, Some(0));
 }

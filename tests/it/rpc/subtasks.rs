@@ -361,7 +361,7 @@ async fn a_batch_deletes_parents_and_subtasks(database: TestDatabase) {
     for parent_comes_first in [true, false] {
         let parent = ada.create(titled("party")).await.unwrap();
         let cake = ada.create(below("cake", &parent.name)).await.unwrap();
-        let mut names = vec![parent.name.clone(), cake.name.clone()];
+        let mut names = [parent.name.clone(), cake.name.clone()];
         if !parent_comes_first {
             names.reverse();
         }
