@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test test-gateway test-citus test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
+.PHONY: help run gateway build-release build-tests test test-gateway test-citus test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -27,6 +27,12 @@ run: ## Build the server and run it on the embedded database
 gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:8080
 	@cargo build --release --locked
 	@TASKWIRE_REQUIRE_GATEWAY=1 scripts/with-gateway scripts/gateway
+
+build-release:
+	@cargo build --release --locked
+
+build-tests:
+	@cargo test --locked --no-run
 
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
 	@cargo build --release --locked

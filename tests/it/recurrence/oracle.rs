@@ -15,7 +15,7 @@ use crate::revisions::harness::random::Random;
 /// The larger number is the one that counts, run by hand with `TASKWIRE_SOAK=1`.
 fn rules() -> usize {
     let soak = std::env::var_os("TASKWIRE_SOAK").is_some_and(|value| value == "1");
-    if soak { 10_000 } else { 300 }
+    if soak { 10_000 } else { 150 }
 }
 
 /// How many occurrences of each are compared.
