@@ -13,8 +13,18 @@ use super::rule::{ByDay, End, Frequency, RecurrenceRule};
 const fn empty_max(frequency: Frequency) -> u32 {
     match frequency {
         Frequency::Yearly => 400,
-        Frequency::Monthly => 1500,
+        Frequency::Monthly => 1200,
         Frequency::Weekly | Frequency::Daily => 4800,
+    }
+}
+
+/// Periods over which occurrences are counted from the beginning, a hundred years or some thousand days: nobody counts longer, and
+/// counting must not cost more than looking.
+const fn counted_max(frequency: Frequency) -> u32 {
+    match frequency {
+        Frequency::Yearly => 100,
+        Frequency::Monthly => 1200,
+        Frequency::Weekly | Frequency::Daily => 10_000,
     }
 }
 
@@ -28,7 +38,11 @@ impl RecurrenceRule {
             End::Count(_) => 0,
             _ => self.period_of(start, from),
         };
-        Days { rule: self, start, period, empty: 0, left: Vec::new() }
+        let periods = match self.end {
+            End::Count(_) => counted_max(self.frequency),
+            _ => u32::MAX,
+        };
+        Days { rule: self, start, period, empty: 0, periods, left: Vec::new() }
     }
 
     /// The number of the period in which a day is, or of one before it.
@@ -182,6 +196,8 @@ pub(super) struct Days<'a> {
     start: Date,
     period: u32,
     empty: u32,
+    /// How many more are looked at.
+    periods: u32,
     /// What is left of a period, the last one first.
     left: Vec<Date>,
 }
@@ -197,6 +213,7 @@ impl Iterator for Days<'_> {
             if self.empty > empty_max(self.rule.frequency) {
                 return None;
             }
+            self.periods = self.periods.checked_sub(1)?;
             let mut days = self.rule.period(self.start, self.period)?;
             self.period = self.period.checked_add(1)?;
             self.empty = if days.is_empty() { self.empty + 1 } else { 0 };
