@@ -13,8 +13,10 @@ use crate::storage::engine::types::Moment;
 pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
     let mut out = Fragment::new();
     out.sql(if query.show_deleted { "true" } else { "delete_time is null" });
-    // The lists that are sent all day are made elsewhere (`ranges.rs`); the default one in another order is a plain shape.
-    if query.filter != Filter::everything() || query.order.keys().len() > 1 {
+    // The lists that are sent all day are made elsewhere (`ranges.rs`); the default one in another order is a plain shape, and
+    // so is one list by position, as whoever shows it asks for it.
+    let is_plain = query.filter == Filter::everything() || is_list_by_position(query);
+    if !is_plain || query.order.keys().len() > 1 {
         out.shaped_by_caller();
     }
     if query.filter != Filter::everything() {
@@ -26,6 +28,12 @@ pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
         after(&mut out, query.order.keys(), query.order.id_descending(), cursor);
     }
     out
+}
+
+/// Whether this is what lies in one list, or in none, in its own order.
+const fn is_list_by_position(query: &TaskQuery) -> bool {
+    matches!(query.filter, Filter::Is(Condition::InList(_)))
+        && matches!(query.order.keys(), [OrderKey { field: OrderField::Position, .. }])
 }
 
 fn filter(out: &mut Fragment, tree: &Filter, now: Timestamp) {
