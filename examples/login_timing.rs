@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taskwire::accounts::{Accounts, PasswordPolicy, Passwords};
-use taskwire::auth::{Revocations, SigningKey, Tokens};
+use taskwire::auth::{Revocations, Sealer, SigningKey, Tokens};
 use taskwire::config::Settings;
 use taskwire::domain::{Clock, Device, DisplayName, Email, Role, Trace};
 use taskwire::storage::Storage;
@@ -32,7 +32,15 @@ async fn main() -> Result<std::process::ExitCode, Failure> {
     let key = SigningKey::from_pem(SigningKey::generate_pem()?.as_bytes(), "example")?;
     let tokens = Tokens::new(key, settings.tokens(), clock.clone());
     let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
-    let accounts = Accounts::new(storage, tokens, revocations, Passwords::new(1), clock, settings.accounts());
+    let accounts = Accounts::new(
+        storage,
+        tokens,
+        revocations,
+        Passwords::new(1),
+        Sealer::new(None),
+        clock,
+        settings.accounts(),
+    );
     let policy = PasswordPolicy { code_points_min: 8 };
     let address = |kind: &str, number: usize| {
         Email::parse(&format!("{kind}{number}@example.org")).map_err(|rule| rule.text.into_owned())

@@ -164,7 +164,7 @@ pub enum Command {
         #[command(flatten)]
         settings: Box<Settings>,
     },
-    /// Make, rotate and list the keys that sign access tokens
+    /// Make, rotate and list the keys that sign access tokens, and make those that seal secrets
     Keys {
         /// What to do
         #[command(subcommand)]
@@ -324,6 +324,12 @@ pub enum HistoryCommand {
 pub enum KeysCommand {
     /// Make an Ed25519 key that signs access tokens
     Generate {
+        /// File to write, readable for its owner alone; it must not exist. Standard output when absent
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make a key that seals secrets in the database: a line of the file that TASKWIRE_SECRETS_KEY_FILE names
+    GenerateSecretsKey {
         /// File to write, readable for its owner alone; it must not exist. Standard output when absent
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

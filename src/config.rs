@@ -36,7 +36,7 @@ pub struct Settings {
     #[arg(long, env = "TASKWIRE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     pub listen: Address,
 
-    /// Directory for the embedded database and the signing key that goes with it
+    /// Directory for the embedded database and the keys that go with it
     #[arg(long, env = "TASKWIRE_DATA_DIR", value_name = "DIRECTORY", default_value = "taskwire-data")]
     pub data_dir: PathBuf,
 
@@ -61,6 +61,19 @@ pub struct Settings {
     /// with SQLite. Read again when it changes, and on SIGHUP [default: DATA_DIR/signing-key.pem]
     #[arg(long, env = "TASKWIRE_SIGNING_KEY_FILE", value_name = "FILE")]
     pub signing_key_file: Option<PathBuf>,
+
+    /// Keys that seal secrets in the database, such as those of second factors: 32 bytes in base64 a line; the first seals,
+    /// all of them open. Made at first start with SQLite. Read again when it changes, and on SIGHUP [default: with SQLite
+    /// DATA_DIR/secrets.key, else none]
+    // A text rather than a path, because empty stands for none.
+    #[arg(
+        long,
+        env = "TASKWIRE_SECRETS_KEY_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub secrets_key_file: String,
 
     /// Issuer (`iss`) of access tokens
     #[arg(long, env = "TASKWIRE_TOKEN_ISSUER", value_name = "TEXT", default_value = "taskwire")]
@@ -202,6 +215,10 @@ pub struct Config {
     pub signing_key_file: PathBuf,
     /// Whether that file may be made when it is missing.
     pub make_signing_key: bool,
+    /// The file of the keys that seal secrets, if there are to be any.
+    pub secrets_key_file: Option<PathBuf>,
+    /// Whether that file may be made when it is missing.
+    pub make_secrets_key: bool,
 }
 
 impl Settings {
@@ -385,6 +402,11 @@ impl Settings {
                     .clone()
                     .unwrap_or_else(|| self.data_dir.join("signing-key.pem")),
                 make_signing_key: self.signing_key_file.is_none(),
+                secrets_key_file: match self.secrets_key_file.as_str() {
+                    "" => embedded.then(|| self.data_dir.join("secrets.key")),
+                    file => Some(file.into()),
+                },
+                make_secrets_key: self.secrets_key_file.is_empty(),
                 storage,
                 settings: self,
             }),
@@ -414,6 +436,10 @@ impl Settings {
     }
 }
 
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
 fn days(count: NonZeroU32) -> Duration {
     Duration::from_secs(u64::from(count.get()) * 24 * 60 * 60)
 }
@@ -424,12 +450,13 @@ impl Config {
         let settings = &self.settings;
         let lines = [
             ("TASKWIRE_LISTEN", settings.listen.to_string()),
-            ("TASKWIRE_DATA_DIR", settings.data_dir.display().to_string()),
+            ("TASKWIRE_DATA_DIR", shown(&settings.data_dir)),
             ("TASKWIRE_DATABASE_URL", Storage::mask(settings.database_url().expose_secret())),
             ("TASKWIRE_READ_URLS", Storage::mask_all(settings.read_urls.expose_secret())),
             ("TASKWIRE_CITUS_DIRECT", settings.citus_direct.to_string()),
             ("TASKWIRE_MIGRATE", settings.migrate.to_string()),
-            ("TASKWIRE_SIGNING_KEY_FILE", self.signing_key_file.display().to_string()),
+            ("TASKWIRE_SIGNING_KEY_FILE", shown(&self.signing_key_file)),
+            ("TASKWIRE_SECRETS_KEY_FILE", self.secrets_key_file.as_deref().map(shown).unwrap_or_default()),
             ("TASKWIRE_TOKEN_ISSUER", settings.token_issuer.clone()),
             ("TASKWIRE_TOKEN_AUDIENCE", settings.token_audience.clone()),
             ("TASKWIRE_ACCESS_TOKEN_SECONDS", settings.access_token_seconds.to_string()),

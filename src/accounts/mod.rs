@@ -17,7 +17,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::auth::secret::{random, same};
-use crate::auth::{Revocations, Tokens};
+use crate::auth::{Revocations, Sealer, Tokens};
 use crate::domain::{
     AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
@@ -70,6 +70,7 @@ pub struct Accounts {
     config: AccountsConfig,
     throttle: Throttle,
     revocations: Arc<Revocations>,
+    sealer: Arc<Sealer>,
 }
 
 impl Accounts {
@@ -79,11 +80,17 @@ impl Accounts {
         tokens: Arc<Tokens>,
         revocations: Arc<Revocations>,
         passwords: Passwords,
+        sealer: Arc<Sealer>,
         clock: Clock,
         config: AccountsConfig,
     ) -> Self {
         let throttle = Throttle::new(storage.clone(), clock.clone(), config.throttle);
-        Self { storage, tokens, passwords, clock, config, throttle, revocations }
+        Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer }
+    }
+
+    /// What seals the secrets of accounts.
+    pub const fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// How the hashing of passwords stands.

@@ -124,6 +124,8 @@ reasons! {
     RecurrenceEnded = "RECURRENCE_ENDED", FailedPrecondition;
     /// Without this account nobody could manage accounts.
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
+    /// No key is configured that seals secrets.
+    SecretsKeyMissing = "SECRETS_KEY_MISSING", FailedPrecondition;
     /// The changes after a revision are no longer kept.
     RevisionCompacted = "REVISION_COMPACTED", OutOfRange;
     /// A revision has not come yet.
@@ -212,6 +214,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::QuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::ApiKeyQuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::LastAdmin => Reason::LastAdmin,
+        Error::SecretsKeyMissing => Reason::SecretsKeyMissing,
         Error::LoginThrottled { .. } => Reason::LoginThrottled,
         Error::ApiKeyInvalid => Reason::ApiKeyInvalid,
         Error::ScopeInsufficient => Reason::ScopeInsufficient,

@@ -8,10 +8,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::keys::read_private;
 use super::{KeyError, SigningKey};
 use crate::domain::Timestamp;
 
@@ -102,14 +103,7 @@ impl KeyRing {
     /// # Errors
     /// `File`, `TooOpen` or `Malformed`.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let shown = path.display().to_string();
-        let failed = |source| KeyError::File { path: shown.clone(), source };
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-        if mode & 0o007 != 0 {
-            return Err(KeyError::TooOpen { path: shown });
-        }
-        let text = fs::read_to_string(path).map_err(failed)?;
-        Self::parse(&text, &shown)
+        Self::parse(&read_private(path)?, &path.display().to_string())
     }
 
     /// The key that signs now.

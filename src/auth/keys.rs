@@ -1,8 +1,8 @@
 //! Signing keys: Ed25519, kept as PKCS#8 in PEM files that only the owner may read.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -34,6 +34,12 @@ pub enum KeyError {
     /// The text is no Ed25519 key in PKCS#8 PEM form.
     #[error("{path}: is not an Ed25519 private key in PKCS#8 PEM form; `taskwire keys generate` makes one")]
     Malformed {
+        /// The file.
+        path: String,
+    },
+    /// The text holds no keys that seal secrets.
+    #[error("{path}: must hold 32 bytes in base64 a line; `taskwire keys generate-secrets-key` makes one")]
+    SecretsMalformed {
         /// The file.
         path: String,
     },
@@ -102,11 +108,7 @@ impl SigningKey {
     /// # Errors
     /// `File`, also when it exists, or `Random`.
     pub fn create(path: &Path) -> Result<(), KeyError> {
-        let failed = |source| KeyError::File { path: path.display().to_string(), source };
-        let pem = Self::generate_pem()?;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-        file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+        create_private(path, &Self::generate_pem()?)
     }
 
     /// Makes a key file, and the directory for it (0700), when there is none.
@@ -114,15 +116,41 @@ impl SigningKey {
     /// # Errors
     /// As `create`.
     pub fn create_missing(path: &Path) -> Result<(), KeyError> {
-        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            let failed = |source| KeyError::File { path: path.display().to_string(), source };
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        }
-        match Self::create(path) {
-            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            created => created,
-        }
+        create_missing_file(path, Self::create)
     }
+}
+
+/// Writes a file that must not exist yet, for its owner alone (0600).
+pub(super) fn create_private(path: &Path, text: &str) -> Result<(), KeyError> {
+    let failed = |source| KeyError::File { path: path.display().to_string(), source };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Has a file made, and the directory for it (0700), when there is none.
+pub(super) fn create_missing_file(
+    path: &Path,
+    create: fn(&Path) -> Result<(), KeyError>,
+) -> Result<(), KeyError> {
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let failed = |source| KeyError::File { path: path.display().to_string(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    }
+    match create(path) {
+        Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created,
+    }
+}
+
+/// Reads a file that other users must not be able to access.
+pub(super) fn read_private(path: &Path) -> Result<String, KeyError> {
+    let shown = path.display().to_string();
+    let failed = |source| KeyError::File { path: shown.clone(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(KeyError::TooOpen { path: shown });
+    }
+    fs::read_to_string(path).map_err(failed)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod jwks;
 mod key_ring;
 mod keys;
 mod revocations;
+mod seal;
 pub(crate) mod secret;
 mod token;
 
@@ -21,6 +22,7 @@ pub use jwks::FetchError;
 pub use key_ring::{KeyRing, KeyState};
 pub use keys::{KeyError, SigningKey};
 pub use revocations::Revocations;
+pub use seal::{Sealer, SecretsKeys};
 pub use token::{Claims, TokenConfig, Tokens};
 
 use crate::domain::{ApiKeyId, Error, Owner, Result, Role, Scope, Scopes, SessionId, Timestamp, UserId};

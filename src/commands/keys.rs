@@ -1,11 +1,11 @@
-//! `taskwire keys`: making, turning and listing the keys that sign tokens.
+//! `taskwire keys`: making, turning and listing the keys that sign tokens, and making those that seal secrets.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::database::time_of;
 use super::outcome::{Failure, Outcome, say};
-use crate::auth::{KeyError, KeyRing, SigningKey};
+use crate::auth::{KeyError, KeyRing, SecretsKeys, SigningKey};
 use crate::config::Config;
 use crate::domain::Timestamp;
 
@@ -15,10 +15,22 @@ pub(super) fn load(config: &Config) -> Result<KeyRing, Failure> {
     made.and_then(|()| KeyRing::load(file)).map_err(key_failure)
 }
 
+/// The keys that seal secrets, as far as there are to be any.
+pub(super) fn load_secrets(config: &Config) -> Result<Option<SecretsKeys>, Failure> {
+    let Some(file) = &config.secrets_key_file else { return Ok(None) };
+    let made = if config.make_secrets_key { SecretsKeys::create_missing(file) } else { Ok(()) };
+    let loaded = made.and_then(|()| SecretsKeys::load(file));
+    loaded.map(Some).map_err(|error| failure("TASKWIRE_SECRETS_KEY_FILE (--secrets-key-file)", error))
+}
+
 fn key_failure(error: KeyError) -> Failure {
+    failure("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file)", error)
+}
+
+fn failure(setting: &str, error: KeyError) -> Failure {
     match error {
         KeyError::Random => Failure::new(error),
-        error => Failure::usage(vec![format!("TASKWIRE_SIGNING_KEY_FILE (--signing-key-file): {error}")]),
+        error => Failure::usage(vec![format!("{setting}: {error}")]),
     }
 }
 
@@ -46,5 +58,12 @@ pub(super) fn generate(out: Option<&Path>) -> Outcome {
     match out {
         Some(file) => SigningKey::create(file).map_err(Failure::new),
         None => say(SigningKey::generate_pem().map_err(Failure::new)?.trim_end()),
+    }
+}
+
+pub(super) fn generate_secrets_key(out: Option<&Path>) -> Outcome {
+    match out {
+        Some(file) => SecretsKeys::create(file).map_err(Failure::new),
+        None => say(SecretsKeys::generate().map_err(Failure::new)?.trim_end()),
     }
 }

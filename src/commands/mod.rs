@@ -46,6 +46,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         }
         Command::Check { settings } => check::run(&checked_storage(*settings)?).await,
         Command::Keys { command: KeysCommand::Generate { out } } => keys::generate(out.as_deref()),
+        Command::Keys { command: KeysCommand::GenerateSecretsKey { out } } => {
+            keys::generate_secrets_key(out.as_deref())
+        }
         Command::Keys { command: KeysCommand::Rotate { lead_seconds, settings } } => {
             keys::rotate(&checked(*settings)?, lead_seconds).await
         }

@@ -10,10 +10,11 @@ use super::database::prepare_schema;
 use super::keys;
 use super::outcome::{Failure, Outcome};
 use crate::accounts::{Accounts, Passwords};
-use crate::auth::{Authenticator, Tokens};
+use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
-use crate::server::{Listener, LogLevel, Operator, Services, Tls, key_watch, notify, serve_with};
+use crate::server::key_watch::{self, Keys};
+use crate::server::{Listener, LogLevel, Operator, Services, Tls, notify, serve_with};
 use crate::storage::Storage;
 use crate::telemetry::Telemetry;
 
@@ -36,7 +37,11 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
     let tls = load_tls(&config)?;
     let tokens = Tokens::with_ring(keys::load(&config)?, config.settings.tokens(), clock.clone());
     let key_file = config.signing_key_file.clone();
-    tokio::spawn(key_watch::watch(key_file, Arc::clone(&tokens), stopped.clone()));
+    tokio::spawn(key_watch::watch(key_file, Keys::Signing(Arc::clone(&tokens)), stopped.clone()));
+    let sealer = Sealer::new(keys::load_secrets(&config)?);
+    if let Some(file) = config.secrets_key_file.clone() {
+        tokio::spawn(key_watch::watch(file, Keys::Secrets(Arc::clone(&sealer)), stopped.clone()));
+    }
     let issuers = config.settings.issuers(&storage, &clock).map_err(Failure::new)?;
     let authenticator = Arc::new(Authenticator::new(storage.clone(), clock.clone(), tokens.clone(), issuers));
     // One core stays for everybody else: a flood of logins must not hold up the calls of those who are logged in.
@@ -47,6 +52,7 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         tokens.clone(),
         Arc::clone(authenticator.revocations()),
         Passwords::new(hashes_parallel_max),
+        Arc::clone(&sealer),
         clock.clone(),
         config.settings.accounts(),
     );
@@ -56,6 +62,7 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         tokens,
         authenticator,
         accounts,
+        sealer,
         passwords: config.settings.passwords(),
         tasks: config.settings.tasks(),
         trusted_proxies: config.settings.proxies().unwrap_or_default().into(),

@@ -276,6 +276,9 @@ pub enum Error {
     /// Email and password do not belong together.
     #[error("email or password is wrong")]
     CredentialsInvalid,
+    /// A secret would have to be sealed or opened, and the key for it is not configured.
+    #[error("the service has no key that seals secrets: its operator sets TASKWIRE_SECRETS_KEY_FILE")]
+    SecretsKeyMissing,
     /// Too many wrong passwords: the next attempt has to wait.
     #[error("too many wrong passwords; try again later")]
     LoginThrottled {

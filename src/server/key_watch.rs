@@ -1,4 +1,4 @@
-//! Reads the signing keys again when their file changes, and on SIGHUP.
+//! Reads keys again when their file changes, and on SIGHUP: those that sign, and those that seal secrets.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +8,22 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{KeyRing, Tokens};
+use crate::auth::{KeyRing, Sealer, SecretsKeys, Tokens};
 
 /// How often the file is looked at: read, as a file that is a mounted secret changes by a link that moves.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// Whose keys a file holds.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Those that sign tokens.
+    Signing(Arc<Tokens>),
+    /// Those that seal secrets.
+    Secrets(Arc<Sealer>),
+}
+
 /// Looks at the file until the shutdown. What cannot be read changes nothing: the keys of before stay.
-pub async fn watch(file: PathBuf, tokens: Arc<Tokens>, shutdown: CancellationToken) {
+pub async fn watch(file: PathBuf, keys: Keys, shutdown: CancellationToken) {
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut seen = fingerprint(&file).await;
     loop {
@@ -34,7 +43,10 @@ pub async fn watch(file: PathBuf, tokens: Arc<Tokens>, shutdown: CancellationTok
             continue;
         }
         seen = found;
-        reload(&file, &tokens).await;
+        match &keys {
+            Keys::Signing(tokens) => reload(&file, tokens).await,
+            Keys::Secrets(sealer) => reload_secrets(&file, sealer).await,
+        }
     }
 }
 
@@ -48,6 +60,20 @@ pub async fn reload(file: &std::path::Path, tokens: &Tokens) {
         }
         Ok(Err(cause)) => tracing::error!(%cause, "the signing keys cannot be read; those of before stay"),
         Err(stopped) => tracing::error!(cause = %stopped, "reading the signing keys stopped"),
+    }
+}
+
+async fn reload_secrets(file: &std::path::Path, sealer: &Sealer) {
+    let path = file.to_owned();
+    match tokio::task::spawn_blocking(move || SecretsKeys::load(&path)).await {
+        Ok(Ok(keys)) => {
+            tracing::info!(?keys, "read the keys that seal secrets again");
+            sealer.replace_keys(keys);
+        }
+        Ok(Err(cause)) => {
+            tracing::error!(%cause, "the keys that seal secrets cannot be read; those of before stay")
+        }
+        Err(stopped) => tracing::error!(cause = %stopped, "reading the keys that seal secrets stopped"),
     }
 }
 

@@ -36,7 +36,7 @@ pub use operator::admin::LogLevel;
 use crate::accounts::{Accounts, PasswordPolicy};
 use crate::api::{TaskRules, status};
 use crate::auth::interceptor::AuthLayer;
-use crate::auth::{Authenticator, Tokens};
+use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::domain::Clock;
 use crate::storage::Storage;
 
@@ -53,6 +53,8 @@ pub struct Services {
     pub authenticator: Arc<Authenticator>,
     /// Accounts and sessions.
     pub accounts: Accounts,
+    /// Secrets at rest.
+    pub sealer: Arc<Sealer>,
     /// Which passwords are accepted.
     pub passwords: PasswordPolicy,
     /// What is configured about tasks.

@@ -23,7 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::{TestDatabase, limits};
 use crate::support::refusal::{Answer, Refusal};
-use crate::support::settings;
+use crate::support::{sealer, settings};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// 2026-01-01T00:00:00Z.
@@ -110,6 +110,7 @@ impl World {
             tokens.clone(),
             Arc::clone(authenticator.revocations()),
             passwords,
+            sealer(),
             clock.clone(),
             self.setup.accounts,
         );
@@ -119,6 +120,7 @@ impl World {
             tokens: tokens.clone(),
             authenticator: Arc::clone(&authenticator),
             accounts: accounts.clone(),
+            sealer: sealer(),
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: TaskRules {
                 purge_after: Duration::from_secs(30 * 24 * 3600),

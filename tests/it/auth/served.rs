@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::support::database::{Engine, Schema, TestDatabase};
-use crate::support::settings;
+use crate::support::{sealer, settings};
 
 /// 2026-03-01T09:00:00Z, at which the clock stands.
 pub(crate) const NOW: i64 = 1_772_355_600;
@@ -54,6 +54,7 @@ impl Served {
             tokens.clone(),
             Arc::clone(authenticator.revocations()),
             Passwords::new(2),
+            sealer(),
             clock.clone(),
             settings.accounts(),
         );
@@ -63,6 +64,7 @@ impl Served {
             tokens,
             authenticator,
             accounts,
+            sealer: sealer(),
             passwords: settings.passwords(),
             tasks: settings.tasks(),
             trusted_proxies: Arc::new([]),

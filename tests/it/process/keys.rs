@@ -99,3 +99,56 @@ fn a_malformed_key_is_refused_without_a_word_of_it() {
         assert!(body.is_none_or(|body| !complaint.contains(body)), "{complaint}");
     }
 }
+
+#[test]
+fn keys_of_secrets_are_made_for_the_embedded_database_and_guarded_as_signing_keys_are() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.serve(&[]).stop().status, Some(0));
+    let file = sandbox.path("taskwire-data/secrets.key");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let made = std::fs::read_to_string(&file).unwrap();
+    taskwire::auth::SecretsKeys::parse(&made, "made").unwrap();
+    assert_eq!(sandbox.serve(&[]).stop().status, Some(0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), made, "it is made once");
+
+    let refused = |file: &str| {
+        let ended = sandbox.run(["serve", "--listen", "127.0.0.1:0", "--secrets-key-file", file]);
+        assert_eq!((ended.status, ended.complaints().len()), (Some(64), 1), "{file}: {}", ended.stderr);
+        let complaint = ended.complaints()[0].to_owned();
+        let named = complaint.contains("TASKWIRE_SECRETS_KEY_FILE (--secrets-key-file)");
+        assert!(named && complaint.contains(file), "{complaint}");
+        complaint
+    };
+    refused("missing.key");
+    assert!(!sandbox.path("missing.key").exists());
+    sandbox.write("broken.key", "canary");
+    std::fs::set_permissions(sandbox.path("broken.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    let complaint = refused("broken.key");
+    assert!(complaint.contains("generate-secrets-key") && !complaint.contains("canary"), "{complaint}");
+
+    let arguments = ["keys", "generate-secrets-key", "--out", "own.key"];
+    assert_eq!(sandbox.run(arguments).status, Some(0));
+    assert_eq!(sandbox.run(arguments).status, Some(1), "a file is never overwritten");
+    let mode = std::fs::metadata(sandbox.path("own.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::set_permissions(sandbox.path("own.key"), PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(refused("own.key").contains("chmod 600 own.key"));
+    let printed = sandbox.run(["keys", "generate-secrets-key"]).stdout;
+    taskwire::auth::SecretsKeys::parse(&printed, "stdout").unwrap();
+}
+
+#[test]
+fn keys_of_secrets_are_read_again() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["keys", "generate-secrets-key", "--out", "own.key"]);
+    let mut service = sandbox.serve(&["--secrets-key-file", "own.key"]);
+    let old = std::fs::read_to_string(sandbox.path("own.key")).unwrap();
+    let new = sandbox.run(["keys", "generate-secrets-key"]).stdout;
+    sandbox.write("own.key", &format!("{old}{new}"));
+    service.running.signal("HUP");
+    service.running.wait_for("read the keys that seal secrets again");
+    sandbox.write("own.key", "no key");
+    service.running.signal("HUP");
+    service.running.wait_for("the keys that seal secrets cannot be read");
+    assert_eq!(service.stop().status, Some(0));
+}

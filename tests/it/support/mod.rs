@@ -7,14 +7,22 @@ pub(crate) mod refusal;
 pub(crate) mod server;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use database::{Engine, Schema, TestDatabase};
+use taskwire::auth::{Sealer, SecretsKeys};
 use taskwire::config::Settings;
 
 /// The settings that hold where nothing is set.
 pub(crate) fn settings() -> Settings {
     Settings::defaults().unwrap()
+}
+
+/// Seals as every replica of a test does.
+pub(crate) fn sealer() -> Arc<Sealer> {
+    const KEY: &str = "dGhlIHNlY3JldHMgb2YgdGVzdHMgYXJlIGZvciBub24=";
+    Sealer::new(Some(SecretsKeys::parse(KEY, "a test").unwrap()))
 }
 
 /// Makes two tests out of each case, `name::sqlite` and `name::postgres`.

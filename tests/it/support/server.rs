@@ -34,7 +34,7 @@ use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
 use super::refusal::{Answer, Refusal};
-use super::settings;
+use super::{sealer, settings};
 
 /// What everybody's password is, where a test is not about that.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -257,6 +257,7 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
         tokens.clone(),
         Arc::clone(authenticator.revocations()),
         Passwords::with_params(4, params),
+        sealer(),
         clock.clone(),
         setup.accounts,
     );
@@ -266,6 +267,7 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
         tokens,
         authenticator,
         accounts: accounts.clone(),
+        sealer: sealer(),
         passwords: setup.passwords,
         tasks: setup.tasks,
         trusted_proxies: Arc::new([]),

@@ -23,7 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::limits;
-use crate::support::settings;
+use crate::support::{sealer, settings};
 
 /// Where the clocks stand at first, in seconds: 2026-01-01T00:00:00Z.
 pub(crate) const START: i64 = 1_767_225_600;
@@ -122,6 +122,7 @@ impl World {
             tokens.clone(),
             Arc::clone(authenticator.revocations()),
             Passwords::with_params(4, params),
+            sealer(),
             clock.clone(),
             settings().accounts(),
         );
@@ -131,6 +132,7 @@ impl World {
             tokens,
             authenticator,
             accounts,
+            sealer: sealer(),
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: rules,
             trusted_proxies: Arc::new([]),
