@@ -6,6 +6,7 @@ mod edge;
 pub mod file;
 mod lanes;
 mod operator;
+mod outbound;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
@@ -28,6 +29,7 @@ use crate::telemetry::{self, LogFormat};
 pub use edge::EdgeSettings;
 pub use lanes::Lanes;
 pub use operator::{AdminListen, OperatorSettings};
+pub use outbound::OutboundSettings;
 
 /// The settings as given. Each flag has an environment variable and a key of the file; the flag wins over both.
 #[derive(Debug, Clone, Args)]
@@ -175,6 +177,10 @@ pub struct Settings {
     #[command(flatten)]
     pub edge: EdgeSettings,
 
+    /// What is set about what leaves the house
+    #[command(flatten)]
+    pub outbound: OutboundSettings,
+
     /// What is set for whoever runs the service
     #[command(flatten)]
     pub operator: OperatorSettings,
@@ -296,13 +302,7 @@ impl Settings {
     /// # Errors
     /// What they must be instead.
     pub fn proxies(&self) -> Result<Vec<IpNet>, &'static str> {
-        let texts = self.trusted_proxies.split(',').map(str::trim).filter(|text| !text.is_empty());
-        let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-        texts
-            .map(|text| {
-                parse(text).map_err(|_| "must hold addresses or networks such as 10.0.0.0/8, comma-separated")
-            })
-            .collect()
+        networks(&self.trusted_proxies)
     }
 
     /// The other issuers, read from their file.
@@ -394,6 +394,7 @@ impl Settings {
 
         problems.extend(self.edge.problems());
         problems.extend(self.operator.problems());
+        problems.extend(self.outbound.problems());
 
         match storage {
             Ok(storage) if problems.is_empty() => Ok(Config {
@@ -434,6 +435,17 @@ impl Settings {
             ("TASKWIRE_DRAIN_TIMEOUT_MS", self.drain_timeout_ms, 3_600_000),
         ]
     }
+}
+
+/// Networks with commas between them.
+fn networks(texts: &str) -> Result<Vec<IpNet>, &'static str> {
+    let texts = texts.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    texts
+        .map(|text| {
+            parse(text).map_err(|_| "must hold addresses or networks such as 10.0.0.0/8, comma-separated")
+        })
+        .collect()
 }
 
 fn shown(path: &Path) -> String {
@@ -484,6 +496,13 @@ impl Config {
             ("TASKWIRE_LOG_FORMAT", format!("{:?}", settings.log_format).to_lowercase()),
         ];
         let (edge, operator) = (settings.edge.lines(), settings.operator.lines());
-        lines.iter().chain(&edge).chain(&operator).map(|(key, value)| format!("{key}={value}\n")).collect()
+        let outbound = settings.outbound.lines();
+        lines
+            .iter()
+            .chain(&edge)
+            .chain(&operator)
+            .chain(&outbound)
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect()
     }
 }

@@ -3,7 +3,7 @@
 //! A house with few floors and one rule: arrows point inward.
 //!
 //! ```text
-//! server ─► api ─► accounts ─► auth ─► storage ─► domain
+//! server ─► api ─► accounts ─► outbound ─► auth ─► storage ─► domain
 //! ```
 //!
 //! | floor | what it does | what it must not do |
@@ -11,6 +11,7 @@
 //! | [`domain`] | the rules: values that cannot be wrong, what a change does | I/O; name tonic, prost or diesel |
 //! | [`storage`] | repositories over two engines | name tonic or the generated code |
 //! | [`auth`] | who is calling: tokens, keys, issuers | decide what a change does |
+//! | [`outbound`] | what leaves the house: events to webhooks, where they may go, how they are signed | name a message |
 //! | [`accounts`] | what one can do with an account: register, log in, refresh, manage | name a message |
 //! | [`api`] | messages to values and back, errors to statuses | SQL |
 //! | [`server`] | everything between the socket and a handler | business rules |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod domain;
 pub mod methods;
 pub mod openapi;
+pub mod outbound;
 pub mod server;
 pub mod storage;
 pub mod telemetry;

@@ -14,6 +14,8 @@ pub enum Access {
     User,
     /// Whoever has a valid access token, or an API key with this scope.
     UserOrKey(Scope),
+    /// Whoever has an API key with this scope; no token, since it reaches beyond any one user.
+    Key(Scope),
     /// An administrator with a valid access token.
     Admin,
 }
@@ -61,6 +63,7 @@ use Class::{Always, Batch, Interactive};
 
 const READ: Access = Access::UserOrKey(Scope::TasksRead);
 const WRITE: Access = Access::UserOrKey(Scope::TasksWrite);
+const HOOKS: Access = Access::UserOrKey(Scope::WebhooksManage);
 
 /// The list. Tests hold it against the descriptors: each method once, streams as the contract says.
 pub const METHODS: &[Entry] = &[
@@ -106,6 +109,16 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.UserService/ListApiKeys", User, Interactive, Single),
     entry("/taskwire.v1.UserService/RevokeApiKey", User, Interactive, Single),
     entry("/taskwire.v1.UserService/ListAuditEvents", User, Interactive, Single),
+    entry("/taskwire.v1.EventService/WatchEvents", Access::Key(Scope::EventsRead), Interactive, Stream),
+    entry("/taskwire.v1.EventService/CreateWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/GetWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/ListWebhooks", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/UpdateWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/DeleteWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/RotateWebhookSecret", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/TestWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/ReplayWebhook", HOOKS, Interactive, Single),
+    entry("/taskwire.v1.EventService/ListWebhookQueues", HOOKS, Interactive, Single),
     entry("/grpc.health.v1.Health/Check", Anyone, Always, Single),
     entry("/grpc.health.v1.Health/Watch", Anyone, Always, Stream),
     entry("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Anyone, Always, Stream),

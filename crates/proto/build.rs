@@ -5,7 +5,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
+    "taskwire/v1/event_service.proto",
     "taskwire/v1/task_service.proto",
     "taskwire/v1/user_service.proto",
     // No file imports these: errors carry their messages inside `Any`. With them here, a client can
@@ -20,13 +21,15 @@ const FILES: [&str; 5] = [
 const ALLOW: &str = "#[allow(clippy::doc_lazy_continuation, clippy::mixed_attributes_style)]";
 
 /// The messages that carry a password or a token. Their `Debug` is written by hand, without it.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 9] = [
     ".taskwire.v1.ChangePasswordRequest",
     ".taskwire.v1.CreateApiKeyResponse",
     ".taskwire.v1.CreateUserRequest",
+    ".taskwire.v1.CreateWebhookResponse",
     ".taskwire.v1.DeleteUserRequest",
     ".taskwire.v1.LoginRequest",
     ".taskwire.v1.RefreshSessionRequest",
+    ".taskwire.v1.RotateWebhookSecretResponse",
     ".taskwire.v1.TokenPair",
 ];
 

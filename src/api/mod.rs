@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod answer;
+mod events;
 mod field_mask;
 mod fields;
 mod idempotency;
@@ -16,6 +17,8 @@ pub mod status;
 mod tasks;
 
 pub use accounts::user_service::UserApi;
+pub use events::body::event_body;
+pub use events::event_service::EventApi;
 pub use tasks::task_service::{TaskApi, TaskRules};
 pub use tasks::watch::WatchLimits;
 

@@ -1,6 +1,8 @@
 //! Resource names (AIP-122): `users/{user}`, and what lies below it, as `users/{user}/tasks/{task}`.
 
-use crate::domain::{ApiKeyId, AuditEventId, Rule, SessionId, Task, TaskId, TaskListId, UserId};
+use crate::domain::{
+    ApiKeyId, AuditEventId, Rule, SessionId, Task, TaskId, TaskListId, UserId, WebhookId, WebhookOwner,
+};
 
 /// The user in a name: the caller themself, or an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,16 @@ pub(super) fn parse_api_key(name: &str) -> Result<(UserRef, ApiKeyId), Rule> {
     parse_below(name, "/apiKeys/", ApiKeyId::parse).ok_or_else(|| Rule::field(form))
 }
 
+/// Reads `users/{user}/webhooks/{webhook}`, or `webhooks/{webhook}` without a user.
+pub(super) fn parse_webhook(name: &str) -> Result<(Option<UserRef>, WebhookId), Rule> {
+    let form = "must have the form users/{user}/webhooks/{webhook} or webhooks/{webhook}, where {user} is a UUID or `me` and {webhook} a UUID";
+    let found = match name.strip_prefix("webhooks/") {
+        Some(id) => WebhookId::parse(id).ok().map(|id| (None, id)),
+        None => parse_below(name, "/webhooks/", WebhookId::parse).map(|(user, id)| (Some(user), id)),
+    };
+    found.ok_or_else(|| Rule::field(form))
+}
+
 fn parse_below<T>(
     name: &str,
     collection: &str,
@@ -99,6 +111,14 @@ pub(super) fn session(user: UserId, id: SessionId) -> String {
 /// The name of an API key.
 pub(super) fn api_key(user: UserId, id: ApiKeyId) -> String {
     format!("users/{user}/apiKeys/{id}")
+}
+
+/// The name of a webhook.
+pub(super) fn webhook(owner: WebhookOwner, id: WebhookId) -> String {
+    match owner {
+        WebhookOwner::User(user) => format!("users/{user}/webhooks/{id}"),
+        WebhookOwner::Administrators => format!("webhooks/{id}"),
+    }
 }
 
 /// The name of an audit event.

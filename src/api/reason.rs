@@ -70,6 +70,8 @@ reasons! {
     SessionNotFound = "SESSION_NOT_FOUND", NotFound;
     /// There is no such API key.
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
+    /// There is no such webhook.
+    WebhookNotFound = "WEBHOOK_NOT_FOUND", NotFound;
     /// The task exists already.
     TaskAlreadyExists = "TASK_ALREADY_EXISTS", AlreadyExists;
     /// The list exists already.
@@ -132,6 +134,8 @@ reasons! {
     RevisionInFuture = "REVISION_IN_FUTURE", OutOfRange;
     /// The database was put back since.
     HistoryChanged = "HISTORY_CHANGED", OutOfRange;
+    /// A cursor leads to events that are no longer kept.
+    CursorExpired = "CURSOR_EXPIRED", OutOfRange;
     /// Too much at once.
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     /// The user has as many tasks as are allowed.
@@ -186,6 +190,9 @@ pub fn reason(error: &Error) -> Reason {
         Error::NotFound(Resource::User) => Reason::UserNotFound,
         Error::NotFound(Resource::Session) => Reason::SessionNotFound,
         Error::NotFound(Resource::ApiKey) => Reason::ApiKeyNotFound,
+        Error::NotFound(Resource::Webhook) => Reason::WebhookNotFound,
+        Error::WebhookQuotaExceeded { .. } => Reason::QuotaExceeded,
+        Error::CursorExpired => Reason::CursorExpired,
         Error::TaskAlreadyExists => Reason::TaskAlreadyExists,
         Error::UserAlreadyExists => Reason::UserAlreadyExists,
         Error::TaskNotDeleted => Reason::TaskNotDeleted,

@@ -143,6 +143,12 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         Error::NotFound(Resource::ApiKey) => {
             details.set_resource_info("taskwire/ApiKey", "", "", error.to_string());
         }
+        Error::NotFound(Resource::Webhook) => {
+            details.set_resource_info("taskwire/Webhook", "", "", error.to_string());
+        }
+        Error::WebhookQuotaExceeded { .. } => {
+            details.set_quota_failure(vec![QuotaViolation::new("webhooks", error.to_string())]);
+        }
         // Whoever refuses with a time in mind knows better than the table.
         Error::Busy { retry_after } | Error::TooManyCalls { retry_after } => {
             details.set_retry_info(Some(*retry_after));

@@ -100,6 +100,6 @@ impl Principal {
 }
 
 /// The right to a user's tasks for the service itself, which removes what its owner deleted long ago.
-pub(crate) const fn owner_for_purge(user: UserId) -> Owner {
+pub(crate) const fn owner_for_service(user: UserId) -> Owner {
     Owner::vouched_for(user)
 }

@@ -13,6 +13,7 @@ use crate::accounts::{Accounts, Passwords};
 use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
+use crate::outbound::Outbound;
 use crate::server::key_watch::{self, Keys};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, notify, serve_with};
 use crate::storage::Storage;
@@ -56,7 +57,10 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         clock.clone(),
         config.settings.accounts(),
     );
+    let addresses = config.settings.outbound.addresses();
+    let outbound = Outbound::new(storage.clone(), clock.clone(), Arc::clone(&sealer), addresses);
     let services = Services {
+        outbound,
         storage: storage.clone(),
         clock,
         tokens,

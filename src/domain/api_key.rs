@@ -9,17 +9,23 @@ pub enum Scope {
     TasksRead,
     /// Read and change tasks.
     TasksWrite,
+    /// Manage the user's webhooks.
+    WebhooksManage,
+    /// Be told of what happens to all users.
+    EventsRead,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 2] = [Self::TasksRead, Self::TasksWrite];
+    pub const ALL: [Self; 4] = [Self::TasksRead, Self::TasksWrite, Self::WebhooksManage, Self::EventsRead];
 
     /// The name that callers use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TasksRead => "tasks.read",
             Self::TasksWrite => "tasks.write",
+            Self::WebhooksManage => "webhooks.manage",
+            Self::EventsRead => "events.read",
         }
     }
 
@@ -27,6 +33,8 @@ impl Scope {
         match self {
             Self::TasksRead => 1,
             Self::TasksWrite => 2,
+            Self::WebhooksManage => 4,
+            Self::EventsRead => 8,
         }
     }
 }
@@ -41,7 +49,11 @@ impl Scopes {
     /// # Errors
     /// The rule, when there are none or a name is unknown.
     pub fn parse(names: &[String]) -> Result<Self, Rule> {
-        let unknown = || Rule::field("must hold only `tasks.read` and `tasks.write`, at least one of them");
+        let unknown = || {
+            Rule::field(
+                "must hold at least one of `tasks.read`, `tasks.write`, `webhooks.manage` and `events.read`, and no other text",
+            )
+        };
         let mut bits = 0;
         for name in names {
             let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name);
@@ -58,7 +70,7 @@ impl Scopes {
     /// The scopes with this number.
     pub const fn from_code(code: i16) -> Option<Self> {
         match code {
-            1..=3 => Some(Self(code)),
+            1..=15 => Some(Self(code)),
             _ => None,
         }
     }
@@ -68,11 +80,16 @@ impl Scopes {
         Scope::ALL.into_iter().filter(move |scope| self.0 & scope.bit() != 0)
     }
 
+    /// Whether one of them reaches beyond the user whose key it is.
+    pub const fn reaches_beyond_its_user(self) -> bool {
+        self.0 & Scope::EventsRead.bit() != 0
+    }
+
     /// Whether they reach as far as `needed`. Writing includes reading.
     pub const fn allow(self, needed: Scope) -> bool {
         let enough = match needed {
             Scope::TasksRead => Scope::TasksRead.bit() | Scope::TasksWrite.bit(),
-            Scope::TasksWrite => Scope::TasksWrite.bit(),
+            _ => needed.bit(),
         };
         self.0 & enough != 0
     }

@@ -53,6 +53,14 @@ event_types! {
     ApiKeyCreated = 14;
     /// An API key was revoked.
     ApiKeyRevoked = 15;
+    /// A webhook was made.
+    WebhookCreated = 40;
+    /// A webhook was deleted.
+    WebhookDeleted = 41;
+    /// A webhook got another secret.
+    WebhookSecretRotated = 42;
+    /// A webhook was disabled, since its receiver did not take what it was sent.
+    WebhookDisabled = 43;
 }
 
 impl AuditEventType {

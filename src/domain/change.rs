@@ -135,6 +135,11 @@ impl TaskFields {
         self.0 == 0
     }
 
+    /// Whether this field is in the set.
+    pub const fn contains(self, field: TaskField) -> bool {
+        self.0 & field.bit() != 0
+    }
+
     /// The fields in the set, in the order of the API.
     pub fn iter(self) -> impl Iterator<Item = TaskField> {
         TaskField::ALL.iter().copied().filter(move |field| self.0 & field.bit() != 0)

@@ -120,6 +120,8 @@ pub enum Resource {
     Session,
     /// `users/{user}/apiKeys/{api_key}`
     ApiKey,
+    /// `users/{user}/webhooks/{webhook}` or `webhooks/{webhook}`
+    Webhook,
 }
 
 /// Everything that an operation can answer instead of a result.
@@ -246,6 +248,15 @@ pub enum Error {
         /// Keys that one user may have.
         limit: i64,
     },
+    /// There are as many webhooks as are allowed.
+    #[error("there are at most {limit} webhooks")]
+    WebhookQuotaExceeded {
+        /// Webhooks that one user, or the administrators, may have.
+        limit: i64,
+    },
+    /// A cursor of events leads to what is no longer kept.
+    #[error("the events after this cursor are no longer kept")]
+    CursorExpired,
     /// Without this account nobody could manage accounts any more.
     #[error("the last administrator can be neither disabled nor deleted")]
     LastAdmin,

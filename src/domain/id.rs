@@ -119,6 +119,10 @@ identifier! {
     AuditEventId
 }
 identifier! {
+    /// A webhook of one user, or of the administrators.
+    WebhookId
+}
+identifier! {
     /// One history of the data. Another begins when the database was put back to an earlier state, since revisions of
     /// before then mean other changes.
     HistoryId

@@ -11,6 +11,7 @@ mod clock;
 mod days;
 mod error;
 mod etag;
+mod event;
 mod filter;
 mod id;
 mod list_write;
@@ -29,6 +30,7 @@ mod task_write;
 pub mod text;
 mod time;
 mod user;
+mod webhook;
 mod write;
 
 pub use annotations::Annotations;
@@ -39,8 +41,9 @@ pub use clock::{Clock, ManualClock, machine_time};
 pub use days::{Day, TimeZone};
 pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violations};
 pub use etag::Etag;
+pub use event::{DueReminder, Event, EventCursor, EventData, EventKind, EventType, EventTypes, QueuedEvent};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
-pub use id::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, UserId};
+pub use id::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, UserId, WebhookId};
 pub use list_write::{ListDecision, ListWrite, Place};
 pub use owner::Owner;
 pub use page::{
@@ -58,4 +61,8 @@ pub use task_values::{Description, Labels, Priority, Title};
 pub use task_write::{Decision, TaskWrite, WriteRules};
 pub use time::Timestamp;
 pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};
+pub use webhook::{
+    Delivery, DisableReason, FailureReason, NewWebhook, RETRY_DELAYS, Replay, Webhook, WebhookFailure,
+    WebhookOwner, WebhookPatch, WebhookQueue, WebhookUrl,
+};
 pub use write::{Effect, Write, WriteResult};

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Services;
 use super::operator::metrics::Metrics;
+use crate::api::event_body;
 use crate::domain::{Error, ListWrite, Result, TaskWrite, Timestamp, UserId, Write, WriteRules};
 use crate::storage::Operation;
 
@@ -22,6 +23,12 @@ const CHANGES_AT_ONCE: i64 = 10_000;
 
 /// How long a replica that went away in the middle of a job keeps others from it.
 const LEASE: Duration = Duration::from_secs(30);
+/// The same for what others wait for.
+const SHORT_LEASE: Duration = Duration::from_secs(4);
+/// How long the stream of all events is kept up for readers who may come back.
+const STREAMS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Events that one turn of the sweep drops.
+const EVENTS_AT_ONCE: i64 = 10_000;
 
 /// A job: what it is called, how often it runs and by whom, and what it does.
 struct Job {
@@ -37,9 +44,11 @@ enum By {
     Each,
     /// One of them, for all.
     One,
+    /// One of them, for all, and only while somebody listens to what happens.
+    OneForListeners,
 }
 
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 10] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
@@ -60,6 +69,19 @@ const JOBS: [Job; 8] = [
         interval: Duration::from_secs(1),
         by: By::Each,
         work: |services| services.storage.probe_workers().boxed(),
+    },
+    Job {
+        name: "events",
+        // It goes on for as long as somebody listens; this is how often each replica looks whether it is needed.
+        interval: Duration::from_secs(1),
+        by: By::OneForListeners,
+        work: |services| crate::outbound::dispatch::run(&services.outbound, event_body).boxed(),
+    },
+    Job {
+        name: "sweep events",
+        interval: Duration::from_secs(600),
+        by: By::One,
+        work: |services| sweep_events(services).boxed(),
     },
     Job {
         name: "sweep accounts",
@@ -108,6 +130,12 @@ async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
         let outcome = match job.by {
             By::Each => (job.work)(services).await.map(|()| true),
             By::One => under_lease(job.name, LEASE, job.interval, services, (job.work)(services)).await,
+            By::OneForListeners => match services.storage.listeners().look().await {
+                Ok(listening) if listening.anyone => {
+                    under_lease(job.name, SHORT_LEASE, job.interval, services, (job.work)(services)).await
+                }
+                looked => looked.map(|_| false),
+            },
         };
         if outcome != Ok(false) {
             metrics.jobs.ran(job.name, outcome.is_ok());
@@ -166,7 +194,7 @@ pub async fn purge(services: &Services) -> Result<()> {
         let rules = WriteRules { now, purge_after: services.tasks.purge_after };
         let operations = due.iter().map(|(user, id)| {
             let writes = vec![Write::Task(TaskWrite::Purge { id: *id })];
-            let owner = crate::auth::owner_for_purge(*user);
+            let owner = crate::auth::owner_for_service(*user);
             Operation::new(owner, writes, rules, services.tasks.live_tasks_max)
         });
         services.storage.tasks().write_together(operations.collect()).await?;
@@ -203,7 +231,7 @@ pub async fn finish_lists(services: &Services) -> Result<()> {
 /// A write on a list that nobody asks for.
 async fn write_list(services: &Services, user: UserId, write: ListWrite) -> Result<()> {
     let rules = WriteRules { now: services.clock.now(), purge_after: services.tasks.purge_after };
-    let owner = crate::auth::owner_for_purge(user);
+    let owner = crate::auth::owner_for_service(user);
     let operation = Operation::new(owner, vec![Write::List(write)], rules, i64::MAX);
     services.storage.tasks().write(operation).await.map(drop).map_err(|failed| failed.error)
 }
@@ -212,6 +240,18 @@ async fn write_list(services: &Services, user: UserId, write: ListWrite) -> Resu
 pub async fn compact(services: &Services) -> Result<()> {
     let cutoff = before(services.clock.now(), services.tasks.changes_kept)?;
     while services.storage.changes().compact(cutoff, CHANGES_AT_ONCE).await? > 0 {}
+    Ok(())
+}
+
+/// Drops the events that are older than they have to be kept, and ends what nobody listens to any more.
+pub async fn sweep_events(services: &Services) -> Result<()> {
+    let now = services.clock.now();
+    services.storage.listeners().retire(before(now, STREAMS_KEPT)?).await?;
+    let cutoff = before(now, services.tasks.changes_kept)?;
+    while services.storage.journal().sweep(cutoff, EVENTS_AT_ONCE).await? > 0 {}
+    if !services.storage.listeners().look().await?.anyone {
+        services.storage.journal().sequence_all(now).await?;
+    }
     Ok(())
 }
 

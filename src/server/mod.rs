@@ -38,6 +38,7 @@ use crate::api::{TaskRules, status};
 use crate::auth::interceptor::AuthLayer;
 use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::domain::Clock;
+use crate::outbound::Outbound;
 use crate::storage::Storage;
 
 /// What the process serves.
@@ -55,6 +56,8 @@ pub struct Services {
     pub accounts: Accounts,
     /// Secrets at rest.
     pub sealer: Arc<Sealer>,
+    /// What leaves the house.
+    pub outbound: Outbound,
     /// Which passwords are accepted.
     pub passwords: PasswordPolicy,
     /// What is configured about tasks.

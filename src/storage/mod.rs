@@ -7,6 +7,7 @@ mod accounts;
 mod budget;
 mod check;
 mod engine;
+mod events;
 mod leases;
 pub(crate) mod schema;
 mod secrets;
@@ -29,6 +30,10 @@ pub use engine::deadline::Deadline;
 pub use engine::limits::Limits;
 pub use engine::meters::{PoolState, StorageErrors};
 pub use engine::migrations::{AppliedMigration, SchemaState};
+pub use events::journal::{Journal, JournalHead, Sequenced};
+pub use events::listeners::{Listener, Listeners, Listening};
+pub use events::queues::{QueueCounts, WebhookQueues};
+pub use events::webhooks::{SealedSecrets, WEBHOOKS_PER_USER_MAX, Webhooks};
 pub use leases::Leases;
 pub use secrets::Secrets;
 pub use tasks::Tasks;
@@ -364,6 +369,26 @@ impl Storage {
     /// What happened to the accounts.
     pub fn audit_events(&self) -> AuditEvents<'_> {
         AuditEvents::new(&self.pool)
+    }
+
+    /// Who listens to what happens.
+    pub fn listeners(&self) -> Listeners<'_> {
+        Listeners::new(&self.pool, self.notifier.ears())
+    }
+
+    /// What happened, in one order for all users.
+    pub fn journal(&self) -> Journal<'_> {
+        Journal::new(&self.pool, self.notifier.ears())
+    }
+
+    /// The webhooks.
+    pub fn webhooks(&self) -> Webhooks<'_> {
+        Webhooks::new(&self.pool)
+    }
+
+    /// What webhooks have still to be told.
+    pub fn webhook_queues(&self) -> WebhookQueues<'_> {
+        WebhookQueues::new(&self.pool)
     }
 
     /// Who does a job of which one run serves all replicas.

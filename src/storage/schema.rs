@@ -17,6 +17,7 @@ diesel::table! {
         revision -> BigInt,
         live_tasks -> BigInt,
         compacted_revision -> BigInt,
+        listened -> Bool,
     }
 }
 
@@ -242,11 +243,102 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::DbTimestamp;
+
+    event_listeners (name) {
+        name -> Text,
+        everyone -> Bool,
+        renew_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    event_head (id) {
+        id -> SmallInt,
+        last_number -> BigInt,
+        swept_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    outbox (user_id, revision, id) {
+        user_id -> DbUuid,
+        revision -> BigInt,
+        id -> DbUuid,
+        last_revision -> BigInt,
+        kind -> SmallInt,
+        payload -> Nullable<Text>,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    events (user_id, number) {
+        user_id -> DbUuid,
+        number -> BigInt,
+        revision -> BigInt,
+        id -> DbUuid,
+        last_revision -> BigInt,
+        kind -> SmallInt,
+        payload -> Nullable<Text>,
+        create_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    webhooks (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        url -> Text,
+        event_types -> Integer,
+        disable_reason -> Nullable<SmallInt>,
+        secret -> Binary,
+        previous_secret -> Nullable<Binary>,
+        previous_until -> Nullable<DbTimestamp>,
+        create_time -> DbTimestamp,
+        update_time -> DbTimestamp,
+        last_success_time -> Nullable<DbTimestamp>,
+        last_failure_time -> Nullable<DbTimestamp>,
+        last_failure_code -> Nullable<Integer>,
+        last_failure_reason -> Nullable<SmallInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    webhook_queues (user_id, webhook_id) {
+        user_id -> DbUuid,
+        webhook_id -> DbUuid,
+        owner_id -> DbUuid,
+        next_number -> BigInt,
+        last_number -> BigInt,
+        next_revision -> BigInt,
+        replay_revision -> Nullable<BigInt>,
+        replay_until -> Nullable<BigInt>,
+        attempts -> SmallInt,
+        next_attempt_time -> Nullable<DbTimestamp>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     emails,
     identities,
     api_keys,
     database_state,
+    event_head,
     revocations
 );

@@ -10,6 +10,7 @@ mod citus;
 mod cli;
 mod client;
 mod edge;
+mod events;
 mod hosts;
 mod operator;
 mod plans;

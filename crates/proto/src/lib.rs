@@ -54,6 +54,24 @@ impl fmt::Debug for RefreshSessionRequest {
     }
 }
 
+impl fmt::Debug for CreateWebhookResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateWebhookResponse")
+            .field("webhook", &self.webhook)
+            .field("secret", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for RotateWebhookSecretResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotateWebhookSecretResponse")
+            .field("webhook", &self.webhook)
+            .field("secret", &HIDDEN)
+            .finish()
+    }
+}
+
 impl fmt::Debug for ChangePasswordRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChangePasswordRequest")

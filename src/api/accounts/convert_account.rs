@@ -7,8 +7,8 @@ use crate::api::tasks::convert_value::time_to_pb;
 use crate::auth::{NewKey, Principal};
 use crate::domain::{
     ApiKey, ApiKeyId, AuditEvent, AuditEventType, AuditTarget, DisplayName, Email, EmailFilter,
-    InvalidReason, PageSize, Result, Rule, Scope, Scopes, SessionId, Timestamp, User, UserId, Violations,
-    text,
+    InvalidReason, PageSize, Result, Role, Rule, Scope, Scopes, SessionId, Timestamp, User, UserId,
+    Violations, text,
 };
 use crate::pb;
 
@@ -66,7 +66,13 @@ pub(in crate::api) fn new_api_key(caller: &Principal, request: pb::CreateApiKeyR
         return fields.finish(None);
     };
     let display_name = fields.check("api_key.display_name", DisplayName::parse(&key.display_name));
-    let scopes = fields.check("api_key.scopes", Scopes::parse(&key.scopes));
+    let scopes = Scopes::parse(&key.scopes).and_then(|scopes| match scopes.reaches_beyond_its_user() {
+        true if caller.role != Role::Admin => {
+            Err(Rule::field("may hold `events.read` for administrators only"))
+        }
+        _ => Ok(scopes),
+    });
+    let scopes = fields.check("api_key.scopes", scopes);
     let expire_time = key
         .expire_time
         .map(|time| fields.check("api_key.expire_time", Timestamp::from_parts(time.seconds, time.nanos)));
@@ -166,6 +172,10 @@ pub(in crate::api) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
         AuditEventType::PasswordChanged => Type::PasswordChanged,
         AuditEventType::ApiKeyCreated => Type::ApiKeyCreated,
         AuditEventType::ApiKeyRevoked => Type::ApiKeyRevoked,
+        AuditEventType::WebhookCreated => Type::WebhookCreated,
+        AuditEventType::WebhookDeleted => Type::WebhookDeleted,
+        AuditEventType::WebhookSecretRotated => Type::WebhookSecretRotated,
+        AuditEventType::WebhookDisabled => Type::WebhookDisabled,
     };
     let target = event.target.map(|target| match target {
         AuditTarget::Session(id) => names::session(event.user, id),

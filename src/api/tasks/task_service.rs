@@ -146,7 +146,7 @@ fn in_item(field: &str, failed: WriteError) -> Error {
 
 #[tonic::async_trait]
 impl TaskService for TaskApi {
-    type WatchTasksStream = WatchStream;
+    type WatchTasksStream = WatchStream<pb::WatchTasksResponse>;
 
     async fn create_task(
         &self,
@@ -342,7 +342,7 @@ impl TaskService for TaskApi {
     async fn watch_tasks(
         &self,
         request: Request<pb::WatchTasksRequest>,
-    ) -> Result<Response<WatchStream>, Status> {
+    ) -> Result<Response<WatchStream<pb::WatchTasksResponse>>, Status> {
         let (caller, request) = caller(request)?;
         let stream = self.watches.open(&caller, &request).await?;
         Ok(Response::new(stream))

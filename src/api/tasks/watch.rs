@@ -1,6 +1,7 @@
 //! `WatchTasks`: one task per stream that reads the change log when there is news and hands changes on, through a
 //! bounded buffer, for as long as the caller may see them.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -89,7 +90,7 @@ impl Watches {
         &self,
         caller: &Principal,
         request: &WatchTasksRequest,
-    ) -> Result<WatchStream> {
+    ) -> Result<WatchStream<WatchTasksResponse>> {
         let (owner, start) = parse(caller, request)?;
         let known = HistoryId::given(&request.history);
         let place = Arc::clone(&self.places)
@@ -115,7 +116,6 @@ impl Watches {
         };
         let (sender, receiver) = mpsc::channel(BUFFER_MESSAGES);
         let last_sender = sender.clone();
-        let ended = Arc::new(OnceLock::new());
         let watch = Watch {
             storage: self.storage.clone(),
             owner,
@@ -130,17 +130,7 @@ impl Watches {
         };
         let lifetime = caller.expire_time.since(self.clock.now());
         let work = watch.run(matches!(start, Start::InitialState), lifetime, self.shutdown.clone());
-        let reason = Arc::clone(&ended);
-        tokio::spawn(async move {
-            // Whatever ends the work ends the stream; the reader going away needs no word.
-            if let Err(error) = work.await {
-                let _ = reason.set(Status::from(error));
-            }
-            // In this order: once the last sender is gone, the reader takes the reason, and needs it for itself.
-            drop(reason);
-            drop(last_sender);
-        });
-        Ok(WatchStream { receiver, ended })
+        Ok(WatchStream::of(receiver, last_sender, work))
     }
 }
 
@@ -274,14 +264,39 @@ impl Watch {
 
 /// One stream, on its reading side.
 #[derive(Debug)]
-pub struct WatchStream {
-    receiver: Receiver<Box<WatchTasksResponse>>,
+pub struct WatchStream<Message> {
+    receiver: Receiver<Box<Message>>,
     /// Why the stream ended. A reader who was too slow does not get what still waits.
     ended: Arc<OnceLock<Status>>,
 }
 
-impl Stream for WatchStream {
-    type Item = Result<WatchTasksResponse, Status>;
+impl<Message> WatchStream<Message> {
+    /// What `work` sends, until that ends and why.
+    pub(in crate::api) fn of(
+        receiver: Receiver<Box<Message>>,
+        last_sender: Sender<Box<Message>>,
+        work: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Self
+    where
+        Message: Send + 'static,
+    {
+        let ended = Arc::new(OnceLock::new());
+        let reason = Arc::clone(&ended);
+        tokio::spawn(async move {
+            // Whatever ends the work ends the stream; the reader going away needs no word.
+            if let Err(error) = work.await {
+                let _ = reason.set(Status::from(error));
+            }
+            // In this order: once the last sender is gone, the reader takes the reason, and needs it for itself.
+            drop(reason);
+            drop(last_sender);
+        });
+        Self { receiver, ended }
+    }
+}
+
+impl<Message> Stream for WatchStream<Message> {
+    type Item = Result<Message, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.receiver.poll_recv(context) {

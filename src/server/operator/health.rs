@@ -10,7 +10,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use super::readiness::{NotReady, Readiness};
-use crate::api::{TaskApi, UserApi};
+use crate::api::{EventApi, TaskApi, UserApi};
+use crate::pb::event_service_server::EventServiceServer;
 use crate::pb::task_service_server::TaskServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
 use crate::storage::{Deadline, OpenError, Storage};
@@ -26,10 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CLOCK_OFF_MICROS: u64 = 1_000_000;
 
 /// The names that are reported: the process as a whole, and each service.
-const NAMES: [&str; 3] = [
+const NAMES: [&str; 4] = [
     "",
     <TaskServiceServer<TaskApi> as NamedService>::NAME,
     <UserServiceServer<UserApi> as NamedService>::NAME,
+    <EventServiceServer<EventApi> as NamedService>::NAME,
 ];
 
 /// What answers health checks.

@@ -5,9 +5,10 @@ use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
 use super::users::UserRow;
-use crate::domain::{Draft, NewUser, Resource, Result, Timestamp, User, UserId};
+use crate::domain::{Draft, EventKind, NewUser, Resource, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
+use crate::storage::events::outbox::tell;
 use crate::storage::schema::{emails, identities, users};
 
 /// A subject at an issuer.
@@ -106,6 +107,7 @@ impl<'a> Identities<'a> {
                 .execute(conn)
                 .await?;
             record!(conn, Some(draft), new.id, None, now);
+            tell!(conn, new.id, EventKind::UserCreated, now);
             Ok(new.id)
         })
     }

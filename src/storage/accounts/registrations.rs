@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::audit::record;
 use super::users::{Users, claim_email};
-use crate::domain::{Error, HistoryId, NewUser, Result, Timestamp, User, UserId};
+use crate::domain::{Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
+use crate::storage::events::outbox::tell;
 use crate::storage::schema::{database_state, requests, users};
 use crate::storage::tasks::set_statements::lock_users;
 
@@ -94,7 +95,7 @@ impl Users<'_> {
             if let Some(once) = once {
                 let (caller, request_id) = once.row_key();
                 // The order of the caller's own writes; one without an account has no row to wait for.
-                let locked = lock_users(vec![caller]).load::<(Id, i64, i64)>(conn).await;
+                let locked = lock_users(vec![caller]).load::<(Id, i64, i64, bool)>(conn).await;
                 locked.map_err(|error| in_progress(error.into()))?;
                 let remembered = diesel::insert_into(requests::table)
                     .values((
@@ -137,6 +138,7 @@ impl Users<'_> {
                 .execute(conn)
                 .await?;
             record!(conn, draft, user.id, None, now);
+            tell!(conn, user.id, EventKind::UserCreated, now);
             Ok(Registered::Now(user))
         })
     }

@@ -10,13 +10,16 @@ use super::audit::record;
 use super::revocations::{end_sessions, revoke};
 use super::users::{Account, UserRow, Users};
 use crate::domain::{
-    EmailFilter, Error, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
+    EmailFilter, Error, EventKind, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
 };
 use crate::storage::engine::history;
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
+use crate::storage::events::outbox::tell;
 use crate::storage::found;
-use crate::storage::schema::{emails, guards, identities, requests, task_changes, task_lists, tasks, users};
+use crate::storage::schema::{
+    emails, guards, identities, requests, task_changes, task_lists, tasks, users, webhook_queues, webhooks,
+};
 
 /// Rows that one step of a deletion removes, so that no statement runs into its time limit.
 const DELETE_STEP: i64 = 5_000;
@@ -146,6 +149,10 @@ impl Users<'_> {
             }
             if disabled {
                 end_sessions!(conn, id, None::<SessionId>, now);
+                // Who deletes an account disables it first, and tells of that alone.
+                if draft.is_some() {
+                    tell!(conn, id, EventKind::UserDisabled, now);
+                }
             }
             revoke!(conn, id, Id::from(id), disabled, now);
             record!(conn, draft, id, None, now);
@@ -213,6 +220,11 @@ impl Users<'_> {
             diesel::delete(requests::table.filter(requests::user_id.eq(Id::from(id)))).execute(conn).await?;
             // The answer to the registration, which holds the email; whoever called had no account.
             diesel::delete(requests::table.filter(requests::made_user_id.eq(Some(Id::from(id)))))
+                .execute(conn)
+                .await?;
+            tell!(conn, id, EventKind::UserDeleted, now);
+            diesel::delete(webhooks::table.filter(webhooks::user_id.eq(Id::from(id)))).execute(conn).await?;
+            diesel::delete(webhook_queues::table.filter(webhook_queues::owner_id.eq(Id::from(id))))
                 .execute(conn)
                 .await?;
             // Sessions and keys go with it. From here on no write finds the user any more.

@@ -21,7 +21,9 @@ use diesel::sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, Timestamp, UserId};
+use crate::domain::{
+    ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, Timestamp, UserId, WebhookId,
+};
 
 /// A UUID.
 #[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
@@ -74,7 +76,7 @@ macro_rules! id_of {
         }
     )*};
 }
-id_of!(UserId, TaskId, TaskListId, SessionId, ApiKeyId, AuditEventId, HistoryId);
+id_of!(UserId, TaskId, TaskListId, SessionId, ApiKeyId, AuditEventId, HistoryId, WebhookId);
 
 impl ToSql<DbUuid, Pg> for Id {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

@@ -1,9 +1,12 @@
 //! One batch of operations in one transaction, on either engine.
 
+use std::sync::Arc;
+
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
-use super::ledger;
+use super::ledger::{self, Report};
+use super::write_conn::News;
 use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
@@ -20,10 +23,13 @@ pub(in crate::storage) async fn commit(
     notifier: &Notifier,
     operations: Vec<Operation>,
 ) -> Result<Vec<Result<Outcome, WriteError>>> {
-    let (results, raised) = pool.bounded_write(run(pool, notifier.origin(), operations)).await?;
+    let Report { results, raised, is_told } = pool.bounded_write(run(pool, notifier, operations)).await?;
     pool.note_committed(&raised);
     if !pool.server().is_primary() {
         notifier.tell_others(raised.iter().map(|(user, _)| *user));
+    }
+    if is_told {
+        notifier.ears().fill();
     }
     // Only now, after the commit, is there news.
     notifier.announce(raised);
@@ -40,7 +46,8 @@ pub(in crate::storage) async fn commit_one(
     results.pop().unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
 }
 
-async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Result<ledger::Report> {
+async fn run(pool: &Pool, notifier: &Notifier, operations: Vec<Operation>) -> Result<Report> {
+    let (origin, ears) = (notifier.origin(), Arc::clone(notifier.ears()));
     match &pool.engine {
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
@@ -50,7 +57,7 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
             let is_heard = pool.server().is_primary();
             let work = async move |conn: &mut _| {
                 let mut batch = PostgresBatch { conn, place, limits, is_heard };
-                ledger::run(&mut batch, operations, origin).await
+                ledger::run(&mut batch, operations, News { origin, ears: &ears }).await
             };
             conn.transaction::<_, Error, _>(work).await
         }
@@ -60,7 +67,8 @@ async fn run(pool: &Pool, origin: uuid::Uuid, operations: Vec<Operation>) -> Res
             let on_thread = guard.spawn_blocking(move |conn| {
                 Ok(conn.immediate_transaction(|conn| {
                     let waits = || Err(Error::Internal("a write batch waits on SQLite".into()));
-                    ledger::run(conn, operations, origin).now_or_never().unwrap_or_else(waits)
+                    let news = News { origin, ears: &ears };
+                    ledger::run(conn, operations, news).now_or_never().unwrap_or_else(waits)
                 }))
             });
             on_thread.await?

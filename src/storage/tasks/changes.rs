@@ -150,7 +150,7 @@ impl<'a> Changes<'a> {
         for (user, revision) in latest {
             with_write!(self.by_key, async move |conn| {
                 // Holds the user's row, so that no reader sees the number without the deletion.
-                lock_users(vec![user]).load::<(Id, i64, i64)>(conn).await?;
+                lock_users(vec![user]).load::<(Id, i64, i64, bool)>(conn).await?;
                 diesel::delete(
                     task_changes::table
                         .filter(task_changes::user_id.eq(user))

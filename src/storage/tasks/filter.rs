@@ -31,7 +31,7 @@ pub(in crate::storage) fn condition(query: &TaskQuery) -> Fragment {
 }
 
 /// Whether this is what lies in one list, or in none, in its own order.
-const fn is_list_by_position(query: &TaskQuery) -> bool {
+fn is_list_by_position(query: &TaskQuery) -> bool {
     matches!(query.filter, Filter::Is(Condition::InList(_)))
         && matches!(query.order.keys(), [OrderKey { field: OrderField::Position, .. }])
 }

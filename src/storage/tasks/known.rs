@@ -11,6 +11,8 @@ use crate::storage::engine::types::Id;
 pub(super) struct Counters {
     pub(super) revision: i64,
     pub(super) live_tasks: i64,
+    /// Whether one of the user's webhooks listens.
+    pub(super) listened: bool,
 }
 
 #[derive(Debug)]
@@ -57,13 +59,13 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn open(
-        counters: Vec<(Id, i64, i64)>,
+        counters: Vec<(Id, i64, i64, bool)>,
         tasks: Vec<TaskRow>,
         lists: Vec<TaskList>,
     ) -> Result<Self> {
-        let counters = counters
-            .into_iter()
-            .map(|(user, revision, live_tasks)| (user.into(), Counters { revision, live_tasks }));
+        let counters = counters.into_iter().map(|(user, revision, live_tasks, listened)| {
+            (user.into(), Counters { revision, live_tasks, listened })
+        });
         let tasks = tasks.into_iter().map(|row| {
             let task = Task::try_from(row)?;
             Ok(((task.owner, task.id), Entry::stored(task)))

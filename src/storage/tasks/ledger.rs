@@ -10,21 +10,28 @@ use super::deciding::{Deciding, Draft};
 use super::known::{Entry, Known};
 use super::operation::{Idempotency, Operation, Outcome, Review, WriteError};
 use super::surroundings;
-use super::write_conn::{AnswerRow, ChangeRow, Keys, RowWrites, Snapshot, WriteConn, Writes};
+use super::write_conn::{AnswerRow, ChangeRow, Keys, News, RowWrites, Snapshot, WriteConn, Writes};
 use crate::domain::{
     Error, HistoryId, Result, State, Task, TaskId, TaskList, TaskListId, UserId, Write, WriteResult,
 };
 use crate::storage::engine::types::Id;
 
-/// What became of each operation, and the new revisions of the users whose tasks changed.
-pub(in crate::storage) type Report = (Vec<Result<Outcome, WriteError>>, Vec<(UserId, i64)>);
+/// What became of a batch.
+#[derive(Debug)]
+pub(in crate::storage) struct Report {
+    /// Of each operation.
+    pub(in crate::storage) results: Vec<Result<Outcome, WriteError>>,
+    /// The new revisions of the users whose tasks changed.
+    pub(in crate::storage) raised: Vec<(UserId, i64)>,
+    /// Whether there is something in the outbox.
+    pub(in crate::storage) is_told: bool,
+}
 
-/// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch. `origin`
-/// names this process to others that listen.
+/// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch.
 pub(in crate::storage) async fn run<C: WriteConn>(
     conn: &mut C,
     operations: Vec<Operation>,
-    origin: uuid::Uuid,
+    news: News<'_>,
 ) -> Result<Report> {
     let snapshot = conn.read(keys(&operations)).await?;
     let history = match operations.iter().any(|operation| operation.history.is_some()) {
@@ -37,10 +44,8 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
-    if !writes.is_empty() {
-        conn.write(writes, origin).await?;
-    }
-    Ok((results, raised))
+    let is_told = if writes.is_empty() { false } else { conn.write(writes, news).await? };
+    Ok(Report { results, raised, is_told })
 }
 
 /// The rows that these operations name.
@@ -184,6 +189,9 @@ impl Ledger {
         for user in self.raised {
             if let Some(counters) = self.known.counters.get(&user) {
                 writes.counters.push((user, counters.revision, counters.live_tasks));
+                if counters.listened {
+                    writes.listened.insert(user);
+                }
             }
         }
         sort_out(self.known.tasks, &mut writes.tasks);

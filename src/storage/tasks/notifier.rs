@@ -20,6 +20,7 @@ use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, answered};
 use crate::storage::engine::postgres;
 use crate::storage::engine::postgres::Planner;
+use crate::storage::events::outbox::Ears;
 use crate::storage::{Storage, Target};
 
 /// The channel that processes on one PostgreSQL database tell each other on.
@@ -49,6 +50,7 @@ pub struct Notifier {
     histories: watch::Receiver<Option<HistoryId>>,
     /// Of whom the other processes are still to be told.
     untold: watch::Sender<BTreeSet<UserId>>,
+    ears: Arc<Ears>,
 }
 
 /// Somebody's wait for news of one user.
@@ -109,7 +111,12 @@ impl Notifier {
     /// Nobody waits yet; `histories` tells which history is the present one.
     pub(in crate::storage) fn new(histories: watch::Receiver<Option<HistoryId>>) -> Self {
         let untold = watch::Sender::new(BTreeSet::new());
-        Self { origin: Uuid::now_v7(), watched: Arc::default(), histories, untold }
+        Self { origin: Uuid::now_v7(), watched: Arc::default(), histories, untold, ears: Arc::default() }
+    }
+
+    /// What this process knows of those who listen to everything that happens.
+    pub(in crate::storage) const fn ears(&self) -> &Arc<Ears> {
+        &self.ears
     }
 
     /// Names this process to others.

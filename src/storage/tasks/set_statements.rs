@@ -1,6 +1,6 @@
 //! The statements over sets of rows: what a write batch reads first, what it stores at the end, and their relations.
 
-use diesel::sql_types::{BigInt, Binary, Nullable};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable};
 
 use super::change_row;
 use super::list_row::{self, ListRowTypes};
@@ -24,10 +24,12 @@ where
 const TASK_KEY: Piece = Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.other_id"]);
 const USER_KEY: Piece = Key(&["users.id"], &["v.user_id"]);
 
-pub(in crate::storage) fn lock_users(users: Vec<Id>) -> SetStatement<'static, (DbUuid, BigInt, BigInt)> {
+pub(in crate::storage) fn lock_users(
+    users: Vec<Id>,
+) -> SetStatement<'static, (DbUuid, BigInt, BigInt, Bool)> {
     SetStatement::new(
         &[
-            Sql("select users.id, users.revision, users.live_tasks from "),
+            Sql("select users.id, users.revision, users.live_tasks, users.listened from "),
             OnPostgres(&[
                 Sql("users where users.id = any ("),
                 First,

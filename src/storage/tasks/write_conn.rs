@@ -1,5 +1,6 @@
 //! What a write batch asks of a connection: to read what it is about, and to write what became of it.
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use super::task_row::TaskRow;
@@ -8,6 +9,7 @@ use crate::domain::{
 };
 use crate::storage::engine::sql::Fragment;
 use crate::storage::engine::types::Id;
+use crate::storage::events::outbox::{self, Ears, Stretch};
 
 /// What a batch is about. Pairs begin with the user.
 #[derive(Debug, Default)]
@@ -21,8 +23,9 @@ pub(in crate::storage) struct Keys {
 /// What a batch needs to know before it decides.
 #[derive(Debug)]
 pub(in crate::storage) struct Snapshot {
-    /// User, revision, live tasks; of users that exist. Their rows are held until the transaction ends.
-    pub(in crate::storage) counters: Vec<(Id, i64, i64)>,
+    /// User, revision, live tasks, whether one of the user's webhooks listens; of users that exist. Their rows are held until the
+    /// transaction ends.
+    pub(in crate::storage) counters: Vec<(Id, i64, i64, bool)>,
     pub(in crate::storage) tasks: Vec<TaskRow>,
     pub(in crate::storage) lists: Vec<TaskList>,
     /// User, idempotency key, fingerprint, answer.
@@ -75,6 +78,8 @@ pub(in crate::storage) struct Writes {
     pub(in crate::storage) lists: RowWrites<(UserId, TaskListId), TaskList>,
     pub(in crate::storage) changes: Vec<ChangeRow>,
     pub(in crate::storage) answers: Vec<AnswerRow>,
+    /// Of these users' changes their own webhooks are told.
+    pub(in crate::storage) listened: HashSet<UserId>,
 }
 
 impl Writes {
@@ -82,6 +87,28 @@ impl Writes {
         // A list can be finished without a change.
         self.changes.is_empty() && self.answers.is_empty() && self.lists.updated.is_empty()
     }
+
+    /// What of it is to be told: everything, or what the users' own webhooks listen to.
+    pub(in crate::storage) fn told(&self, everything: bool) -> Vec<Stretch> {
+        if !everything && self.listened.is_empty() {
+            return Vec::new();
+        }
+        outbox::stretches(&self.changes, |user| everything || self.listened.contains(&user))
+    }
+
+    /// What of it is to be told if everything is, and was not to be told before.
+    pub(in crate::storage) fn told_as_well(&self) -> Vec<Stretch> {
+        outbox::stretches(&self.changes, |user| !self.listened.contains(&user))
+    }
+}
+
+/// How what is written becomes known.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::storage) struct News<'a> {
+    /// Names this process to others.
+    pub(in crate::storage) origin: uuid::Uuid,
+    /// What this process knows of who listens.
+    pub(in crate::storage) ears: &'a Ears,
 }
 
 /// A connection inside a write transaction.
@@ -110,6 +137,7 @@ pub(in crate::storage) trait WriteConn: Send {
     /// The present history.
     fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;
 
-    /// Stores a batch, and tells the other processes on this database whose tasks changed.
-    fn write(&mut self, writes: Writes, origin: uuid::Uuid) -> impl Future<Output = Result<()>> + Send;
+    /// Stores a batch, puts it into the outbox where somebody listens, and tells the other processes on this database whose tasks
+    /// changed. Answers whether there is something in the outbox.
+    fn write(&mut self, writes: Writes, news: News<'_>) -> impl Future<Output = Result<bool>> + Send;
 }

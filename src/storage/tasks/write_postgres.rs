@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::sql_types::BigInt;
-use diesel::{QueryDsl as _, QueryResult};
+use diesel::{ExpressionMethods as _, QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use super::list_row::{ListRow, ListRowTypes, as_lists};
@@ -13,13 +13,14 @@ use super::set_statements::{
     insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
-use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
+use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
 use crate::domain::{Error, HistoryId, Result, Task, TaskList, UserId};
 use crate::storage::Limits;
 use crate::storage::engine::set::Place;
 use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::Id;
-use crate::storage::schema::database_state;
+use crate::storage::events::outbox::insert_stretches;
+use crate::storage::schema::{database_state, event_listeners};
 
 diesel::define_sql_function! {
     /// PostgreSQL's `set_config`.
@@ -42,7 +43,7 @@ pub(in crate::storage) struct PostgresBatch<'a> {
 impl PostgresBatch<'_> {
     /// Locks the users' rows and reads their counters. The limit of a wait for a lock is not heeded by the servers of a Citus,
     /// that of a statement by the one that it is sent to: there it stands in for the other.
-    async fn lock(&self, users: Vec<Id>) -> Result<Vec<(Id, i64, i64)>> {
+    async fn lock(&self, users: Vec<Id>) -> Result<Vec<(Id, i64, i64, bool)>> {
         let conn = &*self.conn;
         let lock = lock_users(users);
         if self.place == Place::Here {
@@ -123,7 +124,7 @@ impl WriteConn for PostgresBatch<'_> {
         Ok(history.into())
     }
 
-    async fn write(&mut self, writes: Writes, origin: uuid::Uuid) -> Result<()> {
+    async fn write(&mut self, writes: Writes, news: News<'_>) -> Result<bool> {
         let (conn, place) = (&*self.conn, self.place);
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
@@ -135,7 +136,9 @@ impl WriteConn for PostgresBatch<'_> {
                 }
             };
         }
-        tokio::try_join!(
+        let everything = news.ears.hears_everyone();
+        let told = writes.told(everything);
+        let (.., somebody_listens, _) = tokio::try_join!(
             biased;
             unless_empty!(writes.counters, raise_counters),
             unless_empty!(writes.tasks.created, insert_tasks),
@@ -146,10 +149,25 @@ impl WriteConn for PostgresBatch<'_> {
             unless_empty!(writes.lists.removed, remove_lists),
             unless_empty!(writes.changes, insert_changes),
             unless_empty!(writes.answers, insert_answers),
-            tell(conn, self.is_heard, &writes.counters, origin)
+            unless_empty!(told, insert_stretches),
+            // Where that is known, what is told too much is dropped later.
+            async { if everything { Ok(true) } else { listens_to_everyone(conn).await } },
+            tell(conn, self.is_heard, &writes.counters, news.origin)
         )?;
-        Ok(())
+        if somebody_listens && !everything {
+            news.ears.learn(true);
+            let told = writes.told_as_well();
+            unless_empty!(told, insert_stretches).await?;
+        }
+        Ok(somebody_listens || !told.is_empty())
     }
+}
+
+/// Whether somebody listens to all users. Asked under the locks of the batch's users: whoever changed them before has either been
+/// told of, or was before all that is told.
+async fn listens_to_everyone(conn: &AsyncPgConnection) -> QueryResult<bool> {
+    let listened = event_listeners::table.filter(event_listeners::everyone.eq(true));
+    diesel::select(diesel::dsl::exists(listened)).get_result(&mut &*conn).await
 }
 
 /// One notification per transaction; the server delivers it with the commit.

@@ -2,7 +2,7 @@
 //! nothing; they poll.
 
 use diesel::sql_types::BigInt;
-use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
+use diesel::{ExpressionMethods as _, QueryDsl as _, RunQueryDsl as _, SqliteConnection};
 
 use super::list_row::{ListRowTypes, as_lists};
 use super::set_statements::{
@@ -10,16 +10,17 @@ use super::set_statements::{
     insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
-use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
+use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
 use crate::domain::{HistoryId, Result, Task, TaskList};
 use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::Id;
-use crate::storage::schema::database_state;
+use crate::storage::events::outbox::insert_stretches;
+use crate::storage::schema::{database_state, event_listeners};
 
 impl WriteConn for SqliteConnection {
     async fn read(&mut self, keys: Keys) -> Result<Snapshot> {
         let Keys { users, tasks, lists, requests } = keys;
-        let counters = lock_users(users).load::<(Id, i64, i64)>(self)?;
+        let counters = lock_users(users).load::<(Id, i64, i64, bool)>(self)?;
         let tasks: Vec<TaskRow> =
             if tasks.is_empty() { Vec::new() } else { find_tasks(&tasks).load(self)? };
         let lists = if lists.is_empty() { Vec::new() } else { self.lists_by_key(lists).await? };
@@ -57,7 +58,7 @@ impl WriteConn for SqliteConnection {
         Ok(history.into())
     }
 
-    async fn write(&mut self, writes: Writes, _origin: uuid::Uuid) -> Result<()> {
+    async fn write(&mut self, writes: Writes, news: News<'_>) -> Result<bool> {
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
                 if !$rows.is_empty() {
@@ -74,6 +75,12 @@ impl WriteConn for SqliteConnection {
         unless_empty!(writes.lists.removed, remove_lists);
         unless_empty!(writes.changes, insert_changes);
         unless_empty!(writes.answers, insert_answers);
-        Ok(())
+        // In this transaction nobody else can begin to listen.
+        let listened = event_listeners::table.filter(event_listeners::everyone.eq(true)).count();
+        let everything = listened.get_result::<i64>(self)? > 0;
+        news.ears.learn(everything);
+        let told = writes.told(everything);
+        unless_empty!(told, insert_stretches);
+        Ok(!told.is_empty())
     }
 }

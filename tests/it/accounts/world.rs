@@ -23,7 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::{TestDatabase, limits};
 use crate::support::refusal::{Answer, Refusal};
-use crate::support::{sealer, settings};
+use crate::support::{outbound, sealer, settings};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// 2026-01-01T00:00:00Z.
@@ -115,6 +115,7 @@ impl World {
             self.setup.accounts,
         );
         let services = Services {
+            outbound: outbound(&storage, &clock),
             storage,
             clock,
             tokens: tokens.clone(),

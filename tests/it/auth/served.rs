@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::support::database::{Engine, Schema, TestDatabase};
-use crate::support::{sealer, settings};
+use crate::support::{outbound, sealer, settings};
 
 /// 2026-03-01T09:00:00Z, at which the clock stands.
 pub(crate) const NOW: i64 = 1_772_355_600;
@@ -59,6 +59,7 @@ impl Served {
             settings.accounts(),
         );
         let services = Services {
+            outbound: outbound(&storage, &clock),
             storage,
             clock,
             tokens,

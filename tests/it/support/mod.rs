@@ -13,6 +13,9 @@ use std::time::Duration;
 use database::{Engine, Schema, TestDatabase};
 use taskwire::auth::{Sealer, SecretsKeys};
 use taskwire::config::Settings;
+use taskwire::domain::Clock;
+use taskwire::outbound::{AddressPolicy, Outbound};
+use taskwire::storage::Storage;
 
 /// The settings that hold where nothing is set.
 pub(crate) fn settings() -> Settings {
@@ -23,6 +26,13 @@ pub(crate) fn settings() -> Settings {
 pub(crate) fn sealer() -> Arc<Sealer> {
     const KEY: &str = "dGhlIHNlY3JldHMgb2YgdGVzdHMgYXJlIGZvciBub24=";
     Sealer::new(Some(SecretsKeys::parse(KEY, "a test").unwrap()))
+}
+
+/// Sends to this machine, where the receivers of tests are.
+pub(crate) fn outbound(storage: &Storage, clock: &Clock) -> Outbound {
+    let networks = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
+    let addresses = AddressPolicy { plain_http: true, networks: Arc::new(networks) };
+    Outbound::new(storage.clone(), clock.clone(), sealer(), addresses)
 }
 
 /// Makes two tests out of each case, `name::sqlite` and `name::postgres`.

@@ -17,6 +17,7 @@ use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
+use taskwire::pb::event_service_client::EventServiceClient;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use taskwire::pb::user_service_client::UserServiceClient;
 use taskwire::server::{Services, TransportLimits, serve};
@@ -34,7 +35,7 @@ use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
 use super::refusal::{Answer, Refusal};
-use super::{sealer, settings};
+use super::{outbound, sealer, settings};
 
 /// What everybody's password is, where a test is not about that.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -92,7 +93,8 @@ impl TestServer {
     /// As `start`, with other settings.
     pub(crate) async fn with(database: TestDatabase, setup: Setup) -> Self {
         let server = Box::pin(Self::unready(database, setup)).await;
-        for service in ["", "taskwire.v1.TaskService", "taskwire.v1.UserService"] {
+        for service in ["", "taskwire.v1.TaskService", "taskwire.v1.UserService", "taskwire.v1.EventService"]
+        {
             server.until_health(service, ServingStatus::Serving).await;
         }
         server
@@ -262,6 +264,7 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
         setup.accounts,
     );
     let services = Services {
+        outbound: outbound(&database.storage, clock),
         storage: database.storage.clone(),
         clock: clock.clone(),
         tokens,
@@ -307,6 +310,22 @@ impl Session {
     /// Tasks, with this session's token.
     pub(crate) fn tasks(&self) -> TaskServiceClient<Authorized> {
         TaskServiceClient::with_interceptor(self.channel.clone(), self.bearer())
+    }
+
+    /// Events and webhooks, with this session's token.
+    pub(crate) fn events(&self) -> EventServiceClient<Authorized> {
+        EventServiceClient::with_interceptor(self.channel.clone(), self.bearer())
+    }
+
+    /// The same with an API key that has this scope.
+    pub(crate) async fn events_by_key(&self, scope: &str) -> EventServiceClient<Authorized> {
+        let request = pb::CreateApiKeyRequest {
+            parent: "users/me".to_owned(),
+            api_key: Some(pb::ApiKey { scopes: vec![scope.to_owned()], ..pb::ApiKey::default() }),
+        };
+        let secret = answer(self.users().create_api_key(request).await).unwrap().secret;
+        let bearer = Bearer(format!("Bearer {secret}").parse().unwrap());
+        EventServiceClient::with_interceptor(self.channel.clone(), bearer)
     }
 
     /// Accounts, with this session's token.

@@ -23,7 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::support::database::limits;
-use crate::support::{sealer, settings};
+use crate::support::{outbound, sealer, settings};
 
 /// Where the clocks stand at first, in seconds: 2026-01-01T00:00:00Z.
 pub(crate) const START: i64 = 1_767_225_600;
@@ -127,6 +127,7 @@ impl World {
             settings().accounts(),
         );
         Services {
+            outbound: outbound(&storage, &clock),
             storage,
             clock,
             tokens,

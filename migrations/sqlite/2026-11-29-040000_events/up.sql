@@ -1,0 +1,116 @@
+-- What leaves the house: who listens, what they are to be told, in which order, and how far that is.
+
+-- Whether the user's own webhooks listen, so that a write knows under the lock that it takes anyway.
+alter table users add column listened integer not null default 0 check (listened in (0, 1));
+
+-- More scopes and more kinds of audit events than there were; which ones there are is the program's to say. SQLite changes no
+-- constraint, so the tables are made anew.
+create table api_keys_anew (
+    user_id      blob not null references users (id) on delete cascade,
+    id           blob not null check (length(id) = 16),
+    display_name text not null,
+    scopes       integer not null check (scopes > 0),
+    secret_hash  blob not null,
+    create_time  integer not null,
+    expire_time  integer,
+    primary key (user_id, id)
+) without rowid;
+insert into api_keys_anew select * from api_keys;
+drop table api_keys;
+alter table api_keys_anew rename to api_keys;
+create table audit_events_anew (
+    user_id     blob not null check (length(user_id) = 16),
+    id          blob not null check (length(id) = 16),
+    type        integer not null check (type > 0),
+    actor_id    blob,
+    session_id  blob,
+    api_key_id  blob,
+    peer        text not null,
+    request_id  text not null,
+    create_time integer not null,
+    primary key (user_id, id)
+) without rowid;
+insert into audit_events_anew select * from audit_events;
+drop table audit_events;
+alter table audit_events_anew rename to audit_events;
+create index audit_events_create_idx on audit_events (create_time);
+-- Programs before this one cannot read those.
+update database_state set compatible_from = '20261129040000';
+
+-- Who listens beside these: to every user's changes or to those of some. Empty where nobody does.
+create table event_listeners (
+    name       text primary key not null,
+    everyone   integer not null check (everyone in (0, 1)),
+    renew_time integer not null
+);
+-- The last number that was given, and the last one whose event is no longer kept.
+create table event_head (
+    id           integer primary key not null check (id = 1),
+    last_number  integer not null,
+    swept_number integer not null
+);
+insert into event_head (id, last_number, swept_number) values (1, 0, 0);
+
+-- Written in the transaction of what it tells: a stretch of a user's change log, or something else about the user.
+create table outbox (
+    user_id       blob not null check (length(user_id) = 16),
+    -- The first of the revisions; of something else, the one that the user had then.
+    revision      integer not null,
+    id            blob not null check (length(id) = 16),
+    last_revision integer not null,
+    kind          integer not null check (kind between 1 and 5),
+    payload       text,
+    create_time   integer not null,
+    primary key (user_id, revision, id)
+) without rowid;
+-- The same in one order for all. A number is only given to what was committed.
+create table events (
+    user_id       blob not null check (length(user_id) = 16),
+    number        integer not null,
+    revision      integer not null,
+    id            blob not null check (length(id) = 16),
+    last_revision integer not null,
+    kind          integer not null,
+    payload       text,
+    create_time   integer not null,
+    primary key (user_id, number)
+) without rowid;
+create index events_number_idx on events (number);
+
+-- Those of administrators stand under a user who does not exist, zero.
+create table webhooks (
+    user_id             blob not null check (length(user_id) = 16),
+    id                  blob not null check (length(id) = 16),
+    url                 text not null,
+    event_types         integer not null,
+    disable_reason      integer,
+    -- Sealed. The one before is valid until its time.
+    secret              blob not null,
+    previous_secret     blob,
+    previous_until      integer,
+    create_time         integer not null,
+    update_time         integer not null,
+    last_success_time   integer,
+    last_failure_time   integer,
+    last_failure_code   integer,
+    last_failure_reason integer,
+    primary key (user_id, id)
+);
+-- What a webhook has still to be told of a user: events from one number on up to another, and before them changes once more.
+create table webhook_queues (
+    user_id           blob not null check (length(user_id) = 16),
+    webhook_id        blob not null check (length(webhook_id) = 16),
+    -- Whose webhook it is.
+    owner_id          blob not null check (length(owner_id) = 16),
+    next_number       integer not null,
+    last_number       integer not null,
+    -- How far the first of them was told.
+    next_revision     integer not null,
+    replay_revision   integer,
+    replay_until      integer,
+    attempts          integer not null,
+    next_attempt_time integer,
+    primary key (user_id, webhook_id)
+);
+create index webhook_queues_time_idx on webhook_queues (next_attempt_time) where next_attempt_time is not null;
+create index webhook_queues_webhook_idx on webhook_queues (webhook_id);
