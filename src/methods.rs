@@ -14,7 +14,7 @@ pub enum Access {
     User,
     /// Whoever has a valid access token, or an API key with this scope.
     UserOrKey(Scope),
-    /// Whoever has an API key with this scope; no token, since it reaches beyond any one user.
+    /// Whoever has an API key with this scope, and nobody else.
     Key(Scope),
     /// An administrator with a valid access token.
     Admin,
@@ -57,7 +57,7 @@ const fn entry(path: &'static str, access: Access, class: Class, answer: Answer)
     Entry { path, access, class, answer }
 }
 
-use Access::{Admin, Anyone, User};
+use Access::{Admin, Anyone, Key, User};
 use Answer::{Single, Stream};
 use Class::{Always, Batch, Interactive};
 
@@ -99,6 +99,7 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.UserService/DisableUser", Admin, Interactive, Single),
     entry("/taskwire.v1.UserService/EnableUser", Admin, Interactive, Single),
     entry("/taskwire.v1.UserService/Login", Anyone, Interactive, Single),
+    entry("/taskwire.v1.UserService/CompleteLogin", Anyone, Interactive, Single),
     entry("/taskwire.v1.UserService/RefreshSession", Anyone, Interactive, Single),
     entry("/taskwire.v1.UserService/Logout", User, Interactive, Single),
     entry("/taskwire.v1.UserService/ChangePassword", User, Interactive, Single),
@@ -109,6 +110,12 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.UserService/ListApiKeys", User, Interactive, Single),
     entry("/taskwire.v1.UserService/RevokeApiKey", User, Interactive, Single),
     entry("/taskwire.v1.UserService/ListAuditEvents", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/BeginTotpEnrolment", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/ConfirmTotpEnrolment", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/DisableTotp", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/RegenerateRecoveryCodes", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/CreateServiceAccount", Admin, Interactive, Single),
+    entry("/taskwire.v1.UserService/ExchangeToken", Key(Scope::UsersImpersonate), Interactive, Single),
     entry("/taskwire.v1.EventService/WatchEvents", Access::Key(Scope::EventsRead), Interactive, Stream),
     entry("/taskwire.v1.EventService/CreateWebhook", HOOKS, Interactive, Single),
     entry("/taskwire.v1.EventService/GetWebhook", HOOKS, Interactive, Single),

@@ -10,11 +10,28 @@ use crate::domain::{
 };
 
 impl Accounts {
+    /// Checks that the caller has logged in lately, for what could lock its user out or somebody else in.
+    ///
+    /// # Errors
+    /// `StepUpRequired`.
+    pub fn step_up(&self, caller: &Principal) -> Result<()> {
+        caller.stepped_up(self.clock.now())
+    }
+
     /// Changes an account.
     ///
     /// # Errors
-    /// Those of `Users::update`.
-    pub async fn update(&self, user: UserId, patch: UserPatch, trace: &Trace) -> Result<User> {
+    /// `StepUpRequired` for another email, or those of `Users::update`.
+    pub async fn update(
+        &self,
+        caller: &Principal,
+        user: UserId,
+        patch: UserPatch,
+        trace: &Trace,
+    ) -> Result<User> {
+        if patch.email.is_some() {
+            self.step_up(caller)?;
+        }
         let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated));
         users.update(user, patch, self.clock.now()).await
     }
@@ -184,6 +201,7 @@ impl Accounts {
         let day = std::time::Duration::from_secs(24 * 60 * 60);
         self.storage.revocations().sweep(now.before(2 * day)).await?;
         while self.storage.sessions().sweep(now.before(7 * day)).await? > 0 {}
+        while self.storage.login_challenges().sweep(now).await? > 0 {}
         Ok(())
     }
 }

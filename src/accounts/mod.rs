@@ -1,14 +1,21 @@
 //! What one can do with an account: register, log in, refresh, change it, have it managed. Who is calling is `auth`'s.
 
 mod account_admin;
+mod challenge;
 mod common_passwords;
 pub mod password;
 mod refresh;
 pub mod registration;
+mod second_factor;
+mod services;
 mod throttle;
+mod totp;
 
+pub use challenge::Shown;
 pub use common_passwords::is_common;
 pub use password::{HashingState, Password, PasswordPolicy, Passwords};
+pub use second_factor::Enrolment;
+pub use services::Exchanged;
 pub use throttle::{Attempt, Throttle, ThrottleRules};
 
 use std::sync::Arc;
@@ -88,21 +95,16 @@ impl Accounts {
         Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer }
     }
 
-    /// What seals the secrets of accounts.
-    pub const fn sealer(&self) -> &Arc<Sealer> {
-        &self.sealer
-    }
-
     /// How the hashing of passwords stands.
     pub fn hashing(&self) -> HashingState {
         self.passwords.state()
     }
 
     /// Opens a session. An unknown email and a wrong password answer the same and take the same time; that an
-    /// account is disabled is told only to who knows its password.
+    /// account is disabled, or has a second factor, is told only to who knows its password.
     ///
     /// # Errors
-    /// `CredentialsInvalid`, `UserDisabled`, `LoginThrottled`, `Overloaded`, or those of the storage.
+    /// `CredentialsInvalid`, `UserDisabled`, `MfaRequired`, `LoginThrottled`, `Overloaded`, or those of the storage.
     pub async fn login(
         &self,
         email: Option<Email>,
@@ -129,11 +131,26 @@ impl Accounts {
         if user.disable_time.is_some() {
             return Err(Error::UserDisabled);
         }
+        if user.totp_enabled {
+            return Err(self.challenge(&user, hash, device).await?);
+        }
         let verified = Verified {
             rehashed: self.rehashed(typed, hash.as_deref()).await,
             password_hash: hash,
             forgiven: attempt.forgiven(),
+            completion: None,
         };
+        self.begin_session(user, device, trace, verified).await
+    }
+
+    /// Opens a session for whoever has proved all that is asked for.
+    async fn begin_session(
+        &self,
+        user: User,
+        device: Device,
+        trace: Trace,
+        verified: Verified,
+    ) -> Result<TokenPair> {
         let now = self.clock.now();
         let id = SessionId::generate_at(now);
         let token = RefreshToken::first(user.id, id)?;
@@ -254,7 +271,7 @@ impl Accounts {
 
     fn pair(&self, user: User, session: Session, token: &RefreshToken) -> Result<TokenPair> {
         Ok(TokenPair {
-            access_token: self.tokens.issue(user.id, session.id, user.role)?,
+            access_token: self.tokens.issue(user.id, session.id, user.role, session.create_time)?,
             access_expires_in: self.tokens.access_ttl(),
             refresh_token: token.encode(),
             refresh_expires_in: session.expire_time.since(self.clock.now()),

@@ -137,8 +137,22 @@ impl Throttle {
     /// # Errors
     /// Those of the storage.
     pub async fn fail(&self, attempt: Attempt, user: Option<UserId>, trace: &Trace) -> Result<()> {
+        self.fail_at(AuditEventType::LoginFailed, attempt, user, trace).await
+    }
+
+    /// As `fail`, for whatever else can be guessed at.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn fail_at(
+        &self,
+        what: AuditEventType,
+        attempt: Attempt,
+        user: Option<UserId>,
+        trace: &Trace,
+    ) -> Result<()> {
         let now = self.clock.now();
-        let mut drafts = vec![trace.did(AuditEventType::LoginFailed)];
+        let mut drafts = vec![trace.did(what)];
         if wait(attempt.failures, self.rules.account_free).is_some() {
             drafts.push(trace.did(AuditEventType::LoginThrottled));
         }

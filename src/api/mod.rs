@@ -50,7 +50,7 @@ fn traced<T>(request: Request<T>) -> Result<(Principal, Trace, T)> {
 /// Who is calling, from where, in which call.
 fn trace<T>(request: &Request<T>) -> Trace {
     Trace {
-        actor: request.extensions().get::<Principal>().map(|principal| principal.user),
+        actor: request.extensions().get::<Principal>().map(Principal::actor),
         peer: peer(request),
         request_id: request_id::current().map(|id| id.as_ref().to_owned()).unwrap_or_default(),
     }

@@ -102,6 +102,10 @@ reasons! {
     SessionRevoked = "SESSION_REVOKED", Unauthenticated;
     /// Email or password is wrong.
     CredentialsInvalid = "CREDENTIALS_INVALID", Unauthenticated;
+    /// No login waits for this challenge.
+    ChallengeInvalid = "CHALLENGE_INVALID", Unauthenticated;
+    /// A code of a second factor is wrong.
+    CodeInvalid = "CODE_INVALID", Unauthenticated;
     /// Not a refresh token of ours, or expired.
     RefreshTokenInvalid = "REFRESH_TOKEN_INVALID", Unauthenticated;
     /// A refresh token was used twice.
@@ -126,6 +130,14 @@ reasons! {
     RecurrenceEnded = "RECURRENCE_ENDED", FailedPrecondition;
     /// Without this account nobody could manage accounts.
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
+    /// A code is asked for as well.
+    MfaRequired = "MFA_REQUIRED", FailedPrecondition;
+    /// The login is too old for what is asked.
+    StepUpRequired = "STEP_UP_REQUIRED", FailedPrecondition;
+    /// There is a second factor already.
+    TotpAlreadyEnabled = "TOTP_ALREADY_ENABLED", FailedPrecondition;
+    /// There is no second factor.
+    TotpNotEnabled = "TOTP_NOT_ENABLED", FailedPrecondition;
     /// No key is configured that seals secrets.
     SecretsKeyMissing = "SECRETS_KEY_MISSING", FailedPrecondition;
     /// The changes after a revision are no longer kept.
@@ -222,6 +234,12 @@ pub fn reason(error: &Error) -> Reason {
         Error::ApiKeyQuotaExceeded { .. } => Reason::QuotaExceeded,
         Error::LastAdmin => Reason::LastAdmin,
         Error::SecretsKeyMissing => Reason::SecretsKeyMissing,
+        Error::MfaRequired { .. } => Reason::MfaRequired,
+        Error::ChallengeInvalid => Reason::ChallengeInvalid,
+        Error::CodeInvalid => Reason::CodeInvalid,
+        Error::TotpAlreadyEnabled => Reason::TotpAlreadyEnabled,
+        Error::TotpNotEnabled => Reason::TotpNotEnabled,
+        Error::StepUpRequired => Reason::StepUpRequired,
         Error::LoginThrottled { .. } => Reason::LoginThrottled,
         Error::ApiKeyInvalid => Reason::ApiKeyInvalid,
         Error::ScopeInsufficient => Reason::ScopeInsufficient,

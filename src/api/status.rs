@@ -51,6 +51,9 @@ fn add_metadata<'a>(metadata: &mut HashMap<String, String>, error: &'a Error) ->
         Error::HistoryChanged { current } => {
             metadata.insert("history".to_owned(), current.to_string());
         }
+        Error::MfaRequired { challenge } => {
+            metadata.insert("challenge".to_owned(), challenge.expose().to_owned());
+        }
         _ => {}
     }
     error

@@ -126,6 +126,7 @@ impl ApiKeys {
             role: Role::User,
             issue_time: now,
             expire_time,
+            auth_time: None,
         };
         self.remembered.insert(hash, principal);
         Ok(principal)

@@ -14,7 +14,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Authenticator, Credential, Principal, Verdict};
+use super::{Authenticator, Principal, Verdict};
 use crate::domain::{Error, Result, Role};
 use crate::methods::{Access, Method};
 
@@ -134,13 +134,10 @@ fn admit(authenticator: &Arc<Authenticator>, path: &str, headers: &HeaderMap) ->
 
 /// The caller, if they may call it.
 fn permit(access: Access, principal: Principal) -> Result<Principal> {
-    let scope = match access {
-        Access::UserOrKey(scope) | Access::Key(scope) => Some(scope),
-        Access::Anyone | Access::User | Access::Admin => None,
-    };
-    principal.reaches(scope)?;
-    if matches!(access, Access::Key(_)) && !matches!(principal.credential, Credential::ApiKey(..)) {
-        return Err(Error::ScopeInsufficient);
+    match access {
+        Access::UserOrKey(scope) => principal.reaches(Some(scope))?,
+        Access::Key(scope) => principal.key_with(scope).map(drop)?,
+        Access::Anyone | Access::User | Access::Admin => principal.reaches(None)?,
     }
     if access == Access::Admin && principal.role != Role::Admin {
         return Err(Error::AdminRequired);

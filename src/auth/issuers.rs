@@ -208,6 +208,7 @@ impl Issuers {
             role: Role::User,
             issue_time: now,
             expire_time,
+            auth_time: None,
         };
         self.remembered.insert(hash, principal);
         Ok(principal)

@@ -23,7 +23,9 @@ pub use key_ring::{KeyRing, KeyState};
 pub use keys::{KeyError, SigningKey};
 pub use revocations::Revocations;
 pub use seal::{Sealer, SecretsKeys};
-pub use token::{Claims, TokenConfig, Tokens};
+pub use token::{ActClaim, Claims, TokenConfig, Tokens};
+
+use std::time::Duration;
 
 use crate::domain::{ApiKeyId, Error, Owner, Result, Role, Scope, Scopes, SessionId, Timestamp, UserId};
 
@@ -36,7 +38,21 @@ pub enum Credential {
     ApiKey(ApiKeyId, Scopes),
     /// A token of another issuer, which has no session here.
     Issuer,
+    /// A token of ours for a service that has taken on the part of the user.
+    Exchanged(Actor, Scopes),
 }
+
+/// Who has taken on a user's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// The account of the service.
+    pub service: UserId,
+    /// The key that it showed.
+    pub api_key: ApiKeyId,
+}
+
+/// How old a login may be for what could lock its user out, or somebody else in.
+pub const STEP_UP_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Who is calling: what a verified access token or API key says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +67,8 @@ pub struct Principal {
     pub issue_time: Timestamp,
     /// When the token ends.
     pub expire_time: Timestamp,
+    /// When the session began; nothing else has such a time.
+    pub auth_time: Option<Timestamp>,
 }
 
 impl Principal {
@@ -58,18 +76,54 @@ impl Principal {
     pub const fn session(&self) -> Option<SessionId> {
         match self.credential {
             Credential::Session(id) => Some(id),
-            Credential::ApiKey(..) | Credential::Issuer => None,
+            Credential::ApiKey(..) | Credential::Issuer | Credential::Exchanged(..) => None,
         }
     }
 
-    /// Checks that the credential reaches as far as a method needs: `None` is out of reach for every API key.
+    /// Who is really acting: the service, where one has taken on the user's part.
+    pub const fn actor(&self) -> UserId {
+        match self.credential {
+            Credential::Exchanged(actor, _) => actor.service,
+            Credential::Session(_) | Credential::ApiKey(..) | Credential::Issuer => self.user,
+        }
+    }
+
+    /// Checks that the session is young enough for what could lock its user out. What has no session has rules of its own.
+    ///
+    /// # Errors
+    /// `StepUpRequired`.
+    pub fn stepped_up(&self, now: Timestamp) -> Result<()> {
+        let young = self.auth_time.is_some_and(|began| now.since(began) < STEP_UP_AGE);
+        match self.credential {
+            Credential::Session(_) if !young => Err(Error::StepUpRequired),
+            _ => Ok(()),
+        }
+    }
+
+    /// The API key that was shown, if it has this scope.
+    ///
+    /// # Errors
+    /// `ScopeInsufficient`, also for whatever is no API key.
+    pub const fn key_with(&self, needed: Scope) -> Result<ApiKeyId> {
+        match self.credential {
+            Credential::ApiKey(id, scopes) if scopes.allow(needed) => Ok(id),
+            _ => Err(Error::ScopeInsufficient),
+        }
+    }
+
+    /// Checks that the credential reaches as far as a method needs: `None` is out of reach for every API key, and for
+    /// whoever has taken on a user's part.
     ///
     /// # Errors
     /// `ScopeInsufficient`.
     pub const fn reaches(&self, needed: Option<Scope>) -> Result<()> {
         match (self.credential, needed) {
-            (Credential::ApiKey(_, scopes), Some(needed)) if scopes.allow(needed) => Ok(()),
-            (Credential::ApiKey(..), _) => Err(Error::ScopeInsufficient),
+            (Credential::ApiKey(_, scopes) | Credential::Exchanged(_, scopes), Some(needed))
+                if scopes.allow(needed) =>
+            {
+                Ok(())
+            }
+            (Credential::ApiKey(..) | Credential::Exchanged(..), _) => Err(Error::ScopeInsufficient),
             _ => Ok(()),
         }
     }

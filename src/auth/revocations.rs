@@ -73,6 +73,11 @@ impl Revocations {
             Credential::Session(id) if user_is || is_revoked(id.uuid()) => Err(Error::SessionRevoked),
             Credential::ApiKey(id, _) if user_is || is_revoked(id.uuid()) => Err(Error::ApiKeyInvalid),
             Credential::Issuer if user_is => Err(Error::SessionRevoked),
+            Credential::Exchanged(actor, _)
+                if user_is || is_revoked(actor.service.uuid()) || is_revoked(actor.api_key.uuid()) =>
+            {
+                Err(Error::SessionRevoked)
+            }
             _ => Ok(()),
         }
     }
@@ -159,6 +164,7 @@ mod tests {
             role: Role::User,
             issue_time: at(issued),
             expire_time: at(issued + 900),
+            auth_time: None,
         }
     }
 

@@ -9,14 +9,17 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Credential, KeyRing, Principal, SigningKey};
-use crate::domain::{Clock, Error, Result, Role, SessionId, Timestamp, UserId};
+use super::{Actor, Credential, KeyRing, Principal, SigningKey};
+use crate::domain::{ApiKeyId, Clock, Error, Result, Role, Scopes, SessionId, Timestamp, UserId};
 
 /// Longest token that is looked at, in bytes. Ours have about 400.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// How far the clocks of issuer and verifier may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
+
+/// How long the token of a service in a user's place lasts: it cannot be refreshed, only asked for again.
+const EXCHANGED_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// The `typ` of an access token (RFC 9068), which tells it from every other JWT.
 pub(crate) const TOKEN_TYPE: &str = "at+jwt";
@@ -51,8 +54,18 @@ pub struct Claims {
     pub aud: Audience,
     /// The account.
     pub sub: String,
-    /// The session.
-    pub sid: String,
+    /// The session; absent where a service acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// When the session began, in seconds since 1970. Tokens from before there was this claim have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<f64>,
+    /// The service that has taken on the part of `sub` (RFC 8693).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<ActClaim>,
+    /// What the service may do, names with spaces between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The role.
     pub role: String,
     /// Issued at, in seconds since 1970.
@@ -64,6 +77,15 @@ pub struct Claims {
     pub nbf: Option<f64>,
     /// The token's own id.
     pub jti: String,
+}
+
+/// Who acts in the name of somebody else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ActClaim {
+    /// The account of the service.
+    pub sub: String,
+    /// The API key that it showed.
+    pub api_key: String,
 }
 
 /// One audience or several.
@@ -124,25 +146,61 @@ impl Tokens {
         self.config.access_ttl
     }
 
-    /// Signs a token for a session.
+    /// Who issues.
+    pub fn issuer(&self) -> &str {
+        &self.config.issuer
+    }
+
+    /// How long the token lasts that a service is given to act for a user.
+    pub fn exchanged_ttl(&self) -> Duration {
+        EXCHANGED_TTL.min(self.config.access_ttl)
+    }
+
+    /// Signs a token for a session that began at this time.
     ///
     /// # Errors
     /// `Internal` when the key cannot sign.
-    pub fn issue(&self, user: UserId, session: SessionId, role: Role) -> Result<String> {
+    pub fn issue(
+        &self,
+        user: UserId,
+        session: SessionId,
+        role: Role,
+        auth_time: Timestamp,
+    ) -> Result<String> {
+        let (auth_time, _) = auth_time.to_parts();
+        let session = serde_json::json!({ "sid": session.to_string(), "auth_time": auth_time });
+        self.sign(user, role, self.config.access_ttl, session)
+    }
+
+    /// Signs a token for a service that takes on a user's part. It has no session, and never an administrator's role.
+    ///
+    /// # Errors
+    /// `Internal` when the key cannot sign.
+    pub fn issue_exchanged(&self, user: UserId, actor: Actor, scopes: Scopes) -> Result<String> {
+        let act = serde_json::json!({
+            "act": { "sub": actor.service.to_string(), "api_key": actor.api_key.to_string() },
+            "scope": scopes.claim(),
+        });
+        self.sign(user, Role::User, self.exchanged_ttl(), act)
+    }
+
+    fn sign(&self, user: UserId, role: Role, ttl: Duration, own: serde_json::Value) -> Result<String> {
         let now = self.clock.now();
         let (iat, _) = now.to_parts();
-        let (exp, _) = now.after(self.config.access_ttl).to_parts();
+        let (exp, _) = now.after(ttl).to_parts();
         // Whole numbers, so that strict readers of NumericDate are content as well.
-        let claims = serde_json::json!({
+        let mut claims = serde_json::json!({
             "iss": self.config.issuer,
             "aud": self.config.audience,
             "sub": user.to_string(),
-            "sid": session.to_string(),
             "role": role.name(),
             "iat": iat,
             "exp": exp,
             "jti": Uuid::now_v7().to_string(),
         });
+        if let (Some(claims), serde_json::Value::Object(own)) = (claims.as_object_mut(), own) {
+            claims.extend(own);
+        }
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TOKEN_TYPE.to_owned());
         let ring = self.ring();
@@ -216,13 +274,32 @@ impl Tokens {
         if not_before > self.clock.now().after(LEEWAY) {
             return Err(Error::TokenInvalid);
         }
+        let role = Role::from_name(&claims.role).ok_or(Error::TokenInvalid)?;
         Ok(Principal {
             user: UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?,
-            credential: Credential::Session(SessionId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?),
-            role: Role::from_name(&claims.role).ok_or(Error::TokenInvalid)?,
+            credential: credential(&claims, role)?,
+            role,
             issue_time: timestamp(claims.iat)?,
             expire_time: timestamp(claims.exp)?,
+            auth_time: claims.auth_time.map(timestamp).transpose()?,
         })
+    }
+}
+
+/// A session, or a service in the user's place: one of the two.
+fn credential(claims: &Claims, role: Role) -> Result<Credential> {
+    let invalid = || Error::TokenInvalid;
+    match (&claims.sid, &claims.act) {
+        (Some(session), None) => Ok(Credential::Session(SessionId::parse(session).map_err(|_| invalid())?)),
+        (None, Some(act)) if role == Role::User => {
+            let names: Vec<String> =
+                claims.scope.as_deref().unwrap_or_default().split(' ').map(str::to_owned).collect();
+            let scopes = Scopes::parse(&names).ok().and_then(Scopes::of_tasks).ok_or_else(invalid)?;
+            let service = UserId::parse(&act.sub).map_err(|_| invalid())?;
+            let api_key = ApiKeyId::parse(&act.api_key).map_err(|_| invalid())?;
+            Ok(Credential::Exchanged(Actor { service, api_key }, scopes))
+        }
+        _ => Err(invalid()),
     }
 }
 

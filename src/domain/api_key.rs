@@ -1,6 +1,6 @@
 //! API keys: what a service or a script may do for its user.
 
-use super::{ApiKeyId, DisplayName, Rule, Timestamp, UserId};
+use super::{AccountKind, ApiKeyId, DisplayName, Rule, Timestamp, UserId};
 
 /// One thing that an API key can be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,23 +9,29 @@ pub enum Scope {
     TasksRead,
     /// Read and change tasks.
     TasksWrite,
-    /// Manage the user's webhooks.
-    WebhooksManage,
-    /// Be told of what happens to all users.
+    /// Read the events of all users. For services.
     EventsRead,
+    /// Manage webhooks.
+    WebhooksManage,
+    /// Take on the part of users. For services.
+    UsersImpersonate,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::TasksRead, Self::TasksWrite, Self::WebhooksManage, Self::EventsRead];
+    pub const ALL: [Self; 5] =
+        [Self::TasksRead, Self::TasksWrite, Self::EventsRead, Self::WebhooksManage, Self::UsersImpersonate];
+    /// Those that only keys of services can have: they reach beyond one user.
+    pub const OF_SERVICES: [Self; 2] = [Self::EventsRead, Self::UsersImpersonate];
 
     /// The name that callers use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TasksRead => "tasks.read",
             Self::TasksWrite => "tasks.write",
-            Self::WebhooksManage => "webhooks.manage",
             Self::EventsRead => "events.read",
+            Self::WebhooksManage => "webhooks.manage",
+            Self::UsersImpersonate => "users.impersonate",
         }
     }
 
@@ -33,8 +39,9 @@ impl Scope {
         match self {
             Self::TasksRead => 1,
             Self::TasksWrite => 2,
-            Self::WebhooksManage => 4,
-            Self::EventsRead => 8,
+            Self::EventsRead => 4,
+            Self::WebhooksManage => 8,
+            Self::UsersImpersonate => 16,
         }
     }
 }
@@ -50,9 +57,9 @@ impl Scopes {
     /// The rule, when there are none or a name is unknown.
     pub fn parse(names: &[String]) -> Result<Self, Rule> {
         let unknown = || {
-            Rule::field(
-                "must hold at least one of `tasks.read`, `tasks.write`, `webhooks.manage` and `events.read`, and no other text",
-            )
+            let text = "must hold at least one of `tasks.read`, `tasks.write`, `events.read`, `webhooks.manage`, \
+                        `users.impersonate`, and nothing else";
+            Rule::field(text)
         };
         let mut bits = 0;
         for name in names {
@@ -70,7 +77,7 @@ impl Scopes {
     /// The scopes with this number.
     pub const fn from_code(code: i16) -> Option<Self> {
         match code {
-            1..=15 => Some(Self(code)),
+            1..=31 => Some(Self(code)),
             _ => None,
         }
     }
@@ -80,18 +87,36 @@ impl Scopes {
         Scope::ALL.into_iter().filter(move |scope| self.0 & scope.bit() != 0)
     }
 
-    /// Whether one of them reaches beyond the user whose key it is.
-    pub const fn reaches_beyond_its_user(self) -> bool {
-        self.0 & Scope::EventsRead.bit() != 0
-    }
-
     /// Whether they reach as far as `needed`. Writing includes reading.
     pub const fn allow(self, needed: Scope) -> bool {
         let enough = match needed {
             Scope::TasksRead => Scope::TasksRead.bit() | Scope::TasksWrite.bit(),
-            _ => needed.bit(),
+            other => other.bit(),
         };
         self.0 & enough != 0
+    }
+
+    /// Checks that an account of this kind can have a key with these scopes.
+    ///
+    /// # Errors
+    /// The rule, when one of them is for services alone.
+    pub fn check_for(self, kind: AccountKind) -> Result<(), Rule> {
+        let reserved = Scope::OF_SERVICES.iter().any(|scope| self.0 & scope.bit() != 0);
+        if reserved && kind != AccountKind::Service {
+            let text = "may hold `events.read` and `users.impersonate` only for a service account";
+            return Err(Rule::field(text));
+        }
+        Ok(())
+    }
+
+    /// Those of them that are about tasks, if there are any.
+    pub const fn of_tasks(self) -> Option<Self> {
+        Self::from_code(self.0 & (Scope::TasksRead.bit() | Scope::TasksWrite.bit()))
+    }
+
+    /// As they stand in a token: their names with spaces between them (RFC 8693).
+    pub fn claim(self) -> String {
+        self.iter().map(Scope::name).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -133,7 +158,7 @@ pub struct ApiKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scope, Scopes};
+    use super::{AccountKind, Scope, Scopes};
 
     #[test]
     fn writing_includes_reading_and_not_the_other_way_round() {
@@ -144,6 +169,14 @@ mod tests {
         assert!(read.allow(Scope::TasksRead) && !read.allow(Scope::TasksWrite));
         assert!(write.allow(Scope::TasksRead) && write.allow(Scope::TasksWrite));
         assert_eq!(write.iter().collect::<Vec<_>>(), [Scope::TasksWrite]);
+        let service = scopes(&["users.impersonate", "tasks.read"]).unwrap();
+        assert!(service.allow(Scope::UsersImpersonate) && !service.allow(Scope::EventsRead));
+        assert!(
+            service.check_for(AccountKind::Person).is_err() && write.check_for(AccountKind::Person).is_ok()
+        );
+        assert_eq!((service.check_for(AccountKind::Service), service.of_tasks()), (Ok(()), Some(read)));
+        assert_eq!(service.claim(), "tasks.read users.impersonate");
+        assert_eq!(scopes(&["webhooks.manage"]).unwrap().of_tasks(), None);
         for wrong in [&[][..], &[""], &["tasks"], &["tasks.read", "*"], &["TASKS.READ"]] {
             assert!(scopes(wrong).is_err(), "{wrong:?}");
         }

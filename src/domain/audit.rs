@@ -53,6 +53,20 @@ event_types! {
     ApiKeyCreated = 14;
     /// An API key was revoked.
     ApiKeyRevoked = 15;
+    /// A second factor was set up.
+    TotpEnabled = 16;
+    /// The second factor was taken away.
+    TotpDisabled = 17;
+    /// New recovery codes took the place of the old ones.
+    RecoveryCodesRegenerated = 18;
+    /// A login was completed with a recovery code.
+    RecoveryCodeUsed = 19;
+    /// A code of a second factor was wrong.
+    SecondFactorFailed = 20;
+    /// An account of a service was made.
+    ServiceAccountCreated = 21;
+    /// A service took on the part of the user.
+    TokenExchanged = 22;
     /// A webhook was made.
     WebhookCreated = 40;
     /// A webhook was deleted.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Etag, HistoryId, State, Timestamp};
+use super::{ChallengeText, Etag, HistoryId, State, Timestamp};
 
 /// The result of everything that can fail by a rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -290,6 +290,27 @@ pub enum Error {
     /// A secret would have to be sealed or opened, and the key for it is not configured.
     #[error("the service has no key that seals secrets: its operator sets TASKWIRE_SECRETS_KEY_FILE")]
     SecretsKeyMissing,
+    /// The password is right, and a code is asked for as well.
+    #[error("the account has a second factor: complete the login with a code")]
+    MfaRequired {
+        /// What the code is to be sent with.
+        challenge: ChallengeText,
+    },
+    /// No login waits under this challenge, or not any more.
+    #[error("the challenge is not valid, or no longer; log in again")]
+    ChallengeInvalid,
+    /// A code of a second factor is wrong, or was used before.
+    #[error("the code is wrong or was used before")]
+    CodeInvalid,
+    /// A second factor would be set up where there is one.
+    #[error("the account has a second factor already")]
+    TotpAlreadyEnabled,
+    /// There is no second factor, or none that waits to be confirmed.
+    #[error("the account has no such second factor")]
+    TotpNotEnabled,
+    /// The login is too old for what is asked.
+    #[error("this needs a login that is younger than ten minutes: log in again")]
+    StepUpRequired,
     /// Too many wrong passwords: the next attempt has to wait.
     #[error("too many wrong passwords; try again later")]
     LoginThrottled {

@@ -115,6 +115,10 @@ identifier! {
     ApiKeyId
 }
 identifier! {
+    /// A login of one user that waits for a second factor.
+    ChallengeId
+}
+identifier! {
     /// Something that happened to one account.
     AuditEventId
 }

@@ -6,6 +6,7 @@
 mod annotations;
 mod api_key;
 mod audit;
+mod challenge;
 mod change;
 mod clock;
 mod days;
@@ -36,6 +37,7 @@ mod write;
 pub use annotations::Annotations;
 pub use api_key::{ApiKey, NewApiKey, Scope, Scopes};
 pub use audit::{AuditEvent, AuditEventType, AuditTarget, Draft, Trace};
+pub use challenge::{CHALLENGE_TRIES, ChallengeText, LoginChallenge, NewChallenge, SecondFactor};
 pub use change::{ChangePage, ChangeType, State, Subject, TaskChange, TaskField, TaskFields};
 pub use clock::{Clock, ManualClock, machine_time};
 pub use days::{Day, TimeZone};
@@ -43,7 +45,9 @@ pub use error::{Error, InvalidReason, Resource, Result, Rule, Violation, Violati
 pub use etag::Etag;
 pub use event::{DueReminder, Event, EventCursor, EventData, EventKind, EventType, EventTypes, QueuedEvent};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
-pub use id::{ApiKeyId, AuditEventId, HistoryId, SessionId, TaskId, TaskListId, UserId, WebhookId};
+pub use id::{
+    ApiKeyId, AuditEventId, ChallengeId, HistoryId, SessionId, TaskId, TaskListId, UserId, WebhookId,
+};
 pub use list_write::{ListDecision, ListWrite, Place};
 pub use owner::Owner;
 pub use page::{
@@ -60,7 +64,7 @@ pub use task_move::{MoveDecision, Neighbours, TaskMove};
 pub use task_values::{Description, Labels, Priority, Title};
 pub use task_write::{Decision, TaskWrite, WriteRules};
 pub use time::Timestamp;
-pub use user::{DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};
+pub use user::{AccountKind, DisplayName, Email, EmailFilter, NewUser, Role, User, UserPatch};
 pub use webhook::{
     Delivery, DisableReason, FailureReason, NewWebhook, RETRY_DELAYS, Replay, Webhook, WebhookFailure,
     WebhookOwner, WebhookPatch, WebhookQueue, WebhookUrl,

@@ -117,6 +117,35 @@ impl Role {
     }
 }
 
+/// Who an account is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccountKind {
+    /// A person, who logs in.
+    #[default]
+    Person,
+    /// A service, which has API keys and no password.
+    Service,
+}
+
+impl AccountKind {
+    /// The number under which it is stored.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Person => 1,
+            Self::Service => 2,
+        }
+    }
+
+    /// The kind with this number.
+    pub const fn from_code(code: i16) -> Option<Self> {
+        match code {
+            1 => Some(Self::Person),
+            2 => Some(Self::Service),
+            _ => None,
+        }
+    }
+}
+
 /// Which accounts a list shows, by their address; always compared folded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EmailFilter {
@@ -159,6 +188,10 @@ pub struct User {
     pub update_time: Timestamp,
     /// Since when it may not log in.
     pub disable_time: Option<Timestamp>,
+    /// Who it is for.
+    pub kind: AccountKind,
+    /// Whether a login asks for a code as well.
+    pub totp_enabled: bool,
     /// The number of the last change to its tasks.
     pub revision: i64,
     /// The history that the number belongs to.

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::domain::text::SHORT_MAX_CODE_POINTS;
-use crate::domain::{Annotations, Description, Email, Labels, PageSize, RecurrenceRule, TimeZone, Title};
+use crate::domain::{
+    Annotations, Description, Email, Labels, PageSize, RecurrenceRule, Scope, TimeZone, Title,
+};
 
 /// A UUID in the hyphenated form.
 pub(super) const UUID: &str = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}";
@@ -35,7 +37,10 @@ pub(super) fn of(field: &str) -> Option<Value> {
         }
         "ApiKey.scopes" => json!({
             "minItems": 1,
-            "items": { "type": "string", "enum": ["tasks.read", "tasks.write"] },
+            "items": { "type": "string", "enum": Scope::ALL.map(Scope::name) },
+        }),
+        "ExchangeTokenRequest.scopes" => json!({
+            "items": { "type": "string", "enum": [Scope::TasksRead.name(), Scope::TasksWrite.name()] },
         }),
         "ListTasksRequest.filter"
         | "CountTasksRequest.filter"

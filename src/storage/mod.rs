@@ -19,8 +19,10 @@ use std::sync::{Arc, OnceLock};
 pub use accounts::api_keys::{ApiKeys, KeyHolder};
 pub use accounts::audit::AuditEvents;
 pub use accounts::identities::{Identities, Identity};
+pub use accounts::login_challenges::{Completion, LoginChallenges, ShownFactor};
 pub use accounts::registrations::{Registered, Registration, Remembered};
 pub use accounts::revocations::{Revocation, RevocationMark, Revocations};
+pub use accounts::second_factors::SecondFactors;
 pub use accounts::sessions::{Rotation, Sessions, Verified};
 pub use accounts::throttles::{Counter, Throttles};
 pub use accounts::users::{Account, Users};
@@ -354,6 +356,16 @@ impl Storage {
     /// Who is who at other issuers.
     pub fn identities(&self) -> Identities<'_> {
         Identities::new(&self.pool)
+    }
+
+    /// The second factors.
+    pub fn second_factors(&self) -> SecondFactors<'_> {
+        SecondFactors::new(&self.pool)
+    }
+
+    /// Logins that wait for a second factor.
+    pub fn login_challenges(&self) -> LoginChallenges<'_> {
+        LoginChallenges::new(&self.pool)
     }
 
     /// What has been taken back lately.

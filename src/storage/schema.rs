@@ -18,6 +18,8 @@ diesel::table! {
         live_tasks -> BigInt,
         compacted_revision -> BigInt,
         listened -> Bool,
+        kind -> SmallInt,
+        totp_enabled -> Bool,
     }
 }
 
@@ -167,6 +169,44 @@ diesel::table! {
         secret_hash -> Binary,
         create_time -> DbTimestamp,
         expire_time -> Nullable<DbTimestamp>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    second_factors (user_id) {
+        user_id -> DbUuid,
+        secret -> Binary,
+        create_time -> DbTimestamp,
+        confirm_time -> Nullable<DbTimestamp>,
+        last_step -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::DbUuid;
+
+    recovery_codes (user_id, code_hash) {
+        user_id -> DbUuid,
+        code_hash -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    login_challenges (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        secret_hash -> Binary,
+        proved_hash -> Binary,
+        device -> Text,
+        tries -> SmallInt,
+        expire_time -> DbTimestamp,
     }
 }
 
@@ -338,6 +378,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     emails,
     identities,
     api_keys,
+    second_factors,
+    login_challenges,
     database_state,
     event_head,
     revocations

@@ -3,38 +3,7 @@
 -- Whether the user's own webhooks listen, so that a write knows under the lock that it takes anyway.
 alter table users add column listened integer not null default 0 check (listened in (0, 1));
 
--- More scopes and more kinds of audit events than there were; which ones there are is the program's to say. SQLite changes no
--- constraint, so the tables are made anew.
-create table api_keys_anew (
-    user_id      blob not null references users (id) on delete cascade,
-    id           blob not null check (length(id) = 16),
-    display_name text not null,
-    scopes       integer not null check (scopes > 0),
-    secret_hash  blob not null,
-    create_time  integer not null,
-    expire_time  integer,
-    primary key (user_id, id)
-) without rowid;
-insert into api_keys_anew select * from api_keys;
-drop table api_keys;
-alter table api_keys_anew rename to api_keys;
-create table audit_events_anew (
-    user_id     blob not null check (length(user_id) = 16),
-    id          blob not null check (length(id) = 16),
-    type        integer not null check (type > 0),
-    actor_id    blob,
-    session_id  blob,
-    api_key_id  blob,
-    peer        text not null,
-    request_id  text not null,
-    create_time integer not null,
-    primary key (user_id, id)
-) without rowid;
-insert into audit_events_anew select * from audit_events;
-drop table audit_events;
-alter table audit_events_anew rename to audit_events;
-create index audit_events_create_idx on audit_events (create_time);
--- Programs before this one cannot read those.
+-- Programs before this one tell nobody of what they change.
 update database_state set compatible_from = '20261129040000';
 
 -- Who listens beside these: to every user's changes or to those of some. Empty where nobody does.

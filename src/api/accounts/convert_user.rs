@@ -10,14 +10,24 @@ use crate::api::tasks::convert_value::time_to_pb;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
-    Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId, UserPatch,
-    Violations,
+    AccountKind, Device, DisplayName, Email, Etag, Result, Role, Rule, Session, SessionId, User, UserId,
+    UserPatch, Violations,
 };
 use crate::pb;
 
 const WRITABLE: Writable = Writable {
     fields: &["email", "display_name"],
-    ignored: &["name", "role", "create_time", "update_time", "disabled", "revision", "etag"],
+    ignored: &[
+        "name",
+        "role",
+        "create_time",
+        "update_time",
+        "disabled",
+        "revision",
+        "etag",
+        "kind",
+        "totp_enabled",
+    ],
 };
 
 /// Reads an account to be made.
@@ -83,6 +93,10 @@ pub(in crate::api) fn user_to_pb(user: &User) -> pb::User {
         Role::User => pb::Role::User,
         Role::Admin => pb::Role::Admin,
     };
+    let kind = match user.kind {
+        AccountKind::Person => pb::user::Kind::Person,
+        AccountKind::Service => pb::user::Kind::Service,
+    };
     pb::User {
         name: names::user(user.id),
         email: user.email.as_str().to_owned(),
@@ -94,6 +108,8 @@ pub(in crate::api) fn user_to_pb(user: &User) -> pb::User {
         revision: user.revision,
         etag: user.etag().into_string(),
         history: user.history.to_string(),
+        kind: kind.into(),
+        totp_enabled: user.totp_enabled,
     }
 }
 
@@ -122,7 +138,7 @@ pub(in crate::api) fn token_pair_to_pb(pair: TokenPair) -> pb::TokenPair {
     }
 }
 
-fn duration(duration: Duration) -> prost_types::Duration {
+pub(in crate::api) fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),

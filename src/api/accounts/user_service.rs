@@ -4,7 +4,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{convert_account, convert_user};
+use super::{convert_account, convert_service, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
@@ -87,7 +87,7 @@ impl UserService for UserApi {
     async fn update_user(&self, request: Request<pb::UpdateUserRequest>) -> Answer<pb::User> {
         let (caller, trace, request) = traced(request)?;
         let (id, patch) = convert_user::user_update(&caller, request)?;
-        let user = self.accounts.update(id, patch, &trace).await?;
+        let user = self.accounts.update(&caller, id, patch, &trace).await?;
         Ok(Response::new(convert_user::user_to_pb(&user)))
     }
 
@@ -135,6 +135,15 @@ impl UserService for UserApi {
         // What is no email is nobody's email: it answers as an unknown one does.
         let email = Email::parse(&request.email).ok();
         let pair = self.accounts.login(email, &request.password, device, trace).await?;
+        Ok(Response::new(convert_user::token_pair_to_pb(pair)))
+    }
+
+    async fn complete_login(&self, request: Request<pb::CompleteLoginRequest>) -> Answer<pb::TokenPair> {
+        let mut trace = trace(&request);
+        trace.actor = None;
+        let request = request.into_inner();
+        let shown = convert_service::shown(request.proof)?;
+        let pair = self.accounts.complete_login(&request.challenge, shown, trace).await?;
         Ok(Response::new(convert_user::token_pair_to_pb(pair)))
     }
 
@@ -206,6 +215,8 @@ impl UserService for UserApi {
     ) -> Answer<pb::CreateApiKeyResponse> {
         let (caller, trace, request) = traced(request)?;
         let new = convert_account::new_api_key(&caller, request)?;
+        self.accounts.step_up(&caller)?;
+        self.accounts.may_manage_keys(&caller, new.user).await?;
         let (key, secret) = self.api_keys.create(new, &trace).await?;
         let api_key = Some(convert_account::api_key_to_pb(&key));
         Ok(Response::new(pb::CreateApiKeyResponse { api_key, secret }))
@@ -216,7 +227,8 @@ impl UserService for UserApi {
         request: Request<pb::ListApiKeysRequest>,
     ) -> Answer<pb::ListApiKeysResponse> {
         let (caller, request) = caller(request)?;
-        let user = convert_account::own_account(&caller, "parent", &request.parent)?;
+        let user = convert_account::account(&caller, "parent", &request.parent)?;
+        self.accounts.may_manage_keys(&caller, user).await?;
         let keys = self.storage.api_keys().list(user).await?;
         let api_keys = keys.iter().map(convert_account::api_key_to_pb).collect();
         Ok(Response::new(pb::ListApiKeysResponse { api_keys }))
@@ -228,6 +240,7 @@ impl UserService for UserApi {
     ) -> Answer<pb::RevokeApiKeyResponse> {
         let (caller, trace, request) = traced(request)?;
         let (user, key) = convert_account::api_key_name(&caller, &request.name)?;
+        self.accounts.may_manage_keys(&caller, user).await?;
         self.accounts.revoke_api_key(user, key, &trace).await?;
         Ok(Response::new(pb::RevokeApiKeyResponse {}))
     }
@@ -247,5 +260,65 @@ impl UserService for UserApi {
         };
         let audit_events = events.iter().map(convert_account::audit_event_to_pb).collect();
         Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
+    }
+
+    async fn begin_totp_enrolment(
+        &self,
+        request: Request<pb::BeginTotpEnrolmentRequest>,
+    ) -> Answer<pb::BeginTotpEnrolmentResponse> {
+        let (caller, request) = caller(request)?;
+        convert_account::own_account(&caller, "name", &request.name)?;
+        let enrolment = self.accounts.begin_totp(&caller).await?;
+        Ok(Response::new(convert_service::enrolment_to_pb(enrolment)))
+    }
+
+    async fn confirm_totp_enrolment(
+        &self,
+        request: Request<pb::ConfirmTotpEnrolmentRequest>,
+    ) -> Answer<pb::ConfirmTotpEnrolmentResponse> {
+        let (caller, trace, request) = traced(request)?;
+        convert_account::own_account(&caller, "name", &request.name)?;
+        let recovery_codes = self.accounts.confirm_totp(&caller, &request.code, &trace).await?;
+        Ok(Response::new(pb::ConfirmTotpEnrolmentResponse { recovery_codes }))
+    }
+
+    async fn disable_totp(
+        &self,
+        request: Request<pb::DisableTotpRequest>,
+    ) -> Answer<pb::DisableTotpResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let user = convert_user::user_name(&caller, &request.name)?;
+        self.accounts.disable_totp(&caller, user, &trace).await?;
+        Ok(Response::new(pb::DisableTotpResponse {}))
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<pb::RegenerateRecoveryCodesRequest>,
+    ) -> Answer<pb::RegenerateRecoveryCodesResponse> {
+        let (caller, trace, request) = traced(request)?;
+        convert_account::own_account(&caller, "name", &request.name)?;
+        let recovery_codes = self.accounts.regenerate_recovery_codes(&caller, &trace).await?;
+        Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
+    }
+
+    async fn create_service_account(
+        &self,
+        request: Request<pb::CreateServiceAccountRequest>,
+    ) -> Answer<pb::User> {
+        let (_, trace, request) = traced(request)?;
+        let (email, display_name) = convert_service::service_account(&request)?;
+        let user = self.accounts.create_service(email, display_name, &trace).await?;
+        Ok(Response::new(convert_user::user_to_pb(&user)))
+    }
+
+    async fn exchange_token(
+        &self,
+        request: Request<pb::ExchangeTokenRequest>,
+    ) -> Answer<pb::ExchangeTokenResponse> {
+        let (caller, trace, request) = traced(request)?;
+        let (subject, scopes) = convert_service::exchange(&caller, &request)?;
+        let exchanged = self.accounts.exchange(&caller, subject, scopes, &trace).await?;
+        Ok(Response::new(convert_service::exchanged_to_pb(exchanged)))
     }
 }

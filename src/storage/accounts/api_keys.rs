@@ -9,8 +9,8 @@ use diesel_async::RunQueryDsl as _;
 use super::audit::record;
 use super::revocations::revoke;
 use crate::domain::{
-    ApiKey, ApiKeyId, AuditTarget, DisplayName, Draft, Error, NewApiKey, Resource, Result, Scopes, Timestamp,
-    UserId,
+    AccountKind, ApiKey, ApiKeyId, AuditTarget, DisplayName, Draft, Error, NewApiKey, Resource, Result,
+    Scopes, Timestamp, UserId,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
@@ -51,19 +51,21 @@ impl<'a> ApiKeys<'a> {
     /// Stores a key.
     ///
     /// # Errors
-    /// `ApiKeyQuotaExceeded` when the user has as many as are allowed, `NotFound` when the user is gone, or those of
-    /// the storage.
+    /// `ApiKeyQuotaExceeded` when the user has as many as are allowed, `Invalid` for scopes that the account cannot have,
+    /// `NotFound` when the user is gone, or those of the storage.
     pub async fn create(&self, new: NewApiKey) -> Result<ApiKey> {
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             // Writing the row, even unchanged, makes two keys of one user wait for each other: the count holds.
-            let users = diesel::update(users::table.find(Id::from(new.user)))
+            let kind: Option<i16> = diesel::update(users::table.find(Id::from(new.user)))
                 .set(users::version.eq(users::version))
-                .execute(conn)
-                .await?;
-            if users == 0 {
-                return Err(Error::NotFound(Resource::User));
-            }
+                .returning(users::kind)
+                .get_result(conn)
+                .await
+                .optional()?;
+            let kind = kind.ok_or(Error::NotFound(Resource::User))?;
+            let kind = AccountKind::from_code(kind).unwrap_or_default();
+            new.scopes.check_for(kind).map_err(|rule| Error::invalid(rule.at("api_key.scopes")))?;
             let keys: i64 = api_keys::table
                 .filter(api_keys::user_id.eq(Id::from(new.user)))
                 .count()

@@ -7,9 +7,10 @@ use diesel_async::RunQueryDsl as _;
 
 use super::sweep::sweep;
 use crate::domain::{
-    AuditEvent, AuditEventId, AuditEventType, AuditTarget, Error, PageSize, Result, Timestamp, Trace, UserId,
+    AuditEvent, AuditEventId, AuditEventType, AuditTarget, Draft, Error, PageSize, Result, Timestamp, Trace,
+    UserId,
 };
-use crate::storage::engine::pool::{Pool, with_conn};
+use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::audit_events;
 
@@ -77,6 +78,17 @@ pub struct AuditEvents<'a> {
 impl<'a> AuditEvents<'a> {
     pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
         Self { pool }
+    }
+
+    /// Records an event that stands for itself.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn record(&self, user: UserId, draft: Draft, now: Timestamp) -> Result<()> {
+        with_write!(self.pool, async move |conn| {
+            record!(conn, Some(draft), user, None, now);
+            Ok::<(), Error>(())
+        })
     }
 
     /// The events of one account, newest first, from after `after` on; and whether there are more.

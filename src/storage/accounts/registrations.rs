@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::audit::record;
 use super::users::{Users, claim_email};
-use crate::domain::{Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
+use crate::domain::{AccountKind, Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::events::outbox::tell;
@@ -62,7 +62,47 @@ pub enum Registered {
     Before(Remembered),
 }
 
+/// Stores an account that has nothing yet: `insert_user!(conn, user, password_hash, now)` inside `with_write!`.
+macro_rules! insert_user {
+    ($conn:ident, $user:expr, $password_hash:expr, $now:expr) => {
+        diesel::insert_into(users::table)
+            .values((
+                users::id.eq(Id::from($user.id)),
+                users::email.eq($user.email.as_str()),
+                users::display_name.eq($user.display_name.as_str()),
+                users::role.eq($user.role.code()),
+                users::kind.eq($user.kind.code()),
+                users::password_hash.eq($password_hash),
+                users::create_time.eq(Moment::from($now)),
+                users::update_time.eq(Moment::from($now)),
+                users::version.eq($user.version),
+                users::revision.eq($user.revision),
+                users::live_tasks.eq(0_i64),
+                users::compacted_revision.eq(0_i64),
+            ))
+            .execute($conn)
+            .await?;
+    };
+}
+
 impl Users<'_> {
+    /// Makes the account of a service, which has no password.
+    ///
+    /// # Errors
+    /// `UserAlreadyExists` when the email is taken, or those of the storage.
+    pub async fn create_service(&self, new: NewUser, now: Timestamp) -> Result<User> {
+        let draft = self.draft.clone();
+        with_write!(self.by_key, async move |conn| {
+            let present: Id = database_state::table.select(database_state::history).first(conn).await?;
+            let user = as_new(new, AccountKind::Service, now, present.into());
+            claim_email!(conn, user.email, user.id);
+            insert_user!(conn, user, None::<&str>, now);
+            record!(conn, draft, user.id, None, now);
+            tell!(conn, user.id, EventKind::UserCreated, now);
+            Ok(user)
+        })
+    }
+
     /// Makes an account.
     ///
     /// # Errors
@@ -91,7 +131,7 @@ impl Users<'_> {
         let draft = self.draft.clone();
         with_write!(self.by_key, async move |conn| {
             let present: Id = database_state::table.select(database_state::history).first(conn).await?;
-            let user = as_new(new, now, present.into());
+            let user = as_new(new, AccountKind::Person, now, present.into());
             if let Some(once) = once {
                 let (caller, request_id) = once.row_key();
                 // The order of the caller's own writes; one without an account has no row to wait for.
@@ -121,22 +161,7 @@ impl Users<'_> {
                 }
             }
             claim_email!(conn, user.email, user.id);
-            diesel::insert_into(users::table)
-                .values((
-                    users::id.eq(Id::from(user.id)),
-                    users::email.eq(user.email.as_str()),
-                    users::display_name.eq(user.display_name.as_str()),
-                    users::role.eq(user.role.code()),
-                    users::password_hash.eq(Some(password_hash.as_str())),
-                    users::create_time.eq(Moment::from(now)),
-                    users::update_time.eq(Moment::from(now)),
-                    users::version.eq(user.version),
-                    users::revision.eq(user.revision),
-                    users::live_tasks.eq(0_i64),
-                    users::compacted_revision.eq(0_i64),
-                ))
-                .execute(conn)
-                .await?;
+            insert_user!(conn, user, Some(password_hash.as_str()), now);
             record!(conn, draft, user.id, None, now);
             tell!(conn, user.id, EventKind::UserCreated, now);
             Ok(Registered::Now(user))
@@ -159,7 +184,7 @@ impl Users<'_> {
     }
 }
 
-fn as_new(new: NewUser, now: Timestamp, history: HistoryId) -> User {
+fn as_new(new: NewUser, kind: AccountKind, now: Timestamp, history: HistoryId) -> User {
     User {
         id: new.id,
         email: new.email,
@@ -168,6 +193,8 @@ fn as_new(new: NewUser, now: Timestamp, history: HistoryId) -> User {
         create_time: now,
         update_time: now,
         disable_time: None,
+        kind,
+        totp_enabled: false,
         revision: 0,
         history,
         version: 1,

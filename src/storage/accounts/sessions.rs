@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
+use super::login_challenges::{Completion, spend};
 use super::revocations::{end_sessions, revoke};
 use super::sweep::sweep;
 use crate::domain::{
@@ -40,6 +41,8 @@ pub struct Verified {
     pub rehashed: Option<String>,
     /// Counters of wrong passwords that are forgotten.
     pub forgiven: Vec<Vec<u8>>,
+    /// What was shown for the second factor, where there is one.
+    pub completion: Option<Completion>,
 }
 
 /// The next step of a session's refresh tokens.
@@ -96,7 +99,8 @@ impl<'a> Sessions<'a> {
     ///
     /// # Errors
     /// `UserDisabled` when the account is disabled or gone, `CredentialsInvalid` when the password has changed
-    /// meanwhile, or those of the storage.
+    /// meanwhile, `Conflict` when a second factor has come meanwhile, `ChallengeInvalid` or `CodeInvalid` when what was shown
+    /// was spent before, or those of the storage.
     pub async fn open(&self, new: NewSession, verified: Verified) -> Result<Session> {
         let session = Session {
             id: new.id,
@@ -119,17 +123,22 @@ impl<'a> Sessions<'a> {
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             // Writing the row, even unchanged, keeps everybody else from changing it until this is committed.
-            let stored: Option<Option<String>> = diesel::update(
+            let stored: Option<(Option<String>, bool)> = diesel::update(
                 users::table.find(Id::from(session.user)).filter(users::disable_time.is_null()),
             )
             .set(users::version.eq(users::version))
-            .returning(users::password_hash)
+            .returning((users::password_hash, users::totp_enabled))
             .get_result(conn)
             .await
             .optional()?;
-            let stored = stored.ok_or(Error::UserDisabled)?;
+            let (stored, totp_enabled) = stored.ok_or(Error::UserDisabled)?;
             if verified.password_hash.is_some() && verified.password_hash != stored {
                 return Err(Error::CredentialsInvalid);
+            }
+            match &verified.completion {
+                Some(completion) => spend!(conn, session.user, completion, session.create_time),
+                None if totp_enabled && verified.password_hash.is_some() => return Err(Error::Conflict),
+                None => {}
             }
             if let Some(rehashed) = &verified.rehashed {
                 diesel::update(users::table.find(Id::from(session.user)))

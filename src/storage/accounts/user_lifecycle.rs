@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
 use super::revocations::{end_sessions, revoke};
+use super::second_factors::remove_factor;
 use super::users::{Account, UserRow, Users};
 use crate::domain::{
     EmailFilter, Error, EventKind, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
@@ -214,6 +215,7 @@ impl Users<'_> {
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
             diesel::delete(emails::table.filter(emails::user_id.eq(Id::from(id)))).execute(conn).await?;
+            remove_factor!(conn, id);
             diesel::delete(identities::table.filter(identities::user_id.eq(Id::from(id))))
                 .execute(conn)
                 .await?;

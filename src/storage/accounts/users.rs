@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
 use crate::domain::{
-    DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+    AccountKind, DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::history;
@@ -153,6 +153,8 @@ pub(in crate::storage) struct UserRow {
     create_time: Moment,
     update_time: Moment,
     disable_time: Option<Moment>,
+    kind: i16,
+    totp_enabled: bool,
     version: i64,
     revision: i64,
     #[diesel(select_expression = history::present(), select_expression_type = history::Present)]
@@ -172,6 +174,9 @@ impl TryFrom<UserRow> for User {
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             disable_time: row.disable_time.map(TryInto::try_into).transpose()?,
+            kind: AccountKind::from_code(row.kind)
+                .ok_or_else(|| Error::Internal("a stored kind of account is unknown".into()))?,
+            totp_enabled: row.totp_enabled,
             version: row.version,
             revision: row.revision,
             history: history::read(row.history)?,

@@ -26,7 +26,7 @@ async fn everything_is_told_from_now_on(database: TestDatabase) {
     let admin = server.register_admin("root@example.org").await;
     let ada = server.register("ada@example.org").await;
     add(&ada, "before").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let mut stream = watch(&mut events, "", &[]).await;
     let task = add(&ada, "one").await;
     let (event, _) = next(&mut stream).await;
@@ -47,7 +47,7 @@ async fn a_stream_goes_on_where_it_ended(database: TestDatabase) {
     let server = TestServer::start(database).await;
     let admin = server.register_admin("root@example.org").await;
     let ada = server.register("ada@example.org").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let mut stream = watch(&mut events, "", &[]).await;
     let requests = (0..5).map(|number| pb::CreateTaskRequest {
         task: Some(pb::Task { title: format!("number {number}"), ..pb::Task::default() }),
@@ -81,7 +81,7 @@ async fn only_what_is_asked_for_is_streamed(database: TestDatabase) {
     let server = TestServer::start(database).await;
     let admin = server.register_admin("root@example.org").await;
     let ada = server.register("ada@example.org").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let mut stream = watch(&mut events, "", &["task.completed"]).await;
     let task = add(&ada, "one").await;
     change(&ada, pb::Task { completed: true, ..task }, &["completed"]).await;
@@ -95,7 +95,7 @@ async fn only_what_is_asked_for_is_streamed(database: TestDatabase) {
 async fn cursors_that_no_answer_held_are_refused(database: TestDatabase) {
     let server = TestServer::start(database).await;
     let admin = server.register_admin("root@example.org").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let refused = async |events: &mut _, cursor: &str| refusal(events, cursor).await;
     for cursor in ["x", "made up", "AAAA", &"A".repeat(1000), &"/".repeat(43)] {
         let refused = refused(&mut events, cursor).await;
@@ -126,7 +126,7 @@ async fn events_are_kept_as_long_as_changes(database: TestDatabase) {
     let server = TestServer::start(database).await;
     let admin = server.register_admin("root@example.org").await;
     let ada = server.register("ada@example.org").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let mut stream = watch(&mut events, "", &[]).await;
     add(&ada, "one").await;
     let (_, first) = next(&mut stream).await;
@@ -153,7 +153,7 @@ async fn events_are_kept_as_long_as_changes(database: TestDatabase) {
 async fn of_many_writers_no_change_is_missed_or_out_of_order(database: TestDatabase) {
     let server = TestServer::start(database).await;
     let admin = server.register_admin("root@example.org").await;
-    let mut events = admin.events_by_key("events.read").await;
+    let mut events = admin.events_of_all().await;
     let mut users = Vec::new();
     for number in 0..6 {
         users.push(server.register(&format!("user{number}@example.org")).await);

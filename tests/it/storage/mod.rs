@@ -126,6 +126,7 @@ pub(crate) fn owner_of(user: UserId) -> Owner {
         role: Role::User,
         issue_time: Timestamp::MIN,
         expire_time: Timestamp::MAX,
+        auth_time: None,
     };
     principal.owner_of(user).unwrap()
 }

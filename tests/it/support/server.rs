@@ -317,10 +317,23 @@ impl Session {
         EventServiceClient::with_interceptor(self.channel.clone(), self.bearer())
     }
 
-    /// The same with an API key that has this scope.
+    /// Events of all users, with the key of a service that this administrator makes.
+    pub(crate) async fn events_of_all(&self) -> EventServiceClient<Authorized> {
+        let email = format!("{}@services.example.org", uuid::Uuid::now_v7());
+        let user = Some(pb::User { email, ..pb::User::default() });
+        let service = self.users().create_service_account(pb::CreateServiceAccountRequest { user }).await;
+        let service = answer(service).unwrap();
+        self.events_with_key(&service.name, "events.read").await
+    }
+
+    /// Events and webhooks, with an API key of this user's that has this scope.
     pub(crate) async fn events_by_key(&self, scope: &str) -> EventServiceClient<Authorized> {
+        self.events_with_key("users/me", scope).await
+    }
+
+    async fn events_with_key(&self, parent: &str, scope: &str) -> EventServiceClient<Authorized> {
         let request = pb::CreateApiKeyRequest {
-            parent: "users/me".to_owned(),
+            parent: parent.to_owned(),
             api_key: Some(pb::ApiKey { scopes: vec![scope.to_owned()], ..pb::ApiKey::default() }),
         };
         let secret = answer(self.users().create_api_key(request).await).unwrap().secret;
