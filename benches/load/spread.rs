@@ -99,7 +99,7 @@ fn accounts(users: u32, key: &Path) -> Result<Vec<Account>> {
     let account = |number: u32| {
         let digits = format!("{}{}", USER_PREFIX, FIRST + u64::from(number));
         let user = UserId::from(uuid::Uuid::try_parse(&digits)?);
-        let token = tokens.issue(user, SessionId::generate(), Role::User)?;
+        let token = tokens.issue(user, SessionId::generate(), Role::User, Clock::system().now())?;
         Account::with(format!("users/{user}"), &token)
     };
     (0..users).map(account).collect()

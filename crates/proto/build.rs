@@ -21,14 +21,20 @@ const FILES: [&str; 6] = [
 const ALLOW: &str = "#[allow(clippy::doc_lazy_continuation, clippy::mixed_attributes_style)]";
 
 /// The messages that carry a password or a token. Their `Debug` is written by hand, without it.
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 15] = [
+    ".taskwire.v1.BeginTotpEnrolmentResponse",
     ".taskwire.v1.ChangePasswordRequest",
+    ".taskwire.v1.CompleteLoginRequest",
+    ".taskwire.v1.ConfirmTotpEnrolmentRequest",
+    ".taskwire.v1.ConfirmTotpEnrolmentResponse",
     ".taskwire.v1.CreateApiKeyResponse",
     ".taskwire.v1.CreateUserRequest",
     ".taskwire.v1.CreateWebhookResponse",
     ".taskwire.v1.DeleteUserRequest",
+    ".taskwire.v1.ExchangeTokenResponse",
     ".taskwire.v1.LoginRequest",
     ".taskwire.v1.RefreshSessionRequest",
+    ".taskwire.v1.RegenerateRecoveryCodesResponse",
     ".taskwire.v1.RotateWebhookSecretResponse",
     ".taskwire.v1.TokenPair",
 ];

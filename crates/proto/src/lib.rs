@@ -110,3 +110,56 @@ impl fmt::Debug for TokenPair {
             .finish()
     }
 }
+
+impl fmt::Debug for CompleteLoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompleteLoginRequest").field("challenge", &HIDDEN).field("proof", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for complete_login_request::Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Debug for BeginTotpEnrolmentResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BeginTotpEnrolmentResponse")
+            .field("secret", &HIDDEN)
+            .field("otpauth_uri", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ConfirmTotpEnrolmentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmTotpEnrolmentRequest")
+            .field("name", &self.name)
+            .field("code", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ConfirmTotpEnrolmentResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmTotpEnrolmentResponse").field("recovery_codes", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for RegenerateRecoveryCodesResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegenerateRecoveryCodesResponse").field("recovery_codes", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for ExchangeTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangeTokenResponse")
+            .field("access_token", &HIDDEN)
+            .field("token_type", &self.token_type)
+            .field("expires_in", &self.expires_in)
+            .field("scopes", &self.scopes)
+            .finish()
+    }
+}

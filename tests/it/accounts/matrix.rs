@@ -20,15 +20,26 @@ use crate::support::refusal::Refusal;
 
 both_engines!(every_rpc_for_every_principal);
 
-const PRINCIPALS: [&str; 9] =
-    ["nobody", "owner", "other", "admin", "disabled", "deleted", "expired", "reading key", "writing key"];
+const PRINCIPALS: [&str; 10] = [
+    "nobody",
+    "owner",
+    "other",
+    "admin",
+    "disabled",
+    "deleted",
+    "expired",
+    "reading key",
+    "writing key",
+    "service in the owner's place",
+];
 
 /// What each principal is answered, in their order; `OK`, or a reason. The request concerns the owner's account, and a
 /// task, a list, a session and a key in it that do not exist.
-fn row(method: &str) -> Option<[&'static str; 9]> {
+fn row(method: &str) -> Option<[&'static str; 10]> {
     const SHUT: [&str; 3] = ["SESSION_REVOKED", "SESSION_REVOKED", "TOKEN_EXPIRED"];
     let all = |nobody, owner, other, admin, shut: [&'static str; 3], reading, writing| {
-        Some([nobody, owner, other, admin, shut[0], shut[1], shut[2], reading, writing])
+        // A service in somebody's place reaches as far as a key that writes.
+        Some([nobody, owner, other, admin, shut[0], shut[1], shut[2], reading, writing, writing])
     };
     let denied = "PARENT_ACCESS_DENIED";
     let missing = "TOKEN_MISSING";
@@ -57,6 +68,12 @@ fn row(method: &str) -> Option<[&'static str; 9]> {
         "CreateUser" => anyone("USER_ALREADY_EXISTS"),
         "Login" => anyone("CREDENTIALS_INVALID"),
         "RefreshSession" => anyone("REFRESH_TOKEN_INVALID"),
+        "CompleteLogin" => anyone("CHALLENGE_INVALID"),
+        "BeginTotpEnrolment" => own("OK"),
+        "ConfirmTotpEnrolment" | "RegenerateRecoveryCodes" => own("TOTP_NOT_ENABLED"),
+        "DisableTotp" => managed("TOTP_NOT_ENABLED"),
+        "CreateServiceAccount" => admins("USER_ALREADY_EXISTS"),
+        "ExchangeToken" => all(missing, scope, scope, scope, SHUT, scope, scope),
         "GetUser" | "UpdateUser" | "ListSessions" | "RevokeAllSessions" | "ListAuditEvents" => managed("OK"),
         "DeleteUser" => all(missing, "CREDENTIALS_INVALID", denied, "OK", SHUT, scope, scope),
         "ListUsers" | "DisableUser" | "EnableUser" => admins("OK"),
@@ -137,6 +154,23 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "RefreshSession" => {
             pb::RefreshSessionRequest { refresh_token: "twr_no".into(), ..Default::default() }.encode_to_vec()
         }
+        "CompleteLogin" => {
+            let proof = Some(pb::complete_login_request::Proof::Code("123456".into()));
+            pb::CompleteLoginRequest { challenge: "twc_no".into(), proof }.encode_to_vec()
+        }
+        "ConfirmTotpEnrolment" => {
+            pb::ConfirmTotpEnrolmentRequest { name, code: "123456".into() }.encode_to_vec()
+        }
+        "BeginTotpEnrolment" | "DisableTotp" | "RegenerateRecoveryCodes" => {
+            pb::DisableTotpRequest { name }.encode_to_vec()
+        }
+        "CreateServiceAccount" => {
+            let user = pb::User { email: email.to_owned(), ..Default::default() };
+            pb::CreateServiceAccountRequest { user: Some(user) }.encode_to_vec()
+        }
+        "ExchangeToken" => {
+            pb::ExchangeTokenRequest { subject_user: name, scopes: Vec::new() }.encode_to_vec()
+        }
         "GetUser" | "DisableUser" | "EnableUser" => pb::GetUserRequest { name }.encode_to_vec(),
         "UpdateUser" => {
             let user = pb::User { name, display_name: "new".into(), ..Default::default() };
@@ -196,6 +230,9 @@ async fn every_rpc_for_every_principal(database: TestDatabase) {
     let world = World::new(database);
     let replica = world.replica().await;
     let other = replica.register("other@example.org").await;
+    let root = replica.register_admin("root@example.org").await;
+    let (_, impersonating) =
+        replica.service(&root.access_token, "service@example.org", &["users.impersonate"]).await;
     let mut number = 0;
     let mut wrong = Vec::new();
     for (path, name) in methods() {
@@ -216,6 +253,9 @@ async fn every_rpc_for_every_principal(database: TestDatabase) {
                 "reading key" => replica.api_key(&owner.access_token, &["tasks.read"]).await.secret,
                 "writing key" => replica.api_key(&owner.access_token, &["tasks.write"]).await.secret,
                 "expired" => expired(&world, &user),
+                "service in the owner's place" => {
+                    replica.exchange(&impersonating, &user, &[]).await.unwrap().access_token
+                }
                 _ => shut_out(&replica, principal, &owner, number).await,
             };
             // The email of a deleted user is free, so there the account of somebody else is in the way.
@@ -235,11 +275,11 @@ fn expired(world: &World, user: &str) -> String {
     let (clock, _) = Clock::manual(long_ago);
     let user = UserId::parse(user.strip_prefix("users/").unwrap()).unwrap();
     let tokens = Tokens::with_ring(world.ring(), token_config(), clock);
-    tokens.issue(user, SessionId::generate(), Role::User).unwrap()
+    tokens.issue(user, SessionId::generate(), Role::User, long_ago).unwrap()
 }
 
 async fn shut_out(replica: &Replica, how: &str, owner: &pb::TokenPair, number: usize) -> String {
-    let root = replica.register_admin(&format!("root{number}@example.org")).await;
+    let root = replica.register_admin(&format!("roots{number}@example.org")).await;
     let name = owner.user.clone().unwrap().name;
     let mut admins = replica.users(&root.access_token);
     if how == "disabled" {

@@ -107,6 +107,7 @@ async fn a_rehash_keeps_a_concurrent_change(database: TestDatabase) {
         password_hash: Some(hash.clone()),
         rehashed: Some(hash),
         forgiven: Vec::new(),
+        completion: None,
     };
     let opened = world.database.storage.sessions().open(new, verified).await;
     assert_eq!(opened.unwrap_err(), taskwire::domain::Error::CredentialsInvalid);

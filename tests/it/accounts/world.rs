@@ -7,7 +7,7 @@ use argon2::Params;
 use ipnet::IpNet;
 use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::TaskRules;
-use taskwire::auth::{Authenticator, Issuers, KeyRing, SigningKey, TokenConfig, Tokens};
+use taskwire::auth::{Authenticator, Issuers, KeyRing, Sealer, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) issuers: Option<Box<dyn Fn(Storage, Clock) -> Issuers + Send + Sync>>,
     pub(crate) passwords: Option<Passwords>,
     pub(crate) limits: Option<Limits>,
+    /// What seals secrets; that of all tests when there is none.
+    pub(crate) sealer: Option<Arc<Sealer>>,
 }
 
 impl Default for Setup {
@@ -48,6 +50,7 @@ impl Default for Setup {
             issuers: None,
             passwords: None,
             limits: None,
+            sealer: None,
         }
     }
 }
@@ -98,6 +101,7 @@ impl World {
         let storage = self.database.open(self.setup.limits.unwrap_or_else(limits));
         let tokens = Tokens::with_ring(self.ring(), token_config(), self.clock.clone());
         let passwords = self.setup.passwords.clone().unwrap_or_else(|| Passwords::with_params(4, cheap()));
+        let seals = self.setup.sealer.clone().unwrap_or_else(sealer);
         let clock = self.clock.clone();
         let issuers = match &self.setup.issuers {
             Some(issuers) => issuers(storage.clone(), clock.clone()),
@@ -110,7 +114,7 @@ impl World {
             tokens.clone(),
             Arc::clone(authenticator.revocations()),
             passwords,
-            sealer(),
+            Arc::clone(&seals),
             clock.clone(),
             self.setup.accounts,
         );
@@ -121,7 +125,7 @@ impl World {
             tokens: tokens.clone(),
             authenticator: Arc::clone(&authenticator),
             accounts: accounts.clone(),
-            sealer: sealer(),
+            sealer: seals,
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: TaskRules {
                 purge_after: Duration::from_secs(30 * 24 * 3600),
@@ -225,6 +229,28 @@ impl Replica {
     pub(crate) async fn api_key(&self, token: &str, scopes: &[&str]) -> pb::CreateApiKeyResponse {
         let request = new_key(scopes);
         answer(self.users(token).create_api_key(request).await).unwrap()
+    }
+
+    /// The account of a service with one key: its name, and the key's secret.
+    pub(crate) async fn service(&self, admin: &str, email: &str, scopes: &[&str]) -> (String, String) {
+        let user = Some(pb::User { email: email.to_owned(), ..Default::default() });
+        let mut admins = self.users(admin);
+        let request = pb::CreateServiceAccountRequest { user };
+        let service = answer(admins.create_service_account(request).await).unwrap().name;
+        let request = pb::CreateApiKeyRequest { parent: service.clone(), ..new_key(scopes) };
+        (service, answer(admins.create_api_key(request).await).unwrap().secret)
+    }
+
+    /// A token of this user, for the service whose key this is.
+    pub(crate) async fn exchange(
+        &self,
+        key: &str,
+        user: &str,
+        scopes: &[&str],
+    ) -> Answer<pb::ExchangeTokenResponse> {
+        let scopes = scopes.iter().map(ToString::to_string).collect();
+        let request = pb::ExchangeTokenRequest { subject_user: user.to_owned(), scopes };
+        answer(self.users(key).exchange_token(request).await)
     }
 
     /// What a call with this token is answered that only needs one.

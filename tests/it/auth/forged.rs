@@ -313,7 +313,8 @@ fn tokens_larger_than_the_transport_takes() {
     };
     let key = SigningKey::from_pem(pem.as_bytes(), "test").unwrap();
     let tokens = Tokens::new(key, config, Clock::system());
-    let good = tokens.issue(UserId::generate(), SessionId::generate(), Role::User).unwrap();
+    let good =
+        tokens.issue(UserId::generate(), SessionId::generate(), Role::User, Clock::system().now()).unwrap();
     tokens.verify(&good).unwrap();
 
     let forge = Forge::issuing(&pem, &good);

@@ -56,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 72] = [
+pub(super) const FIELDS: [Field; 75] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -120,6 +120,10 @@ pub(super) const FIELDS: [Field; 72] = [
     secret("LoginRequest", "password", "CREDENTIALS_INVALID", "correct horse {}battery staple"),
     field("LoginRequest", "device", INVALID, "lap{}top"),
     secret("RefreshSessionRequest", "refresh_token", "REFRESH_TOKEN_INVALID", "twr_{}AQID"),
+    // Without a challenge that is one, nothing is said of the rest.
+    secret("CompleteLoginRequest", "challenge", "CHALLENGE_INVALID", "twc_{}AQID"),
+    secret("CompleteLoginRequest", "code", "CHALLENGE_INVALID", "287{}082"),
+    secret("CompleteLoginRequest", "recovery_code", "CHALLENGE_INVALID", "abcd-efgh-{}ijkl-mnop"),
     // Ignored where a task or a user is created; what they hold does not matter.
     field("CreateTaskRequest", "task.name", "", "x{}"),
     field("CreateUserRequest", "user.name", "", "x{}"),
@@ -151,6 +155,7 @@ impl Field {
             "CreateUserRequest" | "LoginRequest" | "RefreshSessionRequest" => {
                 self.send_anonymously(server, text).await
             }
+            "CompleteLoginRequest" => self.send_completion(server, text).await,
             "GetUserRequest" => session.account(&text).await.map(drop),
             "UpdateUserRequest" => self.send_user_update(session, text).await,
             "MoveTaskRequest" => self.send_move(session, task, text).await,
@@ -309,6 +314,20 @@ impl Field {
         session.update_account(user, &[]).await.map(drop)
     }
 
+    async fn send_completion(&self, server: &TestServer, text: String) -> Answer<()> {
+        use pb::complete_login_request::Proof;
+        let mut request = pb::CompleteLoginRequest {
+            challenge: "twc_AQID".to_owned(),
+            proof: Some(Proof::Code("287082".to_owned())),
+        };
+        match self.path {
+            "challenge" => request.challenge = text,
+            "code" => request.proof = Some(Proof::Code(text)),
+            _ => request.proof = Some(Proof::RecoveryCode(text)),
+        }
+        answer(server.anonymous().complete_login(request).await).map(drop)
+    }
+
     async fn send_anonymously(&self, server: &TestServer, text: String) -> Answer<()> {
         let mut client = server.anonymous();
         let mut user = pb::User { email: "new@example.com".to_owned(), ..pb::User::default() };
@@ -387,7 +406,7 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 21] = [
+const MESSAGES: [&str; 22] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
@@ -408,6 +427,7 @@ const MESSAGES: [&str; 21] = [
     "UpdateUserRequest",
     "LoginRequest",
     "RefreshSessionRequest",
+    "CompleteLoginRequest",
     "LogoutRequest",
 ];
 

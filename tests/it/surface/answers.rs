@@ -22,7 +22,7 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 52] = [
+const TEXTS: [(&str, &str, usize); 59] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
@@ -70,6 +70,14 @@ const TEXTS: [(&str, &str, usize); 52] = [
     ("AuditEvent", "api_key", NAME),
     ("AuditEvent", "peer", 45),
     ("AuditEvent", "request_id", 128),
+    ("BeginTotpEnrolmentResponse", "secret", 32),
+    // Name and address, each character escaped.
+    ("BeginTotpEnrolmentResponse", "otpauth_uri", 8192),
+    ("ConfirmTotpEnrolmentResponse", "recovery_codes", 19),
+    ("RegenerateRecoveryCodesResponse", "recovery_codes", 19),
+    ("ExchangeTokenResponse", "access_token", 8192),
+    ("ExchangeTokenResponse", "token_type", 6),
+    ("ExchangeTokenResponse", "scopes", 20),
     ("ListUsersResponse", "next_page_token", 8192),
     ("ListAuditEventsResponse", "next_page_token", 8192),
     ("ListSessionsResponse", "next_page_token", 8192),
@@ -79,12 +87,15 @@ const TEXTS: [(&str, &str, usize); 52] = [
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 19] = [
+const COUNTS: [(&str, &str, usize); 22] = [
     ("Task", "labels", Labels::MAX),
     ("Task", "annotations", Annotations::MAX),
     ("TaskChange", "changed_fields", 20),
     ("PreviewOccurrencesResponse", "occurrences", 100),
     ("ApiKey", "scopes", 10),
+    ("ConfirmTotpEnrolmentResponse", "recovery_codes", 10),
+    ("RegenerateRecoveryCodesResponse", "recovery_codes", 10),
+    ("ExchangeTokenResponse", "scopes", 2),
     ("ListUsersResponse", "users", PAGE),
     ("ListTaskListsResponse", "task_lists", PAGE),
     ("ListSessionsResponse", "sessions", 1000),

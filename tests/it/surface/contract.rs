@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 42] = [
+const BINDINGS: [(&str, &str, &str); 49] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -107,6 +107,13 @@ const BINDINGS: [(&str, &str, &str); 42] = [
     ("ListApiKeys", "get", "/v1/{parent=users/*}/apiKeys"),
     ("RevokeApiKey", "delete", "/v1/{name=users/*/apiKeys/*}"),
     ("ListAuditEvents", "get", "/v1/{parent=users/*}/auditEvents"),
+    ("CompleteLogin", "post", "/v1/sessions:completeLogin"),
+    ("BeginTotpEnrolment", "post", "/v1/{name=users/*}:beginTotpEnrolment"),
+    ("ConfirmTotpEnrolment", "post", "/v1/{name=users/*}:confirmTotpEnrolment"),
+    ("DisableTotp", "post", "/v1/{name=users/*}:disableTotp"),
+    ("RegenerateRecoveryCodes", "post", "/v1/{name=users/*}:regenerateRecoveryCodes"),
+    ("CreateServiceAccount", "post", "/v1/users:createServiceAccount"),
+    ("ExchangeToken", "post", "/v1/tokens:exchange"),
 ];
 
 #[test]

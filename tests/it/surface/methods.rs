@@ -70,6 +70,7 @@ fn only_these_methods_need_no_token() {
         [
             "/taskwire.v1.UserService/CreateUser",
             "/taskwire.v1.UserService/Login",
+            "/taskwire.v1.UserService/CompleteLogin",
             "/taskwire.v1.UserService/RefreshSession",
             "/grpc.health.v1.Health/Check",
             "/grpc.health.v1.Health/Watch",

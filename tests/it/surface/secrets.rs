@@ -8,7 +8,10 @@ use taskwire::accounts::{PasswordPolicy, Passwords};
 use taskwire::auth::{KeyRing, SigningKey, TokenConfig, Tokens};
 use taskwire::cli::{Cli, Command, ConfigCommand};
 use taskwire::config::Settings;
-use taskwire::domain::{Clock, DisplayName, Email, RefreshSecrets, Role, SessionId, Timestamp, User, UserId};
+use taskwire::domain::{
+    AccountKind, Clock, DisplayName, Email, RefreshSecrets, Role, SessionId, Timestamp, User, UserId,
+};
+use taskwire::pb;
 use taskwire::pb::{
     ChangePasswordRequest, CreateApiKeyResponse, CreateUserRequest, DeleteUserRequest, LoginRequest,
     RefreshSessionRequest, TokenPair,
@@ -49,6 +52,21 @@ fn messages_hide_passwords_and_tokens() {
     assert_hidden("LoginRequest", &login);
     assert_hidden("RefreshSessionRequest", &refresh);
     assert_hidden("TokenPair", &pair);
+    let proof = || Some(pb::complete_login_request::Proof::Code(canary()));
+    let complete = pb::CompleteLoginRequest { challenge: canary(), proof: proof() };
+    assert_hidden("CompleteLoginRequest", &complete);
+    assert_hidden("Proof", &proof());
+    let begun = pb::BeginTotpEnrolmentResponse { secret: canary(), otpauth_uri: canary() };
+    assert_hidden("BeginTotpEnrolmentResponse", &begun);
+    let confirm = pb::ConfirmTotpEnrolmentRequest { code: canary(), ..Default::default() };
+    assert_hidden("ConfirmTotpEnrolmentRequest", &confirm);
+    let codes = || vec![canary()];
+    let confirmed = pb::ConfirmTotpEnrolmentResponse { recovery_codes: codes() };
+    assert_hidden("ConfirmTotpEnrolmentResponse", &confirmed);
+    let regenerated = pb::RegenerateRecoveryCodesResponse { recovery_codes: codes() };
+    assert_hidden("RegenerateRecoveryCodesResponse", &regenerated);
+    let exchanged = pb::ExchangeTokenResponse { access_token: canary(), ..Default::default() };
+    assert_hidden("ExchangeTokenResponse", &exchanged);
     assert_hidden("a request as a whole", &tonic::Request::new(login.clone()));
     // What is no secret is there, so that the rest is worth logging.
     assert!(format!("{login:?}").contains("phone"));
@@ -63,7 +81,10 @@ fn every_message_with_a_secret_has_a_debug_of_its_own() {
         for message in &file.message_type {
             let is_secret = |name: &str| {
                 let of_list = name == "page_token" || name == "next_page_token" || name == "token_type";
-                !of_list && ["password", "token", "secret"].iter().any(|word| name.contains(word))
+                !of_list
+                    && ["password", "token", "secret", "recovery_code", "challenge", "otpauth"]
+                        .iter()
+                        .any(|word| name.contains(word))
             };
             if message.field.iter().any(|field| is_secret(field.name())) {
                 found += 1;
@@ -75,7 +96,7 @@ fn every_message_with_a_secret_has_a_debug_of_its_own() {
             }
         }
     }
-    assert!(found >= 7, "{found}");
+    assert!(found >= 12, "{found}");
 }
 
 #[test]
@@ -97,6 +118,8 @@ fn values_hide_passwords_keys_and_hashes() {
         create_time: now,
         update_time: now,
         disable_time: None,
+        kind: AccountKind::Person,
+        totp_enabled: false,
         revision: 0,
         history: taskwire::domain::HistoryId::generate(),
         version: 1,
