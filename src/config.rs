@@ -30,6 +30,7 @@ pub use edge::EdgeSettings;
 pub use lanes::Lanes;
 pub use operator::{AdminListen, OperatorSettings};
 pub use outbound::OutboundSettings;
+use outbound::networks;
 
 /// The settings as given. Each flag has an environment variable and a key of the file; the flag wins over both.
 #[derive(Debug, Clone, Args)]
@@ -435,17 +436,6 @@ impl Settings {
             ("TASKWIRE_DRAIN_TIMEOUT_MS", self.drain_timeout_ms, 3_600_000),
         ]
     }
-}
-
-/// Networks with commas between them.
-fn networks(texts: &str) -> Result<Vec<IpNet>, &'static str> {
-    let texts = texts.split(',').map(str::trim).filter(|text| !text.is_empty());
-    let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    texts
-        .map(|text| {
-            parse(text).map_err(|_| "must hold addresses or networks such as 10.0.0.0/8, comma-separated")
-        })
-        .collect()
 }
 
 fn shown(path: &Path) -> String {

@@ -3,7 +3,7 @@
 use clap::Args;
 use ipnet::IpNet;
 
-use super::{ConfigError, networks};
+use super::ConfigError;
 use crate::outbound::AddressPolicy;
 
 /// The settings of what leaves the house, as given.
@@ -39,4 +39,15 @@ impl OutboundSettings {
             ("TASKWIRE_WEBHOOK_HTTP", self.webhook_http.to_string()),
         ]
     }
+}
+
+/// Networks with commas between them.
+pub(super) fn networks(texts: &str) -> Result<Vec<IpNet>, &'static str> {
+    let texts = texts.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let parse = |text: &str| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    texts
+        .map(|text| {
+            parse(text).map_err(|_| "must hold addresses or networks such as 10.0.0.0/8, comma-separated")
+        })
+        .collect()
 }

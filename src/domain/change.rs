@@ -90,6 +90,7 @@ task_fields! {
         TaskList = 10 => "task_list",
         ParentTask = 12 => "parent_task",
         Recurrence = 14 => "recurrence",
+        Reminders = 15 => "reminders",
     }
     kept {
         Position = 11 => "position",

@@ -20,6 +20,7 @@ mod owner;
 mod page;
 mod position;
 mod recurrence;
+mod reminders;
 mod schedule;
 mod session;
 mod subtasks;
@@ -55,6 +56,7 @@ pub use page::{
 };
 pub use position::Position;
 pub use recurrence::{Anchor, Basis, Occurrence, Recurrence, RecurrenceRule};
+pub use reminders::{Reminder, Reminders};
 pub use schedule::Schedule;
 pub use session::{Device, NewSession, RefreshSecrets, Session};
 pub use subtasks::{DeletedWith, Subtasks};

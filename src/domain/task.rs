@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::etag::{Content, Etag};
 use super::{
     Annotations, Basis, Day, DeletedWith, Description, InvalidReason, Labels, Position, Priority, Recurrence,
-    Rule, Schedule, Subtasks, TaskField, TaskFields, TaskId, TaskListId, TimeZone, Timestamp, Title, UserId,
-    Violations,
+    Reminder, Reminders, Rule, Schedule, Subtasks, TaskField, TaskFields, TaskId, TaskListId, TimeZone,
+    Timestamp, Title, UserId, Violations,
 };
 
 /// A task to be made.
@@ -42,6 +42,8 @@ pub struct NewTask {
     pub parent_task: Option<TaskId>,
     /// How it comes again.
     pub recurrence: Option<Box<Recurrence>>,
+    /// When it is to be remembered.
+    pub reminders: Reminders,
 }
 
 /// A day on which a task is due, and when that is over where the task is.
@@ -96,6 +98,10 @@ pub struct Task {
     pub recurrence: Option<Box<Recurrence>>,
     /// The occurrence that followed it when it was completed.
     pub next_task: Option<TaskId>,
+    /// When it is to be remembered.
+    pub reminders: Reminders,
+    /// When it is to be remembered next, while it is open.
+    pub remind_time: Option<Timestamp>,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed in any way. Never runs backwards, even when the clock does.
@@ -135,6 +141,8 @@ impl Task {
             took_subtasks: _,
             recurrence,
             next_task,
+            reminders,
+            remind_time: _,
             create_time,
             update_time,
             complete_time,
@@ -184,6 +192,12 @@ impl Task {
         if let Some(next) = next_task {
             content = content.text(&next.to_string());
         }
+        for reminder in reminders.as_slice() {
+            content = content.numbers(match reminder {
+                Reminder::Before(micros) => [Some(*micros), None],
+                Reminder::At(time) => [None, Some(time.as_micros())],
+            });
+        }
         content.etag(*revision)
     }
 
@@ -216,6 +230,7 @@ impl Task {
             let rule = Rule::of(InvalidReason::Recurrence, "must not stand on a completed task");
             violations.add(rule.at("task.recurrence"));
         }
+        self.reminders.check(self.due(), &mut violations);
         violations.finish()
     }
 
@@ -267,6 +282,8 @@ impl Task {
             took_subtasks: false,
             recurrence: None,
             next_task: None,
+            reminders: new.reminders,
+            remind_time: None,
             create_time: now,
             update_time: now,
             complete_time: new.completed.then_some(now),
@@ -299,6 +316,7 @@ impl Task {
             create_time: now,
             update_time: now,
             next_task: None,
+            reminders: self.reminders.of_next(),
             revision: 0,
             ..self.clone()
         });
@@ -337,6 +355,8 @@ pub struct TaskPatch {
     pub complete_subtasks: bool,
     /// How it comes again, or that it no longer does.
     pub recurrence: Option<Option<Box<Recurrence>>>,
+    /// When it is to be remembered, in place of what was said before.
+    pub reminders: Option<Reminders>,
     /// The id of the one that follows it, if it is completed and comes again.
     pub next_id: Option<TaskId>,
 }
@@ -379,6 +399,7 @@ impl TaskPatch {
             parent_task,
             complete_subtasks: _,
             recurrence,
+            reminders,
             next_id: _,
         } = self;
         let mut next = current.clone();
@@ -392,6 +413,7 @@ impl TaskPatch {
         next.annotations = annotations.unwrap_or(next.annotations);
         next.task_list = task_list.unwrap_or(next.task_list);
         next.parent_task = parent_task.unwrap_or(next.parent_task);
+        next.reminders = reminders.unwrap_or(next.reminders);
         if (next.task_list, next.parent_task) != (current.task_list, current.parent_task) {
             next.position = at_end;
         }
@@ -436,6 +458,8 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         took_subtasks: _,
         recurrence,
         next_task,
+        reminders,
+        remind_time: _,
         create_time: _,
         update_time: _,
         complete_time,
@@ -464,6 +488,7 @@ pub(super) fn changed_fields(before: &Task, after: &Task) -> TaskFields {
         (Some(before), Some(after)) => before.is_alike(after),
         (before, after) => before.is_none() && after.is_none(),
     };
+    changed.note(TaskField::Reminders, after.reminders != *reminders);
     changed.note(TaskField::Recurrence, !is_alike || after.next_task != *next_task);
     changed
 }

@@ -336,6 +336,7 @@ mod tests {
             task_list: None,
             parent_task: None,
             recurrence: None,
+            reminders: Default::default(),
         };
         let id = new.id;
         let purge = |task: &Task, seconds| {

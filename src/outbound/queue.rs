@@ -180,13 +180,12 @@ impl Telling<'_> {
         };
         let wait = delay.copied().unwrap_or_default().max(attempted.retry_after.unwrap_or(Duration::ZERO));
         let next = disable.is_none().then(|| now.after(wait));
-        storage.webhook_queues().postpone(&self.queue, self.reached, self.attempts + 1, next).await?;
         let failure = WebhookFailure { time: now, code: attempted.code, reason };
         let draft = Trace::default().did(AuditEventType::WebhookDisabled);
         if storage.webhooks().recorded(draft).failed(owner, id, failure, disable).await? {
             tracing::warn!(webhook = %id, reason = reason.text(), "a webhook was disabled");
         }
-        Ok(())
+        storage.webhook_queues().postpone(&self.queue, self.reached, self.attempts + 1, next).await
     }
 }
 

@@ -1,17 +1,18 @@
 //! Work that goes on in the background: a list of periodic jobs. Those that serve all replicas are done by one of them at a
 //! time, under a lease in the database; that two do one at once, as when a lease ran out, is harmless.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, future};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
 use super::operator::metrics::Metrics;
 use crate::api::event_body;
-use crate::domain::{Error, ListWrite, Result, TaskWrite, Timestamp, UserId, Write, WriteRules};
+use crate::domain::{Error, ListWrite, Result, TaskId, TaskWrite, Timestamp, UserId, Write, WriteRules};
 use crate::storage::Operation;
 
 /// How long an answer to a call with an idempotency key is remembered.
@@ -27,6 +28,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const SHORT_LEASE: Duration = Duration::from_secs(4);
 /// How long the stream of all events is kept up for readers who may come back.
 const STREAMS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Users whose reminders are told beside each other.
+const REMINDED_AT_ONCE: usize = 8;
 /// Events that one turn of the sweep drops.
 const EVENTS_AT_ONCE: i64 = 10_000;
 
@@ -38,17 +41,17 @@ struct Job {
     work: fn(&Services) -> BoxFuture<'_, Result<()>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum By {
     /// Each for itself.
     Each,
     /// One of them, for all.
     One,
-    /// One of them, for all, and only while somebody listens to what happens.
-    OneForListeners,
+    /// One of them, for all, and only where each finds by itself that there is something to do: asking for the lease is a write.
+    OneWhen(fn(&Services) -> BoxFuture<'_, Result<bool>>),
 }
 
-const JOBS: [Job; 10] = [
+const JOBS: [Job; 11] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
@@ -74,8 +77,14 @@ const JOBS: [Job; 10] = [
         name: "events",
         // It goes on for as long as somebody listens; this is how often each replica looks whether it is needed.
         interval: Duration::from_secs(1),
-        by: By::OneForListeners,
+        by: By::OneWhen(|services| somebody_listens(services).boxed()),
         work: |services| crate::outbound::dispatch::run(&services.outbound, event_body).boxed(),
+    },
+    Job {
+        name: "reminders",
+        interval: Duration::from_secs(1),
+        by: By::OneWhen(|services| somebody_is_to_be_reminded(services).boxed()),
+        work: |services| remind(services).boxed(),
     },
     Job {
         name: "sweep events",
@@ -130,11 +139,11 @@ async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
         let outcome = match job.by {
             By::Each => (job.work)(services).await.map(|()| true),
             By::One => under_lease(job.name, LEASE, job.interval, services, (job.work)(services)).await,
-            By::OneForListeners => match services.storage.listeners().look().await {
-                Ok(listening) if listening.anyone => {
+            By::OneWhen(is_needed) => match is_needed(services).await {
+                Ok(true) => {
                     under_lease(job.name, SHORT_LEASE, job.interval, services, (job.work)(services)).await
                 }
-                looked => looked.map(|_| false),
+                asked => asked,
             },
         };
         if outcome != Ok(false) {
@@ -241,6 +250,34 @@ pub async fn compact(services: &Services) -> Result<()> {
     let cutoff = before(services.clock.now(), services.tasks.changes_kept)?;
     while services.storage.changes().compact(cutoff, CHANGES_AT_ONCE).await? > 0 {}
     Ok(())
+}
+
+async fn somebody_listens(services: &Services) -> Result<bool> {
+    services.storage.listeners().look().await.map(|listening| listening.anyone)
+}
+
+async fn somebody_is_to_be_reminded(services: &Services) -> Result<bool> {
+    services.storage.reminders().due(services.clock.now(), 1).await.map(|due| !due.is_empty())
+}
+
+/// Tells of the reminders whose time has come, each once.
+pub async fn remind(services: &Services) -> Result<()> {
+    loop {
+        let now = services.clock.now();
+        let due = services.storage.reminders().due(now, CHUNK).await?;
+        let is_last = due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX);
+        let mut by_user: BTreeMap<UserId, Vec<(TaskId, i64)>> = BTreeMap::new();
+        for (user, task, time) in due {
+            by_user.entry(user).or_default().push((task, time));
+        }
+        let told = by_user
+            .into_iter()
+            .map(|(user, due)| async move { services.storage.reminders().tell(user, due, now).await });
+        stream::iter(told).buffer_unordered(REMINDED_AT_ONCE).try_collect::<()>().await?;
+        if is_last {
+            return Ok(());
+        }
+    }
 }
 
 /// Drops the events that are older than they have to be kept, and ends what nobody listens to any more.

@@ -35,6 +35,7 @@ pub use engine::migrations::{AppliedMigration, SchemaState};
 pub use events::journal::{Journal, JournalHead, Sequenced};
 pub use events::listeners::{Listener, Listeners, Listening};
 pub use events::queues::{QueueCounts, WebhookQueues};
+pub use events::reminders::TaskReminders;
 pub use events::webhooks::{SealedSecrets, WEBHOOKS_PER_USER_MAX, Webhooks};
 pub use leases::Leases;
 pub use secrets::Secrets;
@@ -391,6 +392,11 @@ impl Storage {
     /// What happened, in one order for all users.
     pub fn journal(&self) -> Journal<'_> {
         Journal::new(&self.pool, self.notifier.ears())
+    }
+
+    /// The reminders of tasks.
+    pub fn reminders(&self) -> TaskReminders<'_> {
+        TaskReminders::new(&self.pool, &self.by_key, self.notifier.ears())
     }
 
     /// The webhooks.

@@ -86,4 +86,7 @@ do $$ begin
     );
     create index webhook_queues_time_idx on webhook_queues (next_attempt_time) where next_attempt_time is not null;
     create index webhook_queues_webhook_idx on webhook_queues (webhook_id);
+
+    -- What the reminders look for: when the next one of a task is told, in microseconds since 1970.
+    create index tasks_remind_idx on tasks (((details->>'remind_time')::bigint)) where (details->>'remind_time') is not null;
 end $$;

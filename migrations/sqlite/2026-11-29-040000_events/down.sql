@@ -1,4 +1,5 @@
 update database_state set compatible_from = '20261129030000';
+drop index tasks_remind_idx;
 drop table webhook_queues;
 drop table webhooks;
 drop table events;

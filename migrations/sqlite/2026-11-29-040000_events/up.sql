@@ -1,7 +1,7 @@
 -- What leaves the house: who listens, what they are to be told, in which order, and how far that is.
 
 -- Whether the user's own webhooks listen, so that a write knows under the lock that it takes anyway.
-alter table users add column listened integer not null default 0 check (listened in (0, 1));
+alter table users add column listened boolean not null default 0 check (listened in (0, 1));
 
 -- Programs before this one tell nobody of what they change.
 update database_state set compatible_from = '20261129040000';
@@ -9,7 +9,7 @@ update database_state set compatible_from = '20261129040000';
 -- Who listens beside these: to every user's changes or to those of some. Empty where nobody does.
 create table event_listeners (
     name       text primary key not null,
-    everyone   integer not null check (everyone in (0, 1)),
+    everyone   boolean not null check (everyone in (0, 1)),
     renew_time integer not null
 );
 -- The last number that was given, and the last one whose event is no longer kept.
@@ -83,3 +83,6 @@ create table webhook_queues (
 );
 create index webhook_queues_time_idx on webhook_queues (next_attempt_time) where next_attempt_time is not null;
 create index webhook_queues_webhook_idx on webhook_queues (webhook_id);
+
+-- What the reminders look for: when the next one of a task is told, in microseconds since 1970.
+create index tasks_remind_idx on tasks ((details->>'remind_time')) where (details->>'remind_time') is not null;

@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 
 use super::convert_recurrence::{recurrence, recurrence_to_pb};
-use super::convert_value::{day, day_to_pb, required, time, time_to_pb};
+use super::convert_value::{day, day_to_pb, reminders, reminders_to_pb, required, time, time_to_pb};
 use super::{filter, order_by};
 use crate::api::field_mask::{Mask, Writable};
 use crate::api::fields::Fields;
@@ -94,6 +94,7 @@ pub(in crate::api) fn create(
     let task_list = list(fields, "task.task_list", owner, &task.task_list);
     let parent_task = parent(fields, "task.parent_task", owner, &task.parent_task);
     let recurrence = recurrence(fields, task.recurrence);
+    let reminders = fields.check("task.reminders", reminders(task.reminders));
     Some(TaskWrite::Create(NewTask {
         id: id?,
         id_is_new,
@@ -110,6 +111,7 @@ pub(in crate::api) fn create(
         task_list: task_list?,
         parent_task: parent_task?,
         recurrence: recurrence?,
+        reminders: reminders?,
     }))
 }
 
@@ -177,6 +179,8 @@ fn patch(fields: &mut Fields<'_>, owner: Option<Owner>, mask: &Mask, task: pb::T
         complete_subtasks: false,
         recurrence: covers("recurrence", task.recurrence.is_some())
             .and_then(|()| recurrence(fields, task.recurrence)),
+        reminders: covers("reminders", !task.reminders.is_empty())
+            .and_then(|()| fields.check("task.reminders", reminders(task.reminders))),
         next_id: None,
     }
 }
@@ -288,6 +292,7 @@ pub(in crate::api) fn task_to_pb(task: Task) -> pb::Task {
         subtask_count: task.subtasks.count,
         completed_subtask_count: task.subtasks.completed,
         recurrence: task.recurrence.as_deref().map(recurrence_to_pb),
+        reminders: reminders_to_pb(&task.reminders),
         next_task: task.next_task.map_or_else(String::new, |id| names::task_of(task.owner, id)),
         create_time: Some(time_to_pb(task.create_time)),
         update_time: Some(time_to_pb(task.update_time)),

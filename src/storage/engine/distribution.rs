@@ -13,11 +13,13 @@ enum Spread {
     ByUser(&'static str),
     /// By its key: what is unique among all users.
     ByKey(&'static str),
+    /// Each server has them all: they are few, and read along with what is of users.
+    Everywhere,
 }
 
 /// All tables that are spread, users first. The others stay where statements are sent to: they are small, and what is read of
 /// them goes together with the numbers of that server's own transactions.
-const TABLES: [(&str, Spread); 14] = [
+const TABLES: [(&str, Spread); 19] = [
     ("users", Spread::ByUser("id")),
     ("sessions", Spread::ByUser("user_id")),
     ("api_keys", Spread::ByUser("user_id")),
@@ -29,6 +31,11 @@ const TABLES: [(&str, Spread); 14] = [
     ("task_changes", Spread::ByUser("user_id")),
     ("requests", Spread::ByUser("user_id")),
     ("audit_events", Spread::ByUser("user_id")),
+    ("outbox", Spread::ByUser("user_id")),
+    ("events", Spread::ByUser("user_id")),
+    ("webhooks", Spread::ByUser("user_id")),
+    ("webhook_queues", Spread::ByUser("user_id")),
+    ("event_listeners", Spread::Everywhere),
     ("emails", Spread::ByKey("email_key")),
     ("identities", Spread::ByKey("identity_key")),
     ("login_throttles", Spread::ByKey("throttle_key")),
@@ -71,7 +78,7 @@ impl Distribution {
         let rows: Vec<Row> = sql_query(
             "select c.relname::text as name, column_to_column_name(p.logicalrelid, p.partkey) as spread_by, \
              p.colocationid as colocation from pg_dist_partition p join pg_class c on c.oid = p.logicalrelid \
-             where p.partmethod = 'h' \
+             where p.partmethod in ('h', 'n') \
              and c.relnamespace = (select relnamespace from pg_class where oid = to_regclass('users'))",
         )
         .load(conn)
@@ -82,6 +89,7 @@ impl Distribution {
             spread.get(table).is_some_and(|row| match how {
                 Spread::ByUser(by) => row.spread_by.as_deref() == Some(by) && Some(row.colocation) == users,
                 Spread::ByKey(by) => row.spread_by.as_deref() == Some(by),
+                Spread::Everywhere => row.spread_by.is_none(),
             })
         };
         let missing: Vec<&str> =
@@ -117,6 +125,10 @@ impl Distribution {
                 Spread::ByUser(by) => (
                     format!("select create_distributed_table('{table}', '{by}', colocate_with => 'users')"),
                     format!("spread {table} by {by}, beside users"),
+                ),
+                Spread::Everywhere => (
+                    format!("select create_reference_table('{table}')"),
+                    format!("put {table} on all servers"),
                 ),
                 Spread::ByKey(by) => (
                     format!(

@@ -5,6 +5,7 @@ pub(super) mod journal;
 pub(super) mod listeners;
 pub(in crate::storage) mod outbox;
 pub(super) mod queues;
+pub(super) mod reminders;
 pub(super) mod webhooks;
 
 use diesel::Queryable;

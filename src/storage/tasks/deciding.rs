@@ -293,7 +293,7 @@ impl Deciding<'_> {
         fields: TaskFields,
         live: i64,
     ) -> Result<Task> {
-        let task = Task { revision: self.next_revision(), ..task };
+        let task = Task { revision: self.next_revision(), ..task }.reminded(before, self.rules.now);
         self.count_below(before, Some(&task));
         let states = (Some(task_row::encode(&task)?), before.map(task_row::encode).transpose()?);
         self.note(Subject::Task(task.id), change, fields, states);

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     Anchor, Annotations, Basis, Day, DeletedWith, Description, DueDay, Error, Labels, Position, Priority,
-    Recurrence, Result, Subtasks, Task, TaskId, TimeZone, Timestamp, Title, UserId, text,
+    Recurrence, Reminder, Reminders, Result, Subtasks, Task, TaskId, TimeZone, Timestamp, Title, UserId,
+    text,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::set::{Column, Rows};
@@ -109,6 +110,38 @@ struct Details {
     recurrence: Option<RecurrenceRow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_task: Option<Id>,
+    /// How long before the due, or when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reminders: Vec<ReminderRow>,
+    /// When the next one of them is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remind_time: Option<Moment>,
+}
+
+/// A reminder. Times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReminderRow {
+    Before(i64),
+    At(Moment),
+}
+
+impl From<Reminder> for ReminderRow {
+    fn from(reminder: Reminder) -> Self {
+        match reminder {
+            Reminder::Before(micros) => Self::Before(micros),
+            Reminder::At(time) => Self::At(time.into()),
+        }
+    }
+}
+
+fn reminders(rows: Vec<ReminderRow>) -> Result<Reminders> {
+    let reminder = |row| match row {
+        ReminderRow::Before(micros) => Ok(Reminder::Before(micros)),
+        ReminderRow::At(time) => Ok(Reminder::At(time.try_into()?)),
+    };
+    let all = rows.into_iter().map(reminder).collect::<Result<_>>()?;
+    Reminders::parse(all).map_err(corrupt("set of reminders"))
 }
 
 /// How a task comes again. Times of the day in microseconds.
@@ -171,6 +204,7 @@ impl Details {
             && task.subtasks == Subtasks::default()
             && task.recurrence.is_none()
             && task.next_task.is_none()
+            && task.reminders.is_empty()
         {
             return None;
         }
@@ -187,6 +221,8 @@ impl Details {
                 .then_some((task.subtasks.count, task.subtasks.completed)),
             recurrence: task.recurrence.as_deref().map(Into::into),
             next_task: task.next_task.map(Into::into),
+            reminders: task.reminders.as_slice().iter().copied().map(Into::into).collect(),
+            remind_time: task.remind_time.map(Into::into),
         })
     }
 
@@ -242,6 +278,8 @@ impl TryFrom<TaskRow> for Task {
             took_subtasks: details.took_subtasks.is_some(),
             recurrence: details.recurrence.map(|recurrence| Box::new(recurrence.into())),
             next_task: details.next_task.map(Into::into),
+            reminders: reminders(details.reminders)?,
+            remind_time: times(details.remind_time)?,
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,

@@ -83,6 +83,15 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "RevokeSession" => managed("SESSION_NOT_FOUND"),
         "CreateApiKey" | "ListApiKeys" => own("OK"),
         "RevokeApiKey" => own("API_KEY_NOT_FOUND"),
+        "WatchEvents" => all(missing, scope, scope, scope, SHUT, scope, scope),
+        "CreateWebhook" | "ListWebhooks" => own("OK"),
+        "GetWebhook"
+        | "UpdateWebhook"
+        | "DeleteWebhook"
+        | "RotateWebhookSecret"
+        | "TestWebhook"
+        | "ReplayWebhook"
+        | "ListWebhookQueues" => own("WEBHOOK_NOT_FOUND"),
         _ => None,
     }
 }
@@ -94,6 +103,7 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
     let missing = "0198c0de-0000-7000-8000-00000000000a";
     let task = format!("{user}/tasks/{missing}");
     let list = format!("{user}/taskLists/{missing}");
+    let webhook = format!("{user}/webhooks/{missing}");
     let titled = || Some(pb::Task { title: "a task".into(), ..Default::default() });
     let changed = || Some(pb::Task { name: task.clone(), title: "a task".into(), ..Default::default() });
     match method {
@@ -193,6 +203,23 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "RevokeApiKey" => {
             pb::RevokeApiKeyRequest { name: format!("{user}/apiKeys/{missing}") }.encode_to_vec()
         }
+        "CreateWebhook" => {
+            let event_types = vec!["task.created".to_owned()];
+            let url = "http://127.0.0.1:9/".to_owned();
+            let webhook = Some(pb::Webhook { url, event_types, ..Default::default() });
+            pb::CreateWebhookRequest { parent, webhook }.encode_to_vec()
+        }
+        "ListWebhooks" => pb::ListWebhooksRequest { parent }.encode_to_vec(),
+        "UpdateWebhook" => {
+            let webhook = Some(pb::Webhook { name: webhook, state: 2, ..Default::default() });
+            pb::UpdateWebhookRequest { webhook, ..Default::default() }.encode_to_vec()
+        }
+        "GetWebhook"
+        | "DeleteWebhook"
+        | "RotateWebhookSecret"
+        | "TestWebhook"
+        | "ReplayWebhook"
+        | "ListWebhookQueues" => pb::GetWebhookRequest { name: webhook }.encode_to_vec(),
         _ => Vec::new(),
     }
 }

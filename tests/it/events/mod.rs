@@ -3,6 +3,7 @@
 mod access;
 mod delivery;
 mod receiver;
+mod reminders;
 mod rules;
 mod stream;
 mod webhooks;

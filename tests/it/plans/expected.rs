@@ -24,9 +24,9 @@ pub(super) enum Class {
 use Class::{Adds, Beside, Bounded, Found, InOrder, InPlaces, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 40] = [
+const STATEMENTS: [(&str, &str, Class); 46] = [
     // Writes.
-    ("select users.id, users.revision, users.live_tasks from ", "users", Keyed("users_pkey")),
+    ("select users.id, users.revision, users.live_tasks, users.listened from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
     ("select tasks.", "deleted_with_parent", Found("tasks_parent_idx")),
     ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
@@ -36,6 +36,7 @@ const STATEMENTS: [(&str, &str, Class); 40] = [
     ("insert into tasks ", "as v", Adds),
     ("insert into task_changes ", "as v", Adds),
     ("insert into requests ", "as v", Adds),
+    ("insert into outbox ", "as v", Adds),
     // Lists, and the order of tasks.
     ("select task_lists.", "cross join task_lists", Keyed("task_lists_pkey")),
     ("select task_lists.", "user_id = ", Bounded),
@@ -70,6 +71,12 @@ const STATEMENTS: [(&str, &str, Class); 40] = [
     ("DELETE FROM task_changes", "(task_changes.user_id = ", Bounded),
     ("UPDATE users SET compacted_revision", "(users.id = ", Bounded),
     ("DELETE FROM requests", "create_time < ", Job),
+    // What is to be told, and of what is to be reminded.
+    ("SELECT outbox.revision FROM outbox", "LIMIT", Job),
+    ("SELECT outbox.user_id, outbox.revision", "ORDER BY", Job),
+    ("DELETE FROM outbox", "user_id", Job),
+    ("INSERT INTO outbox", "VALUES", Adds),
+    ("select user_id, task_id, ", "remind_time", Job),
 ];
 
 /// The same of what is asked of standbys, each of which says how much it holds. There are none of SQLite.
@@ -87,7 +94,7 @@ const OF_STANDBYS: [(&str, &str, Class); 9] = [
 
 /// Whether a statement belongs to the write and the read path: whether it touches their tables.
 pub(super) fn is_on_the_path(statement: &str) -> bool {
-    let tables = ["tasks", "task_lists", "task_changes", "requests", "users"];
+    let tables = ["tasks", "task_lists", "task_changes", "requests", "users", "outbox"];
     tables.iter().any(|table| {
         statement.contains(&format!(" {table} "))
             || statement.contains(&format!("{table}."))
@@ -96,7 +103,7 @@ pub(super) fn is_on_the_path(statement: &str) -> bool {
 }
 
 /// Tables that are spread by user where there is a Citus, and those that are by a key of their own.
-const SPREAD: [&str; 11] = [
+const SPREAD: [&str; 15] = [
     "users",
     "sessions",
     "api_keys",
@@ -105,13 +112,17 @@ const SPREAD: [&str; 11] = [
     "task_changes",
     "requests",
     "audit_events",
+    "outbox",
+    "events",
+    "webhooks",
+    "webhook_queues",
     "emails",
     "identities",
     "login_throttles",
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 12] = [
+const ASK_ALL: [(&str, &str); 16] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
@@ -124,6 +135,10 @@ const ASK_ALL: [(&str, &str); 12] = [
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),
     ("SELECT task_changes.user_id, task_changes.revision FROM", "create_time < "),
     ("DELETE FROM requests", "create_time < "),
+    ("SELECT outbox.revision FROM outbox", "LIMIT"),
+    ("SELECT outbox.user_id, outbox.revision", "ORDER BY"),
+    ("SELECT webhooks.user_id, webhooks.id FROM", ""),
+    ("select user_id, task_id, ", "remind_time"),
     ("SELECT audit_events.user_id, audit_events.id FROM", "create_time < "),
     ("SELECT login_throttles.throttle_key FROM", "update_time < "),
     ("SELECT sessions.user_id, sessions.id FROM", "expire_time < "),

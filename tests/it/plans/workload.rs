@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use taskwire::domain::UserId;
 use taskwire::pb;
-use taskwire::server::jobs::{compact, finish_lists, forget, purge};
+use taskwire::server::jobs::{compact, finish_lists, forget, purge, remind};
+use taskwire::storage::Listener;
 use tonic_types::StatusExt as _;
 
 use crate::revisions::harness::replica::{Replica, Tasks, User, World};
@@ -44,11 +45,29 @@ pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
     let id = |user: &User| uuid::Uuid::try_parse(user.name.trim_start_matches("users/")).unwrap().into();
     let watched: Vec<UserId> = users.iter().map(id).collect();
     replica.services.storage.changes().current_revisions(&watched).await.unwrap();
+    told(world, replica, &users[0]).await;
     world.hand.advance(Duration::from_secs(40 * 24 * 60 * 60));
     finish_lists(&replica.services).await.unwrap();
     purge(&replica.services).await.unwrap();
     compact(&replica.services).await.unwrap();
     forget(&replica.services).await.unwrap();
+}
+
+/// The same while somebody listens, and a reminder.
+async fn told(world: &World, replica: &Replica, user: &User) {
+    let storage = &replica.services.storage;
+    storage.listeners().add(Listener::Streams, world.now()).await.unwrap();
+    let mut tasks = replica.tasks(user);
+    single(&mut tasks).await;
+    let time = prost_types::Timestamp { seconds: world.now().as_micros() / 1_000_000 + 60, nanos: 0 };
+    let reminder = pb::Reminder { when: Some(pb::reminder::When::Time(time)) };
+    let task =
+        pb::Task { title: "to be remembered".to_owned(), reminders: vec![reminder], ..pb::Task::default() };
+    let request = pb::CreateTaskRequest { parent: PARENT.to_owned(), task: Some(task), ..Default::default() };
+    tasks.create_task(request).await.unwrap();
+    world.hand.advance(Duration::from_secs(61));
+    remind(&replica.services).await.unwrap();
+    storage.journal().sequence_all(world.now()).await.unwrap();
 }
 
 async fn create(tasks: &mut Tasks, title: &str) -> String {

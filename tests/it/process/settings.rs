@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 117] = [
+const WRONG: [(&str, &str); 119] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -19,6 +19,8 @@ const WRONG: [(&str, &str); 117] = [
     ("LANES", "0"),
     ("LANES", "17"),
     ("TRUSTED_PROXIES", "everybody"),
+    ("WEBHOOK_NETWORKS", "everybody"),
+    ("WEBHOOK_HTTP", "perhaps"),
     ("LISTEN", "nonsense"),
     ("LISTEN", "127.0.0.1"),
     ("LISTEN", "127.0.0.1:65536"),

@@ -25,7 +25,8 @@ mod before_the_schema {
     crate::support::both_engines!(empty: nothing_is_served_before_the_schema_is_there);
 }
 
-const SERVICES: [&str; 3] = ["", "taskwire.v1.TaskService", "taskwire.v1.UserService"];
+const SERVICES: [&str; 4] =
+    ["", "taskwire.v1.TaskService", "taskwire.v1.UserService", "taskwire.v1.EventService"];
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -84,10 +85,11 @@ async fn health_is_watched_to_the_end(database: TestDatabase) {
 }
 
 /// What both versions must list.
-const LISTED: [&str; 5] = [
+const LISTED: [&str; 6] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "taskwire.v1.EventService",
     "taskwire.v1.TaskService",
     "taskwire.v1.UserService",
 ];

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use taskwire::domain::{
-    Annotations, Basis, ChangeType, Day, NewTask, Priority, Recurrence, RecurrenceRule, TaskField,
-    TaskFields, TaskId, TaskPatch, TimeZone,
+    Annotations, Basis, ChangeType, Day, NewTask, Priority, Recurrence, RecurrenceRule, Reminder, Reminders,
+    TaskField, TaskFields, TaskId, TaskPatch, TimeZone,
 };
 
 use super::{PURGE_AFTER, Person, at, description, labels, task, title};
@@ -118,6 +118,7 @@ async fn update_notes_which_fields_changed(database: TestDatabase) {
             parent_task: None,
             complete_subtasks: false,
             recurrence: Some(Some(Box::new(Recurrence::new(&rule, Basis::Due)))),
+            reminders: Some(Reminders::parse(vec![Reminder::At(at(9))]).unwrap()),
             next_id: None,
         },
         TaskPatch {

@@ -12,6 +12,7 @@ mod lists;
 mod migrations;
 mod orders;
 mod plans;
+mod reminders;
 mod schema;
 mod secrets;
 mod sessions;
@@ -77,6 +78,7 @@ fn task(text: &str) -> NewTask {
         task_list: None,
         parent_task: None,
         recurrence: None,
+        reminders: Default::default(),
     }
 }
 

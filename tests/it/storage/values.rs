@@ -42,6 +42,7 @@ async fn every_field_comes_back(database: TestDatabase) {
         task_list: None,
         parent_task: None,
         recurrence: None,
+        reminders: Default::default(),
     };
     let now = Timestamp::from_micros(1_767_225_600_654_321).unwrap();
     let written = ada.create(new.clone(), now).await;

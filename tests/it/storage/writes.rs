@@ -139,6 +139,7 @@ async fn update_that_changes_nothing_makes_no_revision(database: TestDatabase) {
         parent_task: Some(None),
         complete_subtasks: false,
         recurrence: Some(None),
+        reminders: Some(created.reminders.clone()),
         next_id: None,
     };
     for patch in [TaskPatch::default(), same] {

@@ -7,7 +7,8 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use taskwire::api::answer::{ALWAYS_FIT, BYTES_MAX};
 use taskwire::domain::{
-    Annotations, Description, Labels, PageSize, Position, RecurrenceRule, TimeZone, Title,
+    Annotations, Description, EventType, Labels, PageSize, Position, RecurrenceRule, Reminders, TimeZone,
+    Title, WebhookUrl,
 };
 
 use super::descriptors::ours;
@@ -22,7 +23,7 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 59] = [
+const TEXTS: [(&str, &str, usize); 71] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
@@ -84,12 +85,28 @@ const TEXTS: [(&str, &str, usize); 59] = [
     ("ListApiKeysResponse", "next_page_token", 8192),
     ("UndoChangesResponse", "history", UUID),
     ("CountTasksResponse", "history", UUID),
+    ("Event", "id", 64),
+    ("Event", "type", 24),
+    ("Event", "user", NAME),
+    ("WatchEventsResponse", "cursor", 64),
+    ("Webhook", "name", NAME),
+    ("Webhook", "url", WebhookUrl::BYTES_MAX),
+    ("Webhook", "event_types", 24),
+    ("Webhook.Failure", "text", 100),
+    ("CreateWebhookResponse", "secret", 64),
+    ("RotateWebhookSecretResponse", "secret", 64),
+    ("WebhookQueue", "user", NAME),
+    ("ListWebhookQueuesResponse", "next_page_token", 8192),
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 22] = [
+const COUNTS: [(&str, &str, usize); 26] = [
     ("Task", "labels", Labels::MAX),
     ("Task", "annotations", Annotations::MAX),
+    ("Task", "reminders", Reminders::MAX),
+    ("Webhook", "event_types", EventType::ALL.len()),
+    ("ListWebhooksResponse", "webhooks", 100),
+    ("ListWebhookQueuesResponse", "queues", PAGE),
     ("TaskChange", "changed_fields", 20),
     ("PreviewOccurrencesResponse", "occurrences", 100),
     ("ApiKey", "scopes", 10),

@@ -6,16 +6,20 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &["domain"]),
     ("methods", &["domain", "methods"]),
     ("storage", &["domain", "storage"]),
     ("auth", &["auth", "domain", "methods", "storage"]),
+    ("outbound", &["auth", "domain", "outbound", "storage"]),
     ("accounts", &["accounts", "auth", "domain", "storage"]),
-    ("api", &["accounts", "api", "auth", "domain", "pb", "storage"]),
-    ("server", &["accounts", "api", "auth", "domain", "methods", "pb", "server", "storage"]),
+    ("api", &["accounts", "api", "auth", "domain", "outbound", "pb", "storage"]),
+    ("server", &["accounts", "api", "auth", "domain", "methods", "outbound", "pb", "server", "storage"]),
     ("openapi", &["domain", "methods", "openapi", "pb"]),
-    ("config", &["accounts", "api", "auth", "config", "domain", "server", "storage", "telemetry"]),
+    (
+        "config",
+        &["accounts", "api", "auth", "config", "domain", "outbound", "server", "storage", "telemetry"],
+    ),
     ("telemetry", &["server", "telemetry"]),
     ("cli", &["cli", "config", "server"]),
     (
@@ -29,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "config",
             "domain",
             "openapi",
+            "outbound",
             "pb",
             "server",
             "storage",
@@ -38,10 +43,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that a floor does not name, by the first letters of their names.
-const FOREIGN: [(&str, &[&str]); 5] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
     ("domain", &["tonic", "prost", "diesel", "http", "tokio"]),
     ("storage", &["tonic", "prost"]),
     ("auth", &["tonic", "prost", "diesel"]),
+    ("outbound", &["tonic", "prost", "diesel"]),
     ("accounts", &["tonic", "prost", "diesel"]),
     ("api", &["diesel", "tokio_postgres"]),
 ];

@@ -69,7 +69,7 @@ fn is_known(name: &str) -> bool {
 pub(super) const CRATES: [&str; 2] = ["client", "pb"];
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 12] = [
+pub(super) const FLOORS: [&str; 13] = [
     "accounts",
     "api",
     "auth",
@@ -79,6 +79,7 @@ pub(super) const FLOORS: [&str; 12] = [
     "domain",
     "methods",
     "openapi",
+    "outbound",
     "server",
     "storage",
     "telemetry",
