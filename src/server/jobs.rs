@@ -262,10 +262,15 @@ async fn somebody_is_to_be_reminded(services: &Services) -> Result<bool> {
 
 /// Tells of the reminders whose time has come, each once.
 pub async fn remind(services: &Services) -> Result<()> {
+    let mut before = Vec::new();
     loop {
         let now = services.clock.now();
         let due = services.storage.reminders().due(now, CHUNK).await?;
-        let is_last = due.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX);
+        // A task may have several that came due; what stays as it was is not there to be told.
+        if due.is_empty() || due == before {
+            return Ok(());
+        }
+        before.clone_from(&due);
         let mut by_user: BTreeMap<UserId, Vec<(TaskId, i64)>> = BTreeMap::new();
         for (user, task, time) in due {
             by_user.entry(user).or_default().push((task, time));
@@ -274,9 +279,6 @@ pub async fn remind(services: &Services) -> Result<()> {
             .into_iter()
             .map(|(user, due)| async move { services.storage.reminders().tell(user, due, now).await });
         stream::iter(told).buffer_unordered(REMINDED_AT_ONCE).try_collect::<()>().await?;
-        if is_last {
-            return Ok(());
-        }
     }
 }
 

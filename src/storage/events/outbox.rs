@@ -12,7 +12,6 @@ use crate::domain::{EventKind, Timestamp, UserId};
 use crate::storage::engine::set::Piece::Insert;
 use crate::storage::engine::set::{Column, Rows, SetStatement};
 use crate::storage::engine::types::{Id, Moment};
-use crate::storage::tasks::write_conn::ChangeRow;
 
 /// What a process knows without asking of who listens, and how it is woken.
 #[derive(Debug, Default)]
@@ -50,18 +49,6 @@ pub(in crate::storage) struct Stretch {
     pub(in crate::storage) first: i64,
     pub(in crate::storage) last: i64,
     pub(in crate::storage) time: Timestamp,
-}
-
-/// The stretches that these changes are; each user's stand in their order.
-pub(in crate::storage) fn stretches(changes: &[ChangeRow], is_told: impl Fn(UserId) -> bool) -> Vec<Stretch> {
-    let mut stretches: std::collections::BTreeMap<UserId, Stretch> = std::collections::BTreeMap::new();
-    for change in changes.iter().filter(|change| is_told(change.owner)) {
-        let (user, revision, time) = (change.owner, change.revision, change.time);
-        let stretch =
-            stretches.entry(user).or_insert(Stretch { user, first: revision, last: revision, time });
-        stretch.last = revision.max(stretch.last);
-    }
-    stretches.into_values().collect()
 }
 
 /// Puts stretches of changes into the outbox.

@@ -1,6 +1,6 @@
 //! What a write batch asks of a connection: to read what it is about, and to write what became of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 
 use super::task_row::TaskRow;
@@ -9,7 +9,7 @@ use crate::domain::{
 };
 use crate::storage::engine::sql::Fragment;
 use crate::storage::engine::types::Id;
-use crate::storage::events::outbox::{self, Ears, Stretch};
+use crate::storage::events::outbox::{Ears, Stretch};
 
 /// What a batch is about. Pairs begin with the user.
 #[derive(Debug, Default)]
@@ -93,12 +93,12 @@ impl Writes {
         if !everything && self.listened.is_empty() {
             return Vec::new();
         }
-        outbox::stretches(&self.changes, |user| everything || self.listened.contains(&user))
+        stretches(&self.changes, |user| everything || self.listened.contains(&user))
     }
 
     /// What of it is to be told if everything is, and was not to be told before.
     pub(in crate::storage) fn told_as_well(&self) -> Vec<Stretch> {
-        outbox::stretches(&self.changes, |user| !self.listened.contains(&user))
+        stretches(&self.changes, |user| !self.listened.contains(&user))
     }
 }
 
@@ -140,4 +140,16 @@ pub(in crate::storage) trait WriteConn: Send {
     /// Stores a batch, puts it into the outbox where somebody listens, and tells the other processes on this database whose tasks
     /// changed. Answers whether there is something in the outbox.
     fn write(&mut self, writes: Writes, news: News<'_>) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// The stretches that these changes are; each user's stand in their order.
+fn stretches(changes: &[ChangeRow], is_told: impl Fn(UserId) -> bool) -> Vec<Stretch> {
+    let mut stretches: BTreeMap<UserId, Stretch> = BTreeMap::new();
+    for change in changes.iter().filter(|change| is_told(change.owner)) {
+        let (user, revision, time) = (change.owner, change.revision, change.time);
+        let stretch =
+            stretches.entry(user).or_insert(Stretch { user, first: revision, last: revision, time });
+        stretch.last = revision.max(stretch.last);
+    }
+    stretches.into_values().collect()
 }

@@ -86,6 +86,11 @@ fn sample(field: &FieldDescriptor, list: &str) -> Value {
             recurrence.set_field_by_name("basis", Value::EnumNumber(2));
             Value::Message(recurrence)
         }
+        Kind::Message(message) if message.full_name() == "taskwire.v1.Reminder" => {
+            let when = pb::reminder::When::Time(super::at(1_000_000));
+            let reminder = pb::Reminder { when: Some(when) }.encode_to_vec();
+            Value::Message(DynamicMessage::decode(message, reminder.as_slice()).unwrap())
+        }
         kind => panic!("no sample for {}: {kind:?}", field.name()),
     };
     if field.is_list() { Value::List(vec![one]) } else { one }

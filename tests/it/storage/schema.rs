@@ -173,14 +173,20 @@ async fn indexes_are_the_same_on_both_engines(database: TestDatabase) {
         }
     };
     let found: BTreeSet<String> = database.query_texts(sql).await.iter().map(|sql| plain(sql)).collect();
+    // Of an expression, which each engine has in words of its own.
+    let is_plain = |index: &String| !index.starts_with("create index tasks_remind_idx ");
+    let all = found.len();
+    let found: BTreeSet<String> = found.into_iter().filter(is_plain).collect();
+    assert_eq!(found.len() + 1, all);
     for list in ["", "completed, priority, "] {
         let name = format!("tasks_live_{}idx", list.replace(", ", "_"));
         let columns = format!("(user_id, {list}create_time, task_id)");
         let index = format!("create index {name} on tasks {columns} where delete_time is null");
         assert!(found.contains(&index), "no {index} in {found:#?}");
     }
-    assert_eq!(found, migrated(Engine::Sqlite));
-    assert_eq!(found, migrated(Engine::Postgres));
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        assert_eq!(found, migrated(engine).into_iter().filter(is_plain).collect());
+    }
 }
 
 async fn rows_go_with_their_account(database: TestDatabase) {
