@@ -5,6 +5,7 @@ pub mod client;
 pub mod due;
 pub mod every;
 pub mod task_lists;
+pub mod totp;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::config::{Settings, file};
 use crate::server::Address;
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
+use totp::TotpCommand;
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -220,9 +222,22 @@ pub enum Command {
         /// read from standard input elsewhere
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// The code of the second factor, or a recovery code. When absent it is asked for on a terminal, where one is needed
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
         /// The service
         #[command(flatten)]
         remote: Remote,
+    },
+    /// Set up a second factor of one's own, or take it away
+    #[command(after_help = totp::TOTP_EXAMPLES)]
+    Totp {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+        /// What to do
+        #[command(subcommand)]
+        command: TotpCommand,
     },
     /// Log out of a service and forget it
     #[command(after_help = client::LOGOUT_EXAMPLES)]
@@ -365,6 +380,22 @@ pub enum UserCommand {
         /// Make an administrator
         #[arg(long)]
         admin: bool,
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
+    /// Make the account of a service, which has API keys and no password; with --scope also its first key, whose secret is
+    /// printed this once
+    ServiceAccount {
+        /// Email address of whoever keeps the service
+        #[arg(long, value_name = "EMAIL")]
+        email: String,
+        /// What the service is called
+        #[arg(long, value_name = "NAME", default_value = "")]
+        display_name: String,
+        /// What its first key may do, as users.impersonate; may be repeated
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,

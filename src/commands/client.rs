@@ -10,6 +10,7 @@ mod table;
 mod task_lists;
 mod tasks;
 mod text;
+mod totp;
 mod watch;
 mod which_list;
 
@@ -24,6 +25,7 @@ use super::{Failure, Outcome, USAGE};
 use crate::cli::address::ServiceAddress;
 use crate::cli::client::{Remote, TaskCommand};
 use crate::cli::task_lists::ListCommand;
+use crate::cli::totp::TotpCommand;
 use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
@@ -68,6 +70,11 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
 /// Does what was asked for with lists.
 pub(super) async fn run_list(remote: &Remote, command: ListCommand) -> Outcome {
     task_lists::run(&call(remote)?, command).await
+}
+
+/// Does what was asked for with a second factor.
+pub(super) async fn run_totp(remote: &Remote, command: TotpCommand) -> Outcome {
+    totp::run(&call(remote)?, command).await
 }
 
 /// The address that is meant when none is named: that of the last login.
@@ -157,6 +164,8 @@ impl Service {
             (_, "USER_ALREADY_EXISTS") => format!("; {} goes on with that account", self.command("login")),
             (_, "REGISTRATION_CLOSED") => "; an administrator makes accounts there".to_owned(),
             (_, "LOGIN_THROTTLED") => wait.unwrap_or_else(|| "; try again later".to_owned()),
+            (_, "CODE_INVALID") => "; the app shows another one every 30 seconds".to_owned(),
+            (_, "MFA_REQUIRED") => format!("; {}", self.command("login EMAIL --code CODE")),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
             (_, "TASK_LIST_DELETED") => "; `taskwire list restore` takes it back".to_owned(),
             (Code::Unavailable, "") => {
@@ -168,7 +177,9 @@ impl Service {
             (Code::Unauthenticated | Code::PermissionDenied, _) if self.has_key => {
                 "; it is the API key in TASKWIRE_API_KEY that calls".to_owned()
             }
-            (Code::Unauthenticated, _) => format!("; log in again: {}", self.command("login")),
+            (Code::Unauthenticated, _) | (_, "STEP_UP_REQUIRED") => {
+                format!("; log in again: {}", self.command("login"))
+            }
             _ => String::new(),
         };
         format!("{said}{next}")

@@ -18,8 +18,14 @@ pub(super) fn load(config: &Config) -> Result<KeyRing, Failure> {
 /// The keys that seal secrets, as far as there are to be any.
 pub(super) fn load_secrets(config: &Config) -> Result<Option<SecretsKeys>, Failure> {
     let Some(file) = &config.secrets_key_file else { return Ok(None) };
-    let made = if config.make_secrets_key { SecretsKeys::create_missing(file) } else { Ok(()) };
-    let loaded = made.and_then(|()| SecretsKeys::load(file));
+    if config.make_secrets_key
+        && let Err(cause) = SecretsKeys::create_missing(file)
+    {
+        // Nobody asked for it: the service does without, and refuses what needs it.
+        tracing::warn!(%cause, "there is no place for a key that seals secrets: set TASKWIRE_SECRETS_KEY_FILE");
+        return Ok(None);
+    }
+    let loaded = SecretsKeys::load(file);
     loaded.map(Some).map_err(|error| failure("TASKWIRE_SECRETS_KEY_FILE (--secrets-key-file)", error))
 }
 

@@ -56,6 +56,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::User { command: UserCommand::Create { email, display_name, admin, settings } } => {
             user::create(*settings, &email, &display_name, admin).await
         }
+        Command::User { command: UserCommand::ServiceAccount { email, display_name, scopes, settings } } => {
+            user::create_service(*settings, &email, &display_name, &scopes).await
+        }
         Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;
             say("the configuration is valid")
@@ -67,11 +70,13 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Descriptor => print_bytes(pb::DESCRIPTOR_SET),
         Command::Completions { shell } => print_completions(shell),
         Command::Register { email, display_name, password_file, remote } => {
-            client::register(&remote, LoggingIn { email, password_file }, display_name).await
+            let who = LoggingIn { email, password_file, code: None };
+            client::register(&remote, who, display_name).await
         }
-        Command::Login { email, password_file, remote } => {
-            client::log_in(&remote, LoggingIn { email, password_file }).await
+        Command::Login { email, password_file, code, remote } => {
+            client::log_in(&remote, LoggingIn { email, password_file, code }).await
         }
+        Command::Totp { remote, command } => client::run_totp(&remote, command).await,
         Command::Logout { forget, remote } => client::log_out(&remote, forget).await,
         Command::Whoami { remote } => client::who_am_i(&remote).await,
         Command::Task { remote, command } => client::run(&remote, command).await,

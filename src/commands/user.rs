@@ -5,8 +5,9 @@ use std::io::{BufRead as _, IsTerminal as _};
 use super::database::{checked_storage, prepare_schema, time_of};
 use super::outcome::{Failure, Outcome, say};
 use crate::accounts::Passwords;
+use crate::auth::{ApiKeys, NewKey};
 use crate::config::Settings;
-use crate::domain::{AuditEventType, DisplayName, Email, NewUser, Role, Rule, Trace, UserId};
+use crate::domain::{AuditEventType, DisplayName, Email, NewUser, Role, Rule, Scopes, Trace, UserId};
 
 pub(super) async fn create(settings: Settings, email: &str, display_name: &str, admin: bool) -> Outcome {
     let policy = settings.passwords();
@@ -30,6 +31,34 @@ pub(super) async fn create(settings: Settings, email: &str, display_name: &str, 
     let users = storage.users().recording(Trace::default().did(AuditEventType::UserCreated));
     let user = users.create(new, hash, now).await.map_err(Failure::new)?;
     say(&format!("users/{}", user.id))
+}
+
+pub(super) async fn create_service(
+    settings: Settings,
+    email: &str,
+    display_name: &str,
+    scopes: &[String],
+) -> Outcome {
+    let storage = checked_storage(settings)?;
+    let wrong = |flag: &str, rule: Rule| Failure::usage(vec![format!("{flag}: {}", rule.text)]);
+    let email = Email::parse(email).map_err(|rule| wrong("--email", rule))?;
+    let display_name = DisplayName::parse(display_name).map_err(|rule| wrong("--display-name", rule))?;
+    let scopes = match scopes {
+        [] => None,
+        scopes => Some(Scopes::parse(scopes).map_err(|rule| wrong("--scope", rule))?),
+    };
+    prepare_schema(&storage, false).await?;
+    let now = time_of(&storage).await;
+    let new = NewUser { id: UserId::generate_at(now), email, display_name, role: Role::User };
+    let trace = Trace::default();
+    let users = storage.users().recording(trace.did(AuditEventType::ServiceAccountCreated));
+    let user = users.create_service(new, now).await.map_err(Failure::new)?;
+    say(&format!("users/{}", user.id))?;
+    let Some(scopes) = scopes else { return Ok(()) };
+    let key = NewKey { user: user.id, display_name: DisplayName::default(), scopes, expire_time: None };
+    let keys = ApiKeys::new(storage.clone(), storage.clock().clone());
+    let (_, secret) = keys.create(key, &trace).await.map_err(Failure::new)?;
+    say(&secret)
 }
 
 /// Asks on a terminal without showing what is typed; takes the first line elsewhere.

@@ -173,9 +173,10 @@ impl Core {
     }
 
     /// Logs in.
-    pub(super) async fn begin_session<F, Fut>(&self, request: pb::LoginRequest, send: F) -> Result<Session>
+    pub(super) async fn begin_session<Req, F, Fut>(&self, request: Req, send: F) -> Result<Session>
     where
-        F: Fn(Channel, Request<pb::LoginRequest>) -> Fut,
+        Req: Clone,
+        F: Fn(Channel, Request<Req>) -> Fut,
         Fut: Future<Output = Result<Response<pb::TokenPair>, Status>>,
     {
         let asked = SystemTime::now();

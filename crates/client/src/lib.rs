@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod accounts;
 mod builder;
 mod call;
 mod error;
@@ -38,6 +39,7 @@ use self::session::is_over;
 use taskwire_proto as pb;
 use taskwire_proto::user_service_client::UserServiceClient;
 
+pub use self::accounts::{SecondFactor, challenge};
 pub use self::builder::Builder;
 pub use self::error::{Error, Result};
 pub use self::session::Session;
@@ -96,7 +98,8 @@ impl Client {
 
     /// Begins a session and keeps it. The device is what the list of sessions shows of it.
     ///
-    /// It is not repeated after a lost answer: each login begins a session.
+    /// It is not repeated after a lost answer: each login begins a session. An account with a second factor answers
+    /// `MFA_REQUIRED` with a [`challenge`] for [`complete_login`](Self::complete_login).
     pub async fn login(&self, email: &str, password: &str, device: &str) -> Result<Session> {
         let request = pb::LoginRequest {
             email: email.to_owned(),

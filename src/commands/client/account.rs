@@ -10,7 +10,7 @@ use super::output::Output;
 use super::text::visible;
 use super::{Service, address, api_key, builder, call, shared};
 use crate::cli::client::Remote;
-use crate::client::{Client, NewAccount};
+use crate::client::{Client, NewAccount, SecondFactor, Session, challenge};
 use crate::commands::{Failure, Outcome};
 use crate::pb::{Role, User};
 
@@ -24,6 +24,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 pub(in crate::commands) struct LoggingIn {
     pub(in crate::commands) email: Option<String>,
     pub(in crate::commands) password_file: Option<PathBuf>,
+    pub(in crate::commands) code: Option<String>,
 }
 
 impl LoggingIn {
@@ -47,13 +48,14 @@ pub(in crate::commands) async fn register(remote: &Remote, who: LoggingIn, displ
     let (email, password) = who.ask(true)?;
     let new = NewAccount { email: email.clone(), password: password.clone(), display_name };
     door.client.register(new).await.map_err(|error| door.service.refused(&error))?;
-    door.enter(&email, &password, "Registered and logged in").await
+    door.enter(&email, &password, None, "Registered and logged in").await
 }
 
 pub(in crate::commands) async fn log_in(remote: &Remote, who: LoggingIn) -> Outcome {
     let door = Door::find(remote)?;
+    let code = who.code.clone();
     let (email, password) = who.ask(false)?;
-    door.enter(&email, &password, "Logged in").await
+    door.enter(&email, &password, code, "Logged in").await
 }
 
 /// A service to which nobody is logged in yet.
@@ -79,9 +81,18 @@ impl Door {
         Ok(Self { client, service, credentials, ca_file, output })
     }
 
-    async fn enter(self, email: &str, password: &str, done: &str) -> Outcome {
+    async fn enter(self, email: &str, password: &str, code: Option<String>, done: &str) -> Outcome {
         let refused = |error| self.service.refused(&error);
-        let session = self.client.login(email, password, &device()).await.map_err(refused)?;
+        let session = match self.client.login(email, password, &device()).await {
+            Err(error) => match (challenge(&error), code) {
+                (Some(challenge), Some(code)) => self.complete(challenge, &code).await?,
+                (Some(challenge), None) if std::io::stdin().is_terminal() => {
+                    self.complete(challenge, &ask_code()?).await?
+                }
+                _ => return Err(refused(error)),
+            },
+            answer => answer.map_err(refused)?,
+        };
         let user = self.client.whoami().await.map_err(refused)?;
         let login = Login { email: user.email.clone(), ca_file: self.ca_file, session };
         self.credentials.keep(&self.service.address, login)?;
@@ -91,6 +102,17 @@ impl Door {
         let told = || format!("{done} to {} as {}", self.service.address, visible(&user.email));
         self.output.answer("User", &user, told)
     }
+
+    /// The second half of a login.
+    async fn complete(&self, challenge: &str, code: &str) -> Result<Session, Failure> {
+        let completed = self.client.complete_login(challenge, SecondFactor::typed(code)).await;
+        completed.map_err(|error| self.service.refused(&error))
+    }
+}
+
+fn ask_code() -> Result<String, Failure> {
+    rpassword::prompt_password("Code, or a recovery code: ")
+        .map_err(|error| Failure::new(format!("the code cannot be read: {error}")))
 }
 
 pub(in crate::commands) async fn log_out(remote: &Remote, forget: bool) -> Outcome {

@@ -7,9 +7,9 @@ use taskwire::pb;
 use taskwire::pb::audit_event::Type;
 
 use super::world::{PASSWORD, Replica, Setup, World, answer};
-use crate::support::both_engines;
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::refusal::{Answer, Refused as _};
+use crate::support::{both_engines, totp};
 
 both_engines!(
     a_login_asks_for_a_code_once_one_was_shown,
@@ -28,19 +28,7 @@ both_engines!(
 
 /// The code of this secret, `steps` away from the present one.
 pub(super) fn code(world: &World, secret: &str, steps: i64) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = secret
-        .bytes()
-        .map(|byte| format!("{:05b}", ALPHABET.iter().position(|one| *one == byte).unwrap()))
-        .collect();
-    let bytes: Vec<u8> =
-        (0..bits.len() / 8).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap()).collect();
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes);
-    let step = world.clock.now().as_micros() / 30_000_000 + steps;
-    let tag = aws_lc_rs::hmac::sign(&key, &step.to_be_bytes());
-    let at = usize::from(tag.as_ref()[19] & 15);
-    let number = u32::from_be_bytes(tag.as_ref()[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
-    format!("{:06}", number % 1_000_000)
+    totp(secret, world.clock.now().as_micros() / 30_000_000 + steps)
 }
 
 /// Somebody with a second factor: their session, its secret, their recovery codes. The code of the present step is spent.

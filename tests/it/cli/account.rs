@@ -2,10 +2,11 @@
 
 use super::{EMAIL, PASSWORD, World};
 use crate::support::database::TestDatabase;
-use crate::support::{both_engines, one_engine};
+use crate::support::{both_engines, one_engine, totp_now};
 
 both_engines!(the_first_minutes);
 one_engine!(Sqlite: a_wrong_password_says_what_to_do, an_account_that_cannot_be_made_names_the_rule);
+one_engine!(Sqlite: a_second_factor, a_service_account_is_made_beside_the_service);
 one_engine!(Sqlite: a_session_that_was_ended_elsewhere, a_password_from_a_file, a_key_for_programs);
 
 async fn the_first_minutes(database: TestDatabase) {
@@ -135,4 +136,74 @@ async fn a_key_for_programs(database: TestDatabase) {
         !world.sandbox.path("home/.config/taskwire/credentials.json").exists()
             || !world.kept().to_string().contains("twk_")
     );
+}
+
+async fn a_second_factor(database: TestDatabase) {
+    let world = World::start(database).await;
+    let begun = world.answer(&["totp", "enable"]);
+    let secret = begun["secret"].as_str().unwrap();
+    assert!(
+        begun["otpauthUri"].as_str().or(begun["otpauth_uri"].as_str()).unwrap().starts_with("otpauth://")
+    );
+    let wrong = world.run(["totp", "confirm", "12345"]);
+    assert_eq!(wrong.status, Some(1));
+    assert!(wrong.stderr.contains("CODE_INVALID"), "{}", wrong.stderr);
+    let told = world.told(&["totp", "confirm", &totp_now(secret, 0)]);
+    let codes: Vec<&str> = told.lines().filter(|line| line.matches('-').count() == 3).collect();
+    assert_eq!(codes.len(), 10, "{told}");
+    assert_eq!(world.run(["logout"]).status, Some(0));
+
+    // A script says what it has; without it, it is told what is missing.
+    let without = world.typed(&["login", EMAIL], PASSWORD);
+    assert_eq!((without.status, without.stdout.as_str()), (Some(1), ""));
+    assert!(
+        without.stderr.contains("MFA_REQUIRED") && without.stderr.contains("--code"),
+        "{}",
+        without.stderr
+    );
+    assert!(!without.stderr.contains("twc_"), "{}", without.stderr);
+    // The next step is good already, and newer than the one that is spent.
+    let login = world.typed(&["login", EMAIL, "--code", &totp_now(secret, 1)], PASSWORD);
+    assert_eq!(login.status, Some(0), "{}", login.stderr);
+    assert_eq!(world.typed(&["login", EMAIL, "--code", codes[0]], PASSWORD).status, Some(0));
+    let again = world.typed(&["login", EMAIL, "--code", codes[0]], PASSWORD);
+    assert_eq!(again.status, Some(1), "{}", again.stderr);
+    let new = world.answer(&["totp", "codes"]);
+    assert_eq!(new.as_object().unwrap().values().next().unwrap().as_array().unwrap().len(), 10);
+    assert!(world.told(&["totp", "disable"]).contains("gone"));
+    assert_eq!(world.typed(&["login", EMAIL], PASSWORD).status, Some(0));
+    let none = world.run(["totp", "disable"]);
+    assert!(none.stderr.contains("TOTP_NOT_ENABLED"), "{}", none.stderr);
+}
+
+async fn a_service_account_is_made_beside_the_service(database: TestDatabase) {
+    use taskwire::client::Client;
+
+    let world = World::start(database).await;
+    let place = ["--database-url", &world.database.url, "--signing-key-file", "key.pem"];
+    let make = |arguments: &[&str]| {
+        world.sandbox.run(["user", "service-account"].iter().chain(arguments).chain(&place))
+    };
+    let made =
+        make(&["--email", "s@example.com", "--display-name", "reports", "--scope", "users.impersonate"]);
+    assert_eq!((made.status, made.stderr.as_str()), (Some(0), ""));
+    let [name, secret] = made.stdout.lines().collect::<Vec<_>>()[..] else { panic!("{}", made.stdout) };
+    assert!(name.starts_with("users/") && secret.starts_with("twk_"), "{}", made.stdout);
+    // As a program would use it.
+    let ada = world.answer(&["whoami"])["name"].as_str().unwrap().to_owned();
+    let client = Client::builder(world.address()).api_key(secret).connect().await.unwrap();
+    let exchanged = client.exchange_token(&ada, &["tasks.read"]).await.unwrap();
+    assert_eq!(
+        (exchanged.scopes, exchanged.token_type),
+        (vec!["tasks.read".to_owned()], "Bearer".to_owned())
+    );
+    let other = make(&["--email", "t@example.com"]);
+    assert_eq!((other.status, other.stdout.lines().count()), (Some(0), 1), "{}", other.stderr);
+    assert_eq!(make(&["--email", "t@example.com"]).status, Some(1));
+    for wrong in
+        [["--email", "none", "--scope", "tasks.read"], ["--email", "u@example.com", "--scope", "all"]]
+    {
+        let ended = make(&wrong);
+        assert_eq!((ended.status, ended.complaints().len()), (Some(64), 1), "{}", ended.stderr);
+    }
 }

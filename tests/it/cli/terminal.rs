@@ -11,9 +11,10 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::{EMAIL, PASSWORD, World};
 use crate::support::database::TestDatabase;
-use crate::support::one_engine;
+use crate::support::{one_engine, totp_now};
 
 one_engine!(Sqlite: the_table_is_as_wide_as_the_terminal, colours_are_for_terminals_that_want_them);
+one_engine!(Sqlite: a_code_is_asked_for_where_one_is_needed);
 one_engine!(Sqlite: what_is_missing_is_asked_for, two_new_passwords_must_agree);
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -172,6 +173,21 @@ async fn what_is_missing_is_asked_for(database: TestDatabase) {
     assert!(shown.contains(&format!("Logged in to {} as {EMAIL}\n", world.address())), "{shown}");
     assert!(!shown.contains("canary"), "the password is shown: {shown}");
     assert_eq!(world.run(["whoami"]).status, Some(0));
+}
+
+async fn a_code_is_asked_for_where_one_is_needed(database: TestDatabase) {
+    let world = World::start(database).await;
+    let secret = world.answer(&["totp", "enable"])["secret"].as_str().unwrap().to_owned();
+    let told = world.told(&["totp", "confirm", &totp_now(&secret, 0)]);
+    let recovery = told.lines().next().unwrap();
+    let mut terminal = Terminal::start(&world, 80, &["login", EMAIL], &[]);
+    terminal.wait_for("Password: ");
+    terminal.type_hidden(PASSWORD);
+    terminal.wait_for("Code, or a recovery code: ");
+    terminal.type_hidden(recovery);
+    let (shown, status) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(shown.contains("Logged in") && !shown.contains(recovery), "{shown}");
 }
 
 async fn two_new_passwords_must_agree(database: TestDatabase) {

@@ -13,11 +13,12 @@ use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt as _;
 
 use crate::accounts::matrix::Raw;
-use crate::support::both_engines;
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::process::{Ended, Sandbox, Service};
+use crate::support::{both_engines, totp_now};
 use crate::surface::descriptors;
 
 both_engines!(no_planted_secret_comes_out_anywhere);
@@ -211,8 +212,38 @@ async fn live(planted: &mut Planted, service: &Service, gateway: &str) -> (Strin
     let refused = users.delete_user(bearing(delete, &pair.access_token)).await;
     assert!(planted.answered("DeleteUser", refused).is_none());
     let key = keys(planted, service, &pair.access_token).await;
+    second_factor(planted, service, &pair.access_token, (&email, &new_password)).await;
     tokens_of_others(planted, service, &pair.access_token, gateway).await;
     (pair.access_token, key)
+}
+
+/// Sets up a second factor, and logs in with it and without.
+async fn second_factor(planted: &mut Planted, service: &Service, token: &str, login: (&str, &str)) {
+    let mut users = service.users().await;
+    let name = || "users/me".to_owned();
+    let begin = pb::BeginTotpEnrolmentRequest { name: name() };
+    let begun = planted.answered("Begin", users.begin_totp_enrolment(bearing(begin, token)).await).unwrap();
+    planted.note("secret of a second factor", &begun.secret);
+    let code = totp_now(&begun.secret, 0);
+    let confirm = pb::ConfirmTotpEnrolmentRequest { name: name(), code };
+    let answer = users.confirm_totp_enrolment(bearing(confirm, token)).await;
+    let codes = planted.answered("Confirm", answer).unwrap().recovery_codes;
+    for code in &codes {
+        planted.note("recovery code", code);
+    }
+    for code in [planted.plant("wrong recovery code"), codes[0].clone(), codes[0].clone()] {
+        let (email, password) = (login.0.to_owned(), login.1.to_owned());
+        let login = pb::LoginRequest { email, password, device: String::new() };
+        // The error is how a caller gets it, and nobody else may.
+        let refused = users.login(login).await.unwrap_err();
+        let challenge = refused.get_error_details().error_info().unwrap().metadata["challenge"].clone();
+        planted.note("challenge", &challenge);
+        let proof = Some(pb::complete_login_request::Proof::RecoveryCode(code));
+        let complete = pb::CompleteLoginRequest { challenge, proof };
+        if let Some(pair) = planted.answered("CompleteLogin", users.complete_login(complete).await) {
+            planted.pair(&pair);
+        }
+    }
 }
 
 /// Makes two API keys and revokes one; answers the other.
@@ -347,8 +378,16 @@ async fn no_planted_secret_comes_out_anywhere(database: TestDatabase) {
     }]);
     sandbox.write("issuers.json", &issuers.to_string());
     let url = with_password(&mut planted, &database);
-    let settings =
-        ["--database-url", &url, "--signing-key-file", "key.pem", "--trusted-issuers-file", "issuers.json"];
+    assert_eq!(sandbox.run(["keys", "generate-secrets-key", "--out", "secrets.key"]).status, Some(0));
+    let seals = std::fs::read_to_string(sandbox.path("secrets.key")).unwrap();
+    planted.note("key that seals secrets", seals.trim_end());
+    let settings = [
+        ["--database-url", &url],
+        ["--signing-key-file", "key.pem"],
+        ["--secrets-key-file", "secrets.key"],
+        ["--trusted-issuers-file", "issuers.json"],
+    ]
+    .concat();
     commands(&mut planted, &sandbox, &settings);
 
     let service = sandbox.serve(&[&settings[..], &["--log", "trace"]].concat());
@@ -366,7 +405,7 @@ async fn no_planted_secret_comes_out_anywhere(database: TestDatabase) {
     }
     planted.heard.extend(ended.stderr.lines().map(|line| ("the log".to_owned(), line.to_owned())));
     // What a password hash and our own tokens begin with.
-    for beginning in ["$argon2", "twr_", "twk_", "eyJ"] {
+    for beginning in ["$argon2", "twr_", "twk_", "twc_", "eyJ"] {
         planted.secrets.insert(beginning.to_owned());
     }
     println!("{} secrets of {} kinds, {methods} methods", planted.secrets.len(), planted.kinds.len());

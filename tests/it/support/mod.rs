@@ -35,6 +35,26 @@ pub(crate) fn outbound(storage: &Storage, clock: &Clock) -> Outbound {
     Outbound::new(storage.clone(), clock.clone(), sealer(), addresses)
 }
 
+/// The code that an app shows for this secret in a step of 30 seconds (RFC 6238).
+pub(crate) fn totp(secret: &str, step: i64) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let value = |byte| ALPHABET.iter().position(|one| *one == byte).unwrap();
+    let bits: String = secret.bytes().map(|byte| format!("{:05b}", value(byte))).collect();
+    let bytes: Vec<u8> =
+        (0..bits.len() / 8).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap()).collect();
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes);
+    let tag = aws_lc_rs::hmac::sign(&key, &step.to_be_bytes());
+    let at = usize::from(tag.as_ref()[19] & 15);
+    let number = u32::from_be_bytes(tag.as_ref()[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
+    format!("{:06}", number % 1_000_000)
+}
+
+/// As `totp`, by this machine's clock: now, or so many steps later.
+pub(crate) fn totp_now(secret: &str, steps: i64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    totp(secret, i64::try_from(now / 30).unwrap() + steps)
+}
+
 /// Makes two tests out of each case, `name::sqlite` and `name::postgres`.
 ///
 /// A case is an `async fn name(database: TestDatabase)`. `both_engines!(empty: …)` hands out databases that
