@@ -17,13 +17,19 @@ local MESSAGES = {
   BatchCreateTasksRequest = fields({parent = true, requests = "CreateTaskRequest", requestId = true}),
   BatchDeleteTasksRequest = fields({parent = true, requests = "DeleteTaskRequest", requestId = true}),
   BatchUpdateTasksRequest = fields({parent = true, requests = "UpdateTaskRequest", requestId = true}),
+  BeginTotpEnrolmentRequest = fields({name = true}),
   ChangePasswordRequest = fields({name = true, currentPassword = true, newPassword = true}),
+  CompleteLoginRequest = fields({challenge = true, code = true, recoveryCode = true}),
+  ConfirmTotpEnrolmentRequest = fields({name = true, code = true}),
+  CreateServiceAccountRequest = fields({user = "User"}),
   CreateTaskRequest = fields({parent = true, task = "Task", taskId = true, requestId = true}),
   CreateUserRequest = fields({user = "User", password = true, requestId = true}),
   DeleteTaskRequest = fields({name = true, etag = true, allowMissing = true, requestId = true}),
   DeleteUserRequest = fields({name = true, password = true}),
+  DisableTotpRequest = fields({name = true}),
   DisableUserRequest = fields({name = true}),
   EnableUserRequest = fields({name = true}),
+  ExchangeTokenRequest = fields({subjectUser = true, scopes = true}),
   LoginRequest = fields({email = true, password = true, device = true}),
   LogoutRequest = fields({}),
   MoveTaskListRequest = fields({name = true, before = true, after = true, requestId = true}),
@@ -31,6 +37,7 @@ local MESSAGES = {
   PreviewOccurrencesRequest = fields({parent = true, task = "Task", count = true}),
   Recurrence = fields({rrule = true, basis = true}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
+  RegenerateRecoveryCodesRequest = fields({name = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
   SkipOccurrenceRequest = fields({name = true, etag = true, requestId = true}),
   Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true, recurrence = "Recurrence", nextTask = true}),
@@ -39,7 +46,7 @@ local MESSAGES = {
   UndeleteTaskRequest = fields({name = true, requestId = true}),
   UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
   UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true, completeSubtasks = true}),
-  User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true, history = true}),
+  User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true, history = true, kind = true, totpEnabled = true}),
 }
 
 -- Method, path, the message that the body holds, and the field of it that the path gives.
@@ -61,6 +68,7 @@ local ROUTES = {
   {"POST", "^/v1/users$", "CreateUserRequest"},
   {"PATCH", "^/v1/users/[^/:]+$", "User"},
   {"POST", "^/v1/sessions:login$", "LoginRequest"},
+  {"POST", "^/v1/sessions:completeLogin$", "CompleteLoginRequest"},
   {"POST", "^/v1/sessions:refresh$", "RefreshSessionRequest"},
   {"POST", "^/v1/sessions:logout$", "LogoutRequest"},
   {"POST", "^/v1/users/[^/:]+:delete$", "DeleteUserRequest", "name"},
@@ -69,6 +77,12 @@ local ROUTES = {
   {"POST", "^/v1/users/[^/:]+:changePassword$", "ChangePasswordRequest", "name"},
   {"POST", "^/v1/users/[^/:]+/sessions:revokeAll$", "RevokeAllSessionsRequest", "parent"},
   {"POST", "^/v1/users/[^/:]+/apiKeys$", "ApiKey"},
+  {"POST", "^/v1/users/[^/:]+:beginTotpEnrolment$", "BeginTotpEnrolmentRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:confirmTotpEnrolment$", "ConfirmTotpEnrolmentRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:disableTotp$", "DisableTotpRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+:regenerateRecoveryCodes$", "RegenerateRecoveryCodesRequest", "name"},
+  {"POST", "^/v1/users:createServiceAccount$", "CreateServiceAccountRequest"},
+  {"POST", "^/v1/tokens:exchange$", "ExchangeTokenRequest"},
 }
 -- contract: end
 
