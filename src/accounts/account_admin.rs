@@ -29,8 +29,12 @@ impl Accounts {
         patch: UserPatch,
         trace: &Trace,
     ) -> Result<User> {
-        if patch.email.is_some() {
-            self.step_up(caller)?;
+        // Whoever sends back what there is changes nothing.
+        if let Some(email) = &patch.email
+            && let Err(too_old) = self.step_up(caller)
+            && self.storage.users().find(user).await?.email != *email
+        {
+            return Err(too_old);
         }
         let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated));
         users.update(user, patch, self.clock.now()).await

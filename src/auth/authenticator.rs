@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::api_keys::{ApiKeys, PREFIX};
+use super::token::LEEWAY;
 use super::{Issuers, Principal, Revocations, Tokens};
 use crate::domain::{Clock, Error, Result};
 use crate::storage::Storage;
@@ -21,6 +22,7 @@ pub struct Authenticator {
     api_keys: ApiKeys,
     issuers: Issuers,
     revocations: Arc<Revocations>,
+    clock: Clock,
 }
 
 /// What is known of a credential.
@@ -44,7 +46,7 @@ impl Authenticator {
     /// Verifies our own tokens, the keys in this storage, and the tokens of other issuers.
     pub fn new(storage: Storage, clock: Clock, tokens: Arc<Tokens>, issuers: Issuers) -> Self {
         let revocations = Arc::new(Revocations::new(clock.clone(), tokens.access_ttl()));
-        Self { tokens, api_keys: ApiKeys::new(storage, clock), issuers, revocations }
+        Self { tokens, api_keys: ApiKeys::new(storage, clock.clone()), issuers, revocations, clock }
     }
 
     /// The API keys.
@@ -95,11 +97,15 @@ impl Authenticator {
         self.current(self.tokens.verify(token)?)
     }
 
-    /// Whether a caller who was admitted may still be heard; streams ask this again and again.
+    /// Whether a caller who was admitted may still be heard; streams ask this again and again. The stream of a session
+    /// outlives its access token, as the session does; that of a service in a user's place ends with it.
     ///
     /// # Errors
-    /// Those of `Revocations::check`.
+    /// `TokenExpired`, or those of `Revocations::check`.
     pub fn check(&self, principal: &Principal) -> Result<()> {
+        if principal.ends_with_its_token() && self.clock.now() >= principal.expire_time.after(LEEWAY) {
+            return Err(Error::TokenExpired);
+        }
         self.revocations.check(principal)
     }
 

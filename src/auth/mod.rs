@@ -80,6 +80,11 @@ impl Principal {
         }
     }
 
+    /// Whether nothing lasts longer than the token that was shown: neither a session nor a key stands behind it.
+    pub const fn ends_with_its_token(&self) -> bool {
+        matches!(self.credential, Credential::Exchanged(..))
+    }
+
     /// Who is really acting: the service, where one has taken on the user's part.
     pub const fn actor(&self) -> UserId {
         match self.credential {

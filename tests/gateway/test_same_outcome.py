@@ -125,7 +125,7 @@ class Both:
 
 MOMENTS = {
     "name", "createTime", "updateTime", "completeTime", "deleteTime", "purgeTime", "lastUseTime", "email", "accessToken",
-    "refreshToken", "nextPageToken", "secret", "etag", "expireTime", "task_name", "requestId", "actor", "target", "session", "peer",
+    "refreshToken", "nextPageToken", "otpauthUri", "secret", "etag", "expireTime", "task_name", "requestId", "actor", "target", "session", "peer",
 }  # fmt: skip
 
 
@@ -296,6 +296,23 @@ def test_accounts(both):
     change = {"name": "users/me", "current_password": "wrong wrong", "new_password": PASSWORD + "!"}
     assert both.call("UserService/ChangePassword", change)[0] != "OK"
     assert both.call("UserService/ChangePassword", change | {"current_password": PASSWORD})[0] == "OK"
+
+
+def test_second_factors_and_services(both):
+    name = {"name": "users/me"}
+    assert both.call("UserService/ConfirmTotpEnrolment", name | {"code": "123456"})[1] == "TOTP_NOT_ENABLED"
+    assert both.call("UserService/BeginTotpEnrolment", name)[0] == "OK"
+    for code in ("", "12345", "abcdef"):
+        assert both.call("UserService/ConfirmTotpEnrolment", name | {"code": code})[1] == "CODE_INVALID"
+    for method in ("DisableTotp", "RegenerateRecoveryCodes"):
+        assert both.call(f"UserService/{method}", name)[1] == "TOTP_NOT_ENABLED"
+    for proof in ({"code": "123456"}, {"recovery_code": "abcd-efgh-ijkl-mnop"}):
+        complete = {"challenge": "twc_nope"} | proof
+        assert both.call("UserService/CompleteLogin", complete, anonymous=True)[1] == "CHALLENGE_INVALID"
+    assert both.call("UserService/CompleteLogin", {"challenge": "twc_nope"}, anonymous=True)[1] == "FIELD_INVALID"
+    service = {"user": {"email": f"{uuid.uuid4()}@example.com"}}
+    assert both.call("UserService/CreateServiceAccount", service)[1] == "ADMIN_REQUIRED"
+    assert both.call("UserService/ExchangeToken", {"subject_user": "users/me"})[1] == "SCOPE_INSUFFICIENT"
 
 
 def test_the_end_of_an_account(both):

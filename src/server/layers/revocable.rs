@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::TryFutureExt as _;
@@ -17,6 +18,9 @@ use tower::{Layer, Service};
 use super::ending_body::{EndingBody, When};
 use crate::auth::{Authenticator, Principal};
 use crate::methods::Method;
+
+/// How often it is looked whether a token has ended with which its stream does.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(in crate::server) struct RevocableLayer {
@@ -84,8 +88,11 @@ impl RevocableLayer {
                 if let Err(error) = authenticator.check(&principal) {
                     return Status::from(error);
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() {
+                        std::future::pending::<()>().await;
+                    },
+                    () = tokio::time::sleep(LOOK_EVERY), if principal.ends_with_its_token() => {}
                 }
             }
         }

@@ -8,6 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use taskwire::pb;
 use taskwire::pb::audit_event::Type;
+use tonic_types::StatusExt as _;
 
 use super::world::{PASSWORD, Replica, World, answer, new_key};
 use crate::support::both_engines;
@@ -22,6 +23,7 @@ both_engines!(
     a_service_in_a_users_place_reaches_tasks_alone,
     an_exchanged_token_ends_with_whatever_it_rests_on,
     an_exchanged_token_lasts_five_minutes,
+    a_stream_in_a_users_place_ends_with_its_token,
     nobody_in_particular_is_exchanged,
     tokens_that_say_more_than_one_thing_are_refused,
 );
@@ -249,6 +251,31 @@ async fn an_exchanged_token_lasts_five_minutes(database: TestDatabase) {
     replica.read_tasks(&token).await.refused("TOKEN_EXPIRED");
     // It is no session that could be gone on with.
     replica.refresh(&token, "").await.refused("REFRESH_TOKEN_INVALID");
+}
+
+async fn a_stream_in_a_users_place_ends_with_its_token(database: TestDatabase) {
+    let world = World::new(database);
+    let replica = world.replica().await;
+    let root = replica.register_admin("root@example.org").await;
+    let ada = replica.register("ada@example.org").await;
+    let (_, key) = replica.service(&root.access_token, "s@example.org", IMPERSONATE).await;
+    let token = replica.exchange(&key, &name(&ada), &["tasks.read"]).await.unwrap().access_token;
+    let watch =
+        || pb::WatchTasksRequest { parent: "users/me".into(), initial_state: true, ..Default::default() };
+    let mut of_service = replica.tasks(&token).watch_tasks(watch()).await.unwrap().into_inner();
+    of_service.message().await.unwrap().unwrap();
+    world.hand.advance(Duration::from_secs(305));
+    let ended = async {
+        loop {
+            match of_service.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ended without a word"),
+                Err(status) => break status.get_error_details().error_info().unwrap().reason.clone(),
+            }
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("an end");
+    assert_eq!(reason, "TOKEN_EXPIRED");
 }
 
 async fn nobody_in_particular_is_exchanged(database: TestDatabase) {

@@ -38,6 +38,8 @@ async fn an_old_session_is_asked_to_log_in_again(database: TestDatabase) {
     let key = new_key(&["tasks.read"]);
     answer(replica.users(token).create_api_key(key).await).refused("STEP_UP_REQUIRED");
     new_email(&replica, token, "users/me", "ada@example.org").await.refused("STEP_UP_REQUIRED");
+    // The one there is, is no other one.
+    new_email(&replica, token, "users/me", "ada2@example.org").await.unwrap();
     begin(&replica, token).await.refused("STEP_UP_REQUIRED");
     regenerate(&replica, token).await.refused("STEP_UP_REQUIRED");
     disable(&replica, token, "users/me").await.refused("STEP_UP_REQUIRED");
