@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::meters::Telling;
 use super::{Outbound, Render, queue};
 use crate::domain::{Result, UserId, WebhookId, WebhookQueue};
 
@@ -17,6 +18,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const BREATH: Duration = Duration::from_millis(10);
 /// How often it is asked whether anybody still listens.
 const LISTENING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often what is still to be told is counted.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// No queue waits longer than the longest delay between two attempts.
 const LONGEST: Duration = Duration::from_secs(5 * 60 * 60);
 
@@ -39,6 +42,8 @@ struct Dispatch<'a> {
 impl Dispatch<'_> {
     async fn run(mut self) -> Result<()> {
         let storage = &self.outbound.storage;
+        let _telling = Telling(&self.outbound.meters);
+        let mut counted: Option<tokio::time::Instant> = None;
         let mut after = UserId::from_bytes([0; 16]);
         let mut asked = tokio::time::Instant::now();
         let mut first = true;
@@ -51,6 +56,10 @@ impl Dispatch<'_> {
                     storage.journal().sequence_all(self.outbound.clock.now()).await?;
                     return Ok(());
                 }
+            }
+            if counted.is_none_or(|counted| counted.elapsed() > COUNT_INTERVAL) {
+                counted = Some(tokio::time::Instant::now());
+                self.outbound.meters.queued(Some(storage.webhook_queues().counts().await?));
             }
             let sequenced = storage.journal().sequence(after, self.outbound.clock.now()).await?;
             after = sequenced.after;

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod client;
 pub mod dispatch;
 pub mod events;
+mod meters;
 mod queue;
 pub mod signature;
 
@@ -18,6 +19,7 @@ use crate::storage::Storage;
 
 pub use addresses::AddressPolicy;
 pub use client::{Attempted, Client};
+pub use meters::MeterState;
 
 /// How an event is written down for a receiver: the JSON of its body.
 pub type Render = fn(&Event) -> Vec<u8>;
@@ -29,6 +31,7 @@ pub struct Outbound {
     clock: Clock,
     sealer: Arc<Sealer>,
     client: Client,
+    meters: Arc<meters::Meters>,
 }
 
 /// The secrets that a delivery is signed with: the one there is, and the one before as long as it is valid.
@@ -37,12 +40,17 @@ pub(crate) type Secrets = Vec<Vec<u8>>;
 impl Outbound {
     /// Sends to addresses that are allowed.
     pub fn new(storage: Storage, clock: Clock, sealer: Arc<Sealer>, addresses: AddressPolicy) -> Self {
-        Self { storage, clock, sealer, client: Client::new(addresses) }
+        Self { storage, clock, sealer, client: Client::new(addresses), meters: Arc::default() }
     }
 
     /// Which addresses are allowed.
     pub fn addresses(&self) -> &AddressPolicy {
         self.client.addresses()
+    }
+
+    /// What was counted so far.
+    pub fn meters(&self) -> MeterState {
+        self.meters.state()
     }
 
     /// What seals secrets.

@@ -152,6 +152,7 @@ impl Telling<'_> {
             return Ok(End::Told);
         }
         let attempted = self.outbound.send(&self.webhook, &event.id, (self.render)(event)).await?;
+        self.outbound.meters.attempted(attempted.failure.is_none());
         if attempted.failure.is_some() {
             return Ok(End::Failed(attempted));
         }
@@ -183,6 +184,7 @@ impl Telling<'_> {
         let failure = WebhookFailure { time: now, code: attempted.code, reason };
         let draft = Trace::default().did(AuditEventType::WebhookDisabled);
         if storage.webhooks().recorded(draft).failed(owner, id, failure, disable).await? {
+            self.outbound.meters.disabled();
             tracing::warn!(webhook = %id, reason = reason.text(), "a webhook was disabled");
         }
         storage.webhook_queues().postpone(&self.queue, self.reached, self.attempts + 1, next).await

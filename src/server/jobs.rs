@@ -26,6 +26,8 @@ const CHANGES_AT_ONCE: i64 = 10_000;
 const LEASE: Duration = Duration::from_secs(30);
 /// The same for what others wait for.
 const SHORT_LEASE: Duration = Duration::from_secs(4);
+/// How often a job that goes on says so.
+const HEARTBEAT: Duration = Duration::from_secs(60);
 /// How long the stream of all events is kept up for readers who may come back.
 const STREAMS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Users whose reminders are told beside each other.
@@ -141,9 +143,22 @@ async fn repeat(job: &Job, services: &Services, metrics: &Metrics) {
             By::One => under_lease(job.name, LEASE, job.interval, services, (job.work)(services)).await,
             By::OneWhen(is_needed) => match is_needed(services).await {
                 Ok(true) => {
-                    under_lease(job.name, SHORT_LEASE, job.interval, services, (job.work)(services)).await
+                    let work = (job.work)(services);
+                    let done = under_lease(job.name, SHORT_LEASE, job.interval, services, work);
+                    // It may go on for days, and is well as long as it does.
+                    let goes_on = async {
+                        loop {
+                            tokio::time::sleep(HEARTBEAT).await;
+                            metrics.jobs.ran(job.name, true);
+                        }
+                    };
+                    tokio::select! {
+                        done = done => done,
+                        never = goes_on => never,
+                    }
                 }
-                asked => asked,
+                // Nothing to do is done.
+                asked => asked.map(|_| true),
             },
         };
         if outcome != Ok(false) {

@@ -43,6 +43,7 @@ impl Collector for Gauges {
         self.storage(&mut sheet)?;
         self.lanes(&mut sheet)?;
         self.reads(&mut sheet)?;
+        self.outbound(&mut sheet)?;
         process(&mut sheet)
     }
 }
@@ -174,6 +175,31 @@ impl Gauges {
         sheet.gauges("taskwire_standby_lag_bytes", "How much of the log a standby lacks", bytes)?;
         let answered = labels.iter().zip(&standbys).map(|(label, standby)| (&label[..], standby.answered));
         sheet.counters("taskwire_standby_reads", "Reads that a standby answered", answered)
+    }
+
+    fn outbound(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let meters = self.services.outbound.meters();
+        let attempts: [(&Labels<'_>, u64); 2] =
+            [(&[("outcome", "taken")], meters.taken), (&[("outcome", "failed")], meters.failed)];
+        sheet.counters(
+            "taskwire_webhook_attempts",
+            "Events sent to receivers, by what became of them",
+            attempts,
+        )?;
+        sheet.counter(
+            "taskwire_webhooks_disabled",
+            "Webhooks that were disabled for failing",
+            meters.disabled,
+        )?;
+        // Of the replica that tells them alone, so that a sum over all counts them once.
+        let queues = meters.queues.unwrap_or_default();
+        let states: [(&Labels<'_>, f64); 3] = [
+            (&[("state", "waiting")], queues.waiting as f64),
+            (&[("state", "failing")], queues.failing as f64),
+            (&[("state", "dead")], queues.dead as f64),
+        ];
+        let text = "What webhooks have still to be told, by webhook and user; of those waiting some fail, dead ones are not tried";
+        sheet.gauges("taskwire_webhook_queues", text, states)
     }
 
     fn lanes(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
