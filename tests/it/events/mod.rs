@@ -2,6 +2,7 @@
 
 mod access;
 mod delivery;
+mod kills;
 mod receiver;
 mod reminders;
 mod rules;

@@ -25,6 +25,8 @@ pub(super) struct Message {
     pub(super) timestamp: i64,
     pub(super) signature: String,
     pub(super) body: String,
+    /// Whether it was answered with a success.
+    pub(super) was_taken: bool,
 }
 
 impl Message {
@@ -153,7 +155,8 @@ async fn receive(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     let answer = script.answers.lock().unwrap().pop_front().unwrap_or(Answer::status(204));
-    let _ = script.got.send(Message { id, timestamp, signature, body });
+    let was_taken = matches!(answer, Answer::Status(200..=299, _) | Answer::Long(_));
+    let _ = script.got.send(Message { id, timestamp, signature, body, was_taken });
     Ok(match answer {
         Answer::Status(code, header) => {
             let mut response = Response::builder().status(code);

@@ -28,11 +28,17 @@ const PASSWORD: &str = "canary-correct-horse";
 
 /// Registers an account and logs in.
 pub(crate) async fn log_in(service: &Service) -> TokenPair {
-    let user = User { email: EMAIL.into(), ..User::default() };
+    log_in_as(service, EMAIL).await
+}
+
+/// Registers and logs in somebody with this address.
+pub(crate) async fn log_in_as(service: &Service, email: &str) -> TokenPair {
+    let user = User { email: email.into(), ..User::default() };
     let create =
         CreateUserRequest { user: Some(user), password: PASSWORD.into(), ..CreateUserRequest::default() };
     service.users().await.create_user(create).await.unwrap();
-    log_in_again(service).await
+    let login = LoginRequest { email: email.into(), password: PASSWORD.into(), device: "test".into() };
+    service.users().await.login(login).await.unwrap().into_inner()
 }
 
 pub(crate) async fn log_in_again(service: &Service) -> TokenPair {
