@@ -30,6 +30,7 @@ local MESSAGES = {
   DisableUserRequest = fields({name = true}),
   EnableUserRequest = fields({name = true}),
   ExchangeTokenRequest = fields({subjectUser = true, scopes = true}),
+  Failure = fields({time = true, code = true, text = true}),
   LoginRequest = fields({email = true, password = true, device = true}),
   LogoutRequest = fields({}),
   MoveTaskListRequest = fields({name = true, before = true, after = true, requestId = true}),
@@ -38,15 +39,20 @@ local MESSAGES = {
   Recurrence = fields({rrule = true, basis = true}),
   RefreshSessionRequest = fields({refreshToken = true, requestId = true}),
   RegenerateRecoveryCodesRequest = fields({name = true}),
+  Reminder = fields({offset = true, time = true}),
+  ReplayWebhookRequest = fields({name = true, startRevision = true, user = true}),
   RevokeAllSessionsRequest = fields({parent = true}),
+  RotateWebhookSecretRequest = fields({name = true}),
   SkipOccurrenceRequest = fields({name = true, etag = true, requestId = true}),
-  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true, recurrence = "Recurrence", nextTask = true}),
+  Task = fields({name = true, title = true, description = true, completed = true, priority = true, dueTime = true, labels = true, createTime = true, updateTime = true, completeTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true, dueDate = true, startTime = true, timeZone = true, annotations = true, taskList = true, position = true, parentTask = true, subtaskCount = true, completedSubtaskCount = true, recurrence = "Recurrence", nextTask = true, reminders = "Reminder"}),
   TaskList = fields({name = true, title = true, position = true, createTime = true, updateTime = true, deleteTime = true, purgeTime = true, revision = true, etag = true}),
+  TestWebhookRequest = fields({name = true}),
   UndeleteTaskListRequest = fields({name = true, requestId = true}),
   UndeleteTaskRequest = fields({name = true, requestId = true}),
   UndoChangesRequest = fields({parent = true, startRevision = true, endRevision = true, force = true, validateOnly = true, requestId = true, history = true}),
   UpdateTaskRequest = fields({task = "Task", updateMask = true, requestId = true, completeSubtasks = true}),
   User = fields({name = true, email = true, displayName = true, role = true, createTime = true, updateTime = true, disabled = true, revision = true, etag = true, history = true, kind = true, totpEnabled = true}),
+  Webhook = fields({name = true, url = true, eventTypes = true, state = true, disableReason = true, createTime = true, updateTime = true, lastSuccessTime = true, lastFailure = "Failure"}),
 }
 
 -- Method, path, the message that the body holds, and the field of it that the path gives.
@@ -83,6 +89,16 @@ local ROUTES = {
   {"POST", "^/v1/users/[^/:]+:regenerateRecoveryCodes$", "RegenerateRecoveryCodesRequest", "name"},
   {"POST", "^/v1/users:createServiceAccount$", "CreateServiceAccountRequest"},
   {"POST", "^/v1/tokens:exchange$", "ExchangeTokenRequest"},
+  {"POST", "^/v1/users/[^/:]+/webhooks$", "Webhook"},
+  {"POST", "^/v1/webhooks$", "Webhook"},
+  {"PATCH", "^/v1/users/[^/:]+/webhooks/[^/:]+$", "Webhook"},
+  {"PATCH", "^/v1/webhooks/[^/:]+$", "Webhook"},
+  {"POST", "^/v1/users/[^/:]+/webhooks/[^/:]+:rotateSecret$", "RotateWebhookSecretRequest", "name"},
+  {"POST", "^/v1/webhooks/[^/:]+:rotateSecret$", "RotateWebhookSecretRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/webhooks/[^/:]+:test$", "TestWebhookRequest", "name"},
+  {"POST", "^/v1/webhooks/[^/:]+:test$", "TestWebhookRequest", "name"},
+  {"POST", "^/v1/users/[^/:]+/webhooks/[^/:]+:replay$", "ReplayWebhookRequest", "name"},
+  {"POST", "^/v1/webhooks/[^/:]+:replay$", "ReplayWebhookRequest", "name"},
 }
 -- contract: end
 
@@ -417,7 +433,7 @@ local STATUS = {
 }
 
 -- A task that never was is answered as an empty message, which printed defaults would dress up as one.
-local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":"","parentTask":"","subtaskCount":0,"completedSubtaskCount":0,"nextTask":""}'
+local NO_TASK = '{"name":"","title":"","completed":false,"priority":"PRIORITY_UNSPECIFIED","labels":[],"revision":"0","etag":"","timeZone":"","annotations":{},"taskList":"","position":"","parentTask":"","subtaskCount":0,"completedSubtaskCount":0,"nextTask":"","reminders":[]}'
 local NO_LIST = '{"name":"","title":"","position":"","revision":"0","etag":""}'
 
 local function without_empty_tasks(handle)

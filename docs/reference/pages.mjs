@@ -20,7 +20,10 @@ const pages = document.tags.map((tag) => {
 });
 document.info.description = [document.info.description, ...pages].join("\n\n");
 
-const calls = protos.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/^  rpc (\w+)\(/gm)].map(([, name]) => name));
+// A call with a form of its own for what belongs to the administrators stands there twice, one behind the other.
+const methods = protos.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/^  rpc (\w+)\(/gm)].map(([, name]) => name));
+const documented = Object.values(document.paths).flatMap(Object.values).map(({ operationId }) => operationId);
+const calls = methods.flatMap((name) => [name, `${name}ForAdministrators`].filter((form) => documented.includes(form)));
 for (const operation of Object.values(document.paths).flatMap(Object.values)) {
   // The first sentence stands in the description as well.
   operation.summary = operation.operationId;

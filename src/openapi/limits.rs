@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domain::text::SHORT_MAX_CODE_POINTS;
 use crate::domain::{
-    Annotations, Description, Email, Labels, PageSize, RecurrenceRule, Scope, TimeZone, Title,
+    Annotations, Description, Email, Labels, PageSize, RecurrenceRule, Scope, TimeZone, Title, WebhookUrl,
 };
 
 /// A UUID in the hyphenated form.
@@ -42,6 +42,8 @@ pub(super) fn of(field: &str) -> Option<Value> {
         "ExchangeTokenRequest.scopes" => json!({
             "items": { "type": "string", "enum": [Scope::TasksRead.name(), Scope::TasksWrite.name()] },
         }),
+        "Webhook.url" => json!({ "minLength": 1, "maxLength": WebhookUrl::BYTES_MAX }),
+        "Webhook.event_types" => json!({ "minItems": 1 }),
         "ListTasksRequest.filter"
         | "CountTasksRequest.filter"
         | "ListTasksRequest.order_by"

@@ -13,6 +13,11 @@ use crate::methods::{Access, Method};
 
 const VERBS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
+/// What is behind the name of a method in its further form.
+const FURTHER: &str = "ForAdministrators";
+/// The same in words.
+const FURTHER_SUMMARY: &str = " (of the administrators)";
+
 /// One HTTP form of a method.
 struct Binding {
     verb: &'static str,
@@ -24,6 +29,10 @@ struct Binding {
     bound: Option<String>,
     /// The field that the body carries, or `*`.
     body: String,
+    /// The field that the path of the first form carries, and with another value, or with none, that of this one.
+    first_bound: Option<String>,
+    /// Whether it is a further form of the method: without a user, for what belongs to the administrators.
+    is_further: bool,
 }
 
 /// Every path with its operations.
@@ -41,9 +50,11 @@ pub(super) fn paths(
             let options = method.options();
             let rule = options.get_extension(&http);
             let rule = rule.as_message().ok_or_else(|| unbound(&method))?;
-            let binding = Binding::of(rule).ok_or_else(|| unbound(&method))?;
-            let operation = operation(&method, &binding, comments, schemas)?;
-            paths.entry(binding.path.clone()).or_default().insert(binding.verb.to_owned(), operation);
+            let bindings = Binding::all_of(rule).ok_or_else(|| unbound(&method))?;
+            for binding in bindings {
+                let operation = operation(&method, &binding, comments, schemas)?;
+                paths.entry(binding.path.clone()).or_default().insert(binding.verb.to_owned(), operation);
+            }
         }
     }
     Ok(json!(paths))
@@ -54,6 +65,18 @@ fn unbound(method: &MethodDescriptor) -> DocumentError {
 }
 
 impl Binding {
+    /// All forms of a method, the first of which is the one that everybody has.
+    fn all_of(rule: &DynamicMessage) -> Option<Vec<Self>> {
+        let first = Self::of(rule)?;
+        let first_bound = first.bound.clone();
+        let further = rule.get_field_by_name("additional_bindings")?;
+        let further = further.as_list()?.iter().map(|rule| {
+            let further = Self::of(rule.as_message()?)?;
+            Some(Self { first_bound: first_bound.clone(), is_further: true, ..further })
+        });
+        std::iter::once(Some(first)).chain(further).collect()
+    }
+
     fn of(rule: &DynamicMessage) -> Option<Self> {
         let text = |name: &str| rule.get_field_by_name(name)?.as_str().map(str::to_owned);
         let (verb, template) =
@@ -75,13 +98,20 @@ impl Binding {
             }
             path = format!("{before}{}{after}", shown.join("/"));
         }
-        Some(Self { verb, path, segments, bound, body: text("body").unwrap_or_default() })
+        let body = text("body").unwrap_or_default();
+        Some(Self { verb, path, segments, first_bound: bound.clone(), bound, body, is_further: false })
     }
 
-    /// Whether the path or the body carries the field.
+    /// Whether the path or the body carries the field, or the path says by carrying nothing that it is empty.
     fn carries(&self, field: &FieldDescriptor) -> bool {
-        let bound = self.bound.as_deref().and_then(|path| path.split('.').next());
+        let bound = self.first_bound.as_deref().and_then(|path| path.split('.').next());
         self.body == field.name() || bound == Some(field.name())
+    }
+
+    /// A name for this form of the method.
+    fn operation_id(&self, method: &MethodDescriptor) -> String {
+        let name = method.name();
+        if self.is_further { format!("{name}{FURTHER}") } else { name.to_owned() }
     }
 }
 
@@ -107,10 +137,11 @@ fn operation(
     let (text, example) = split_example(comment);
     let example = example.map(|example| examples::camel(&example));
     let service = method.parent_service();
+    let further = if binding.is_further { FURTHER_SUMMARY } else { "" };
     let mut operation = json!({
-        "operationId": method.name(),
+        "operationId": binding.operation_id(method),
         "tags": [service.name()],
-        "summary": summary(comment),
+        "summary": format!("{}{further}", summary(comment)),
         "description": text,
         "parameters": parameters(method, binding, example.as_ref(), schemas)?,
         "responses": responses(method, comment, comments.of_service(service), schemas),
@@ -140,7 +171,10 @@ fn parameters(
     let name = example
         .zip(binding.bound.as_deref())
         .and_then(|(example, path)| examples::at(example, path)?.as_str());
-    let ids: Vec<&str> = name.map(|name| name.split('/').skip(1).step_by(2).collect()).unwrap_or_default();
+    let mut ids: Vec<&str> =
+        name.map(|name| name.split('/').skip(1).step_by(2).collect()).unwrap_or_default();
+    // A further form has no user, who comes first.
+    ids.drain(..ids.len().saturating_sub(binding.segments.len()));
     for (at, segment) in binding.segments.iter().enumerate() {
         let pattern = if segment == "user" {
             format!("^(me|{0})$", limits::UUID)

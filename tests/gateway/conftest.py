@@ -93,6 +93,9 @@ class Stack:
             "TASKWIRE_TRUSTED_PROXIES": "127.0.0.1/32",
             # A port of its own would be one more to find free: only the tests of TLS look at it.
             "TASKWIRE_ADMIN_LISTEN": "off",
+            # The receivers of the tests are on this machine.
+            "TASKWIRE_WEBHOOK_HTTP": "true",
+            "TASKWIRE_WEBHOOK_NETWORKS": "127.0.0.0/8",
         }
         if tls := tls or self.tls:
             self.operator_port = free_port()
@@ -208,10 +211,24 @@ class Stack:
     def account(self, email=None):
         """A new account: its token and its name."""
         email = email or f"{secrets.token_hex(6)}@example.com"
-        code, reason, user = self.grpc("UserService/CreateUser", {"user": {"email": email}, "password": PASSWORD})
+        code, reason, _ = self.grpc("UserService/CreateUser", {"user": {"email": email}, "password": PASSWORD})
         assert code == "OK", reason
-        _, _, pair = self.grpc("UserService/Login", {"email": email, "password": PASSWORD})
-        return pair["accessToken"], user["name"]
+        return self.login(email)
+
+    def login(self, email):
+        """Somebody's token and name."""
+        code, reason, pair = self.grpc("UserService/Login", {"email": email, "password": PASSWORD})
+        assert code == "OK", reason
+        return pair["accessToken"], pair["user"]["name"]
+
+    def administrator(self):
+        """A new administrator, whom only the program makes: token and name."""
+        email = f"{secrets.token_hex(6)}@example.com"
+        env = {key: value for key, value in os.environ.items() if not key.startswith("TASKWIRE_")}
+        env["TASKWIRE_DATA_DIR"] = str(self.directory / "data")
+        create = [self.binary, "user", "create", "--admin", "--email", email]
+        subprocess.run(create, env=env, input=PASSWORD.encode(), check=True, capture_output=True)
+        return self.login(email)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """Every call has the same outcome through the gateway as over gRPC: code, reason and answer."""
 
+import http.server
 import json
+import re
+import threading
 import uuid
 from urllib.parse import quote, urlencode
 
 import pytest
 
 import contract
-from conftest import PASSWORD
+from conftest import PASSWORD, wait_for
 
 GHOST = "0198c5a4-7d3e-7c41-9b1f-2f6d8a5e4c10"
 TEXTS = [
@@ -54,15 +57,16 @@ TOKENS = ["AAAA", "not a token", "ü", "%"]
 class Both:
     """One account on each side of the comparison: the same calls to each, one way and the other."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, account):
         self.stack = stack
-        self.bindings = {
-            f"{method_service(stack, method.name)}/{method.name}": (verb, path, body)
-            for method, verb, path, body in contract.services(stack.descriptor_set)
-        }
+        self.bindings = {}
+        for method, *binding in contract.services(stack.descriptor_set):
+            self.bindings.setdefault(f"{method_service(stack, method.name)}/{method.name}", []).append(binding)
         self.count = 0
-        self.sides = {way: stack.account() for way in ("grpc", "rest")}
-        self.names = {way: {} for way in self.sides}
+        # Which methods were compared, in which of their HTTP forms.
+        self.forms = set()
+        self.sides = {way: account() for way in ("grpc", "rest")}
+        self.names = {way: {"me": user} for way, (_, user) in self.sides.items()}
 
     def call(self, method, request, anonymous=False, keep=None):
         """The call on both sides; `keep` remembers the name of what it answers."""
@@ -73,7 +77,8 @@ class Both:
             run = self.stack.grpc if way == "grpc" else self.rest
             outcomes[way] = run(method, told, None if anonymous else token)
             if keep and outcomes[way][0] == "OK":
-                self.names[way][keep] = outcomes[way][2]["name"]
+                answer = outcomes[way][2]
+                self.names[way][keep] = answer.get("webhook", answer)["name"]
         seen = {way: (code, reason, self.plain(body, way)) for way, (code, reason, body) in outcomes.items()}
         assert seen["grpc"] == seen["rest"], f"{method} {request}"
         return outcomes["rest"]
@@ -94,21 +99,16 @@ class Both:
             return {key: self.plain(value, way) for key, value in sorted(body.items()) if key not in MOMENTS}
         if isinstance(body, list):
             return [self.plain(value, way) for value in body]
-        return body
+        return "{user}" if body in {user for _, user in self.sides.values()} else body
 
     def rest(self, method, request, token):
         """The call through the gateway, as `Stack.grpc` answers it."""
-        verb, template, body_field = self.bindings[method]
         request = json.loads(json.dumps(request))
-        path = template
-        if "{" in template:
-            before, rest = template.split("{", 1)
-            inside, after = rest.split("}", 1)
-            field = inside.split("=")[0]
-            holder, keys = request, field.split(".")
-            for key in keys[:-1]:
-                holder = holder[key]
-            path = before + quote(holder.pop(keys[-1])) + after
+        verb, path, body_field = next(
+            (verb, path, body_field)
+            for form, (verb, template, body_field) in enumerate(self.bindings[method])
+            if (path := self.path(method, form, template, request))
+        )
         if body_field == "*":
             body = request
         else:
@@ -122,10 +122,29 @@ class Both:
         error = answer.error
         return error["status"], error["reason"], None
 
+    def path(self, method, form, template, request):
+        """The path of this form of the method, with what it takes out of the request; None where another form is meant."""
+        forms = self.bindings[method]
+        bound = re.search(r"\{(.+?)=", forms[0][1])
+        if bound:
+            holder, keys = request, bound[1].split(".")
+            for key in keys[:-1]:
+                holder = holder[key]
+            value, pattern = holder.get(keys[-1], ""), re.search(r"\{.+?=(.+?)\}", template)
+            fits = pattern[1].replace("*", "[^/]*") if pattern else ""
+            if len(forms) > 1 and not re.fullmatch(fits, value):
+                return None
+            holder.pop(keys[-1], None)
+            template = re.sub(r"\{.+?\}", lambda _: quote(value), template)
+        self.forms.add((method, form))
+        return template
+
+
 
 MOMENTS = {
     "name", "createTime", "updateTime", "completeTime", "deleteTime", "purgeTime", "lastUseTime", "email", "accessToken",
     "refreshToken", "nextPageToken", "otpauthUri", "secret", "etag", "expireTime", "task_name", "requestId", "actor", "target", "session", "peer",
+    "nextAttemptTime", "lastSuccessTime", "time",
 }  # fmt: skip
 
 
@@ -138,7 +157,7 @@ def method_service(stack, name):
 
 @pytest.fixture(scope="module")
 def both(stack):
-    made = Both(stack)
+    made = Both(stack, stack.account)
     for at, text in enumerate(TEXTS):
         task = {"title": text, "labels": ["home", "ü"][: at % 3], "priority": at % 4}
         if at % 2:
@@ -313,6 +332,116 @@ def test_second_factors_and_services(both):
     service = {"user": {"email": f"{uuid.uuid4()}@example.com"}}
     assert both.call("UserService/CreateServiceAccount", service)[1] == "ADMIN_REQUIRED"
     assert both.call("UserService/ExchangeToken", {"subject_user": "users/me"})[1] == "SCOPE_INSUFFICIENT"
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes what is sent to `/take`, and nothing else."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204 if self.path == "/take" else 503)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def receiver():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def administrators(stack):
+    return Both(stack, stack.administrator)
+
+
+@pytest.mark.parametrize("whose", ["both", "administrators"])
+def test_webhooks(whose, receiver, request):
+    """Those of users, and those of administrators under paths without a user."""
+    both = request.getfixturevalue(whose)
+    parent, user = ("", "{me}") if whose == "administrators" else ("users/me", "")
+    name = "webhooks/" if whose == "administrators" else "users/me/webhooks/"
+
+    def call(method, message, **options):
+        return both.call(f"EventService/{method}", message, **options)
+
+    def create(webhook, **options):
+        return call("CreateWebhook", {"parent": parent, "webhook": webhook}, **options)
+
+    wanted = {"url": f"{receiver}/take", "event_types": ["task.*", "reminder.due"]}
+    assert create(wanted, keep="hook")[0] == "OK"
+    assert create(wanted | {"url": f"{receiver}/refuse", "state": "STATE_DISABLED"}, keep="refused")[0] == "OK"
+    for wrong in ({}, {"url": "https://10.0.0.1/"}, {"event_types": []}, {"event_types": ["task.made"]}, {"state": 9}, {"url": "x" * 2001}):
+        assert create(wanted | wrong if wrong else {})[:2] == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert create(wanted | {"event_types": ["user.*"]})[0] == ("OK" if whose == "administrators" else "INVALID_ARGUMENT")
+    assert call("GetWebhook", {"name": "{hook}"})[2]["eventTypes"][0] == "task.created"
+    assert len(call("ListWebhooks", {"parent": parent})[2]["webhooks"]) >= 2
+    assert call("TestWebhook", {"name": "{hook}"})[2]["delivered"]
+    assert call("TestWebhook", {"name": "{refused}"})[2]["failure"]["code"] == 503
+    assert call("RotateWebhookSecret", {"name": "{hook}"})[2]["secret"].startswith("whsec_")
+    for mask, fields in (
+        ("eventTypes", {"event_types": ["task.deleted"]}),
+        ("state", {"state": "STATE_DISABLED"}),
+        ("state", {"state": "STATE_ENABLED"}),
+        ("state", {}),
+        ("secret", {}),
+        ("url", {"url": "ftp://receiver.example"}),
+    ):
+        call("UpdateWebhook", {"webhook": {"name": "{hook}"} | fields, "update_mask": mask})
+    # Without a mask, what is in the body.
+    assert call("UpdateWebhook", {"webhook": {"name": "{hook}", "event_types": ["task.*"]}})[0] == "OK"
+    for start in (0, 1, 10**9, -1):
+        call("ReplayWebhook", {"name": "{hook}", "start_revision": start, "user": user})
+    call("ReplayWebhook", {"name": "{hook}", "user": f"users/{GHOST}"})
+    call("ReplayWebhook", {"name": "{hook}"})
+
+    assert call("UpdateWebhook", {"webhook": {"name": "{refused}", "state": "STATE_ENABLED"}})[0] == "OK"
+    assert both.call("TaskService/CreateTask", {"parent": "users/me", "task": {"title": "not taken"}})[0] == "OK"
+
+    # Those of administrators hear of both.
+    waiting = 2 if whose == "administrators" else 1
+
+    def each_waits_for_another_attempt():
+        lists = []
+        for way, (token, _) in both.sides.items():
+            request = {"parent": both.names[way]["refused"]}
+            _, _, listed = both.stack.grpc("EventService/ListWebhookQueues", request, token)
+            lists.append([each["attempts"] for each in listed["queues"]])
+        return lists == [[1] * waiting] * 2
+
+    wait_for(each_waits_for_another_attempt)
+    queues = call("ListWebhookQueues", {"parent": "{refused}", "page_size": 500})
+    assert queues[2]["queues"][0]["attempts"] == 1
+    for asked in ({"page_size": -1}, {"page_token": "AAAA"}):
+        assert call("ListWebhookQueues", {"parent": "{hook}"} | asked)[0] == "INVALID_ARGUMENT"
+
+    for method in ("GetWebhook", "TestWebhook", "RotateWebhookSecret", "ReplayWebhook", "DeleteWebhook"):
+        whom = {"user": user} if method == "ReplayWebhook" else {}
+        assert call(method, {"name": f"{name}{GHOST}"} | whom)[1] == "WEBHOOK_NOT_FOUND"
+        assert call(method, {"name": f"{name}x"})[1] == "FIELD_INVALID"
+    assert call("ListWebhookQueues", {"parent": f"{name}{GHOST}"})[1] == "WEBHOOK_NOT_FOUND"
+    for kept in ("{hook}", "{refused}"):
+        assert call("DeleteWebhook", {"name": kept})[2] == {}
+    assert call("GetWebhook", {"name": "{hook}"})[1] == "WEBHOOK_NOT_FOUND"
+    assert call("ListWebhooks", {"parent": parent}, anonymous=True)[1] == "TOKEN_MISSING"
+
+    # Every method was compared in the form that is meant.
+    form = 1 if whose == "administrators" else 0
+    forms = {method for method, bindings in both.bindings.items() if method.startswith("EventService/") and len(bindings) > form}
+    assert {method for method, compared in both.forms if compared == form} >= forms - {"EventService/WatchEvents"}
+
+
+def test_webhooks_of_others(both):
+    """Only administrators reach those of administrators, and nobody those of another user."""
+    for method in ("GetWebhook", "TestWebhook", "RotateWebhookSecret", "ReplayWebhook", "DeleteWebhook"):
+        assert both.call(f"EventService/{method}", {"name": f"webhooks/{GHOST}"})[1] == "ADMIN_REQUIRED"
+        assert both.call(f"EventService/{method}", {"name": f"users/{GHOST}/webhooks/{GHOST}"})[1] == "PARENT_ACCESS_DENIED"
+    for parent, reason in (("", "ADMIN_REQUIRED"), (f"users/{GHOST}", "PARENT_ACCESS_DENIED"), ("users/x", "FIELD_INVALID")):
+        assert both.call("EventService/ListWebhooks", {"parent": parent})[1] == reason
 
 
 def test_the_end_of_an_account(both):
