@@ -6,6 +6,7 @@ pub mod due;
 pub mod every;
 pub mod task_lists;
 pub mod totp;
+pub mod webhooks;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::server::Address;
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
 use totp::TotpCommand;
+use webhooks::{EventsCommand, WebhookCommand, Whose};
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
 #[derive(Debug, Parser)]
@@ -275,6 +277,29 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: ListCommand,
+    },
+    /// Add, list, try, change and delete webhooks
+    #[command(after_help = webhooks::WEBHOOK_EXAMPLES)]
+    Webhook {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+        /// Whose webhooks
+        #[command(flatten)]
+        whose: Whose,
+        /// What to do
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
+    /// Watch what happens to all users
+    #[command(after_help = webhooks::EVENTS_EXAMPLES)]
+    Events {
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+        /// What to do
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     /// Ask a running service whether it serves; exit status 0 when it does
     Health {

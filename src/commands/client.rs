@@ -2,6 +2,7 @@
 
 mod account;
 mod credentials;
+mod events;
 mod listing;
 mod output;
 mod schedule;
@@ -12,6 +13,7 @@ mod tasks;
 mod text;
 mod totp;
 mod watch;
+mod webhooks;
 mod which_list;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use crate::cli::address::ServiceAddress;
 use crate::cli::client::{Remote, TaskCommand};
 use crate::cli::task_lists::ListCommand;
 use crate::cli::totp::TotpCommand;
+use crate::cli::webhooks::{EventsCommand, WebhookCommand};
 use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
@@ -75,6 +78,16 @@ pub(super) async fn run_list(remote: &Remote, command: ListCommand) -> Outcome {
 /// Does what was asked for with a second factor.
 pub(super) async fn run_totp(remote: &Remote, command: TotpCommand) -> Outcome {
     totp::run(&call(remote)?, command).await
+}
+
+/// Does what was asked for with webhooks, one's own or those of the administrators.
+pub(super) async fn run_webhook(remote: &Remote, admin: bool, command: WebhookCommand) -> Outcome {
+    webhooks::run(&call(remote)?, admin, command).await
+}
+
+/// Does what was asked for with events.
+pub(super) async fn run_events(remote: &Remote, command: EventsCommand) -> Outcome {
+    events::run(&call(remote)?, command).await
 }
 
 /// The address that is meant when none is named: that of the last login.
@@ -168,6 +181,9 @@ impl Service {
             (_, "MFA_REQUIRED") => format!("; {}", self.command("login EMAIL --code CODE")),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
             (_, "TASK_LIST_DELETED") => "; `taskwire list restore` takes it back".to_owned(),
+            (_, "SECRETS_KEY_MISSING") => "; its operator has to set TASKWIRE_SECRETS_KEY_FILE".to_owned(),
+            (_, "ADMIN_REQUIRED") => "; it takes a login as an administrator".to_owned(),
+            (_, "CURSOR_EXPIRED") => "; without --from it begins now".to_owned(),
             (Code::Unavailable, "") => {
                 return format!(
                     "{address}: {said}; is it running (`taskwire serve`), or elsewhere (--address)?"

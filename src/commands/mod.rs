@@ -81,6 +81,10 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::Whoami { remote } => client::who_am_i(&remote).await,
         Command::Task { remote, command } => client::run(&remote, command).await,
         Command::List { remote, command } => client::run_list(&remote, command).await,
+        Command::Webhook { remote, whose, command } => {
+            client::run_webhook(&remote, whose.admin, command).await
+        }
+        Command::Events { remote, command } => client::run_events(&remote, command).await,
         Command::Health { address, service, tls_cert_file } => {
             health::ask(address, service, tls_cert_file).await
         }

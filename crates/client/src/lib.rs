@@ -22,6 +22,7 @@ mod accounts;
 mod builder;
 mod call;
 mod error;
+mod events;
 mod list;
 mod refresh;
 mod retry;
@@ -29,6 +30,7 @@ mod session;
 mod task_lists;
 mod tasks;
 mod watch;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,10 +44,12 @@ use taskwire_proto::user_service_client::UserServiceClient;
 pub use self::accounts::{SecondFactor, challenge};
 pub use self::builder::Builder;
 pub use self::error::{Error, Result};
+pub use self::events::EventOptions;
 pub use self::session::Session;
 pub use self::task_lists::{MoveTarget, Place};
 pub use self::tasks::{Checkpoint, ListOptions, Tasks, UndoOptions};
 pub use self::watch::{Event, WatchFrom};
+pub use self::webhooks::Webhooks;
 
 /// A connection to a service and, once somebody has logged in, their session. Clones share both.
 #[derive(Clone)]
@@ -146,5 +150,15 @@ impl Client {
     /// The tasks of a user, `users/{user}`.
     pub fn tasks_of(&self, user: impl Into<String>) -> Tasks {
         Tasks::new(Arc::clone(&self.core), user.into())
+    }
+
+    /// One's own webhooks.
+    pub fn webhooks(&self) -> Webhooks {
+        Webhooks::new(Arc::clone(&self.core), "users/me".to_owned())
+    }
+
+    /// The webhooks of the administrators, which are told of all users; for administrators who are logged in.
+    pub fn administrators_webhooks(&self) -> Webhooks {
+        Webhooks::new(Arc::clone(&self.core), String::new())
     }
 }

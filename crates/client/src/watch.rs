@@ -205,7 +205,7 @@ pub(super) fn are_gone(error: &Error) -> bool {
 }
 
 /// Whether the same stream can be had later.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     match error.origin() {
         Origin::Unsent | Origin::Lost => true,
         Origin::Here => error.code() == Code::DeadlineExceeded,

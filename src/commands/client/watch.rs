@@ -12,7 +12,7 @@ use crate::pb::TaskChange;
 use crate::pb::task_change::Type;
 
 /// What shells make of a command that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// Prints changes until the reader has seen enough, or the right to see them ends.
 pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoint>) -> Outcome {
@@ -51,7 +51,8 @@ pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoin
     }
 }
 
-fn told(change: &TaskChange) -> String {
+/// A change in words.
+pub(super) fn told(change: &TaskChange) -> String {
     let task = change.task.clone().unwrap_or_default();
     let (name, title) = match &change.task_list {
         Some(list) => (&list.name, &list.title),
