@@ -11,6 +11,7 @@ mod tasks;
 mod terminal;
 mod transport;
 mod watch;
+mod webhooks;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -60,6 +61,13 @@ impl World {
     /// The program as it is run at home.
     fn command(&self) -> Command {
         at_home(self.sandbox.command(), &self.sandbox, &self.address())
+    }
+
+    /// Runs the program to its end, with variables of the environment.
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let mut command = self.command();
+        command.args(arguments).envs(variables.iter().copied());
+        Running::spawn(command).end()
     }
 
     /// Runs the program to its end.

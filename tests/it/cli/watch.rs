@@ -26,9 +26,14 @@ pub(super) struct Printing {
 
 impl Printing {
     pub(super) fn start(world: &World, arguments: &[&str]) -> Self {
+        Self::with(world, arguments, &[])
+    }
+
+    /// As `start`, with variables of the environment.
+    pub(super) fn with(world: &World, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = world.command();
-        let mut child =
-            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        command.args(arguments).envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -41,7 +46,12 @@ impl Printing {
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    /// What is printed within this time, if something is.
+    pub(super) fn line_within(&mut self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
+    pub(super) fn line(&mut self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("nothing is printed")
     }
 

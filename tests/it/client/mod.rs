@@ -2,6 +2,7 @@
 
 mod calls;
 mod errors;
+mod events;
 mod example;
 mod link;
 mod lists;
@@ -10,6 +11,7 @@ mod retries;
 mod settings;
 mod watches;
 mod watches_resumed;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};

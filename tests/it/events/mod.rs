@@ -3,7 +3,7 @@
 mod access;
 mod delivery;
 mod kills;
-mod receiver;
+pub(crate) mod receiver;
 mod reminders;
 mod rules;
 mod stream;

@@ -20,33 +20,33 @@ use tokio::task::JoinHandle;
 
 /// What was sent.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Message {
-    pub(super) id: String,
-    pub(super) timestamp: i64,
-    pub(super) signature: String,
-    pub(super) body: String,
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) timestamp: i64,
+    pub(crate) signature: String,
+    pub(crate) body: String,
     /// Whether it was answered with a success.
-    pub(super) was_taken: bool,
+    pub(crate) was_taken: bool,
 }
 
 impl Message {
     /// The type of the event.
-    pub(super) fn kind(&self) -> String {
+    pub(crate) fn kind(&self) -> String {
         self.json()["type"].as_str().unwrap().to_owned()
     }
 
     /// The body.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     /// The title of the task that it tells of.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         self.json()["data"]["task"]["title"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Whether one of the signatures is of this secret, reckoned here anew.
-    pub(super) fn is_signed_with(&self, secret: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key);
         let signed = format!("{}.{}.{}", self.id, self.timestamp, self.body);
@@ -57,7 +57,7 @@ impl Message {
 
 /// How it answers.
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// With this status, and a header.
     Status(u16, Option<(&'static str, String)>),
     /// With so many bytes.
@@ -68,7 +68,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// With this status.
-    pub(super) const fn status(code: u16) -> Self {
+    pub(crate) const fn status(code: u16) -> Self {
         Self::Status(code, None)
     }
 }
@@ -81,7 +81,7 @@ struct Script {
 
 /// A receiver. It takes everything, unless it is told otherwise.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     script: Arc<Script>,
     got: UnboundedReceiver<Message>,
@@ -95,7 +95,7 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, got) = unbounded_channel();
@@ -113,22 +113,22 @@ impl Receiver {
         Self { address, script, got, serving }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
     /// Has it answer so, one after the other, before it takes everything again.
-    pub(super) fn will(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn will(&self, answers: impl IntoIterator<Item = Answer>) {
         self.script.answers.lock().unwrap().extend(answers);
     }
 
     /// The next message.
-    pub(super) async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         self.got.recv().await.unwrap()
     }
 
     /// The next messages.
-    pub(super) async fn some(&mut self, count: usize) -> Vec<Message> {
+    pub(crate) async fn some(&mut self, count: usize) -> Vec<Message> {
         let mut messages = Vec::new();
         while messages.len() < count {
             messages.push(self.next().await);
@@ -137,7 +137,7 @@ impl Receiver {
     }
 
     /// Whether nothing came that was not looked at.
-    pub(super) fn is_silent(&mut self) -> bool {
+    pub(crate) fn is_silent(&mut self) -> bool {
         self.got.try_recv().is_err()
     }
 }
