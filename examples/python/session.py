@@ -138,6 +138,17 @@ def main():
         due = following.due_date
         print(f"completed, and due again on {due.year}-{due.month:02}-{due.day:02}")
 
+        # Tasks stand in lists, and below one another; a subtask is in the list of its parent.
+        garden = task_service_pb2.CreateTaskListRequest(parent="users/me", task_list={"title": "Garden"}, request_id=str(uuid.uuid4()))
+        garden = tasks.CreateTaskList(garden, metadata=auth, timeout=10)
+        above = ""
+        for title in ("Plant a tree", "Dig a hole"):
+            task = {"title": title, "task_list": garden.name, "parent_task": above}
+            request = task_service_pb2.CreateTaskRequest(parent="users/me", task=task, request_id=str(uuid.uuid4()))
+            above = tasks.CreateTask(request, metadata=auth, timeout=10).name
+        there = pages(tasks, auth, filter=f'task_list = "{garden.name}"', order_by="position")
+        print(f"in {garden.title}:", ", ".join(("- " if task.parent_task else "") + task.title for task in there))
+
         try:
             tasks.GetTask(task_service_pb2.GetTaskRequest(name=f"users/me/tasks/{uuid.uuid4()}"), metadata=auth, timeout=10)
             sys.exit("a task that does not exist was answered")

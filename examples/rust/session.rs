@@ -22,6 +22,25 @@ async fn log_in(client: &Client, email: &str) -> taskwire_client::Result<()> {
     Ok(())
 }
 
+/// Tasks stand in lists, and below one another; a subtask is in the list of its parent.
+async fn garden(client: &Client) -> taskwire_client::Result<()> {
+    let tasks = client.tasks();
+    let garden = tasks.create_list("Garden").await?;
+    let in_garden =
+        |title: &str| Task { title: title.to_owned(), task_list: garden.name.clone(), ..Task::default() };
+    let tree = tasks.create(in_garden("Plant a tree")).await?;
+    tasks.create(Task { parent_task: tree.name, ..in_garden("Dig a hole") }).await?;
+    let filter = format!("task_list = \"{}\"", garden.name);
+    let options = ListOptions { filter, order_by: "position".to_owned(), ..ListOptions::default() };
+    let there: Vec<Task> = tasks.list(options).try_collect().await?;
+    let titles = there.iter().map(|task| match task.parent_task.as_str() {
+        "" => task.title.clone(),
+        _ => format!("- {}", task.title),
+    });
+    println!("in {}: {}", garden.title, titles.collect::<Vec<_>>().join(", "));
+    Ok(())
+}
+
 /// Completes a task and waits until that is told.
 async fn complete(client: &Client, task: &Task) -> Result<TaskChange, Box<dyn std::error::Error>> {
     // Goes on by itself where a connection breaks off, and misses nothing.
@@ -74,6 +93,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let done = tasks.complete(&bins.name, false).await?;
     let due = tasks.get(&done.next_task).await?.due_date.ok_or("the next one is not due")?;
     println!("completed, and due again on {}-{:02}-{:02}", due.year, due.month, due.day);
+
+    garden(&client).await?;
 
     match tasks.get(&Uuid::now_v7().to_string()).await {
         Err(error) if error.reason() == "TASK_NOT_FOUND" => {

@@ -43,10 +43,10 @@ async function retried<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** Every task of a listing, page by page. */
-async function* pages(tasks: Tasks, options: CallOptions, pageSize: number): AsyncGenerator<Task> {
+async function* pages(tasks: Tasks, options: CallOptions, wanted: { pageSize?: number; filter?: string; orderBy: string }): AsyncGenerator<Task> {
   let pageToken = "";
   do {
-    const page = await retried(() => tasks.listTasks({ parent: "users/me", pageSize, pageToken, orderBy: "title" }, options));
+    const page = await retried(() => tasks.listTasks({ parent: "users/me", pageToken, ...wanted }, options));
     yield* page.tasks;
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
@@ -100,7 +100,7 @@ async function main(): Promise<void> {
   console.log("created three");
 
   let listed = 0;
-  for await (const _ of pages(tasks, options, 2)) listed += 1;
+  for await (const _ of pages(tasks, options, { pageSize: 2, orderBy: "title" })) listed += 1;
   if (listed < 3) throw new Error(`${listed} tasks were listed`);
   console.log("listed", listed, "in pages of two");
 
@@ -126,6 +126,19 @@ async function main(): Promise<void> {
   const { dueDate } = await tasks.getTask({ name: done.nextTask }, options);
   const parts = [dueDate?.year, dueDate?.month, dueDate?.day].map((part) => String(part).padStart(2, "0"));
   console.log(`completed, and due again on ${parts.join("-")}`);
+
+  // Tasks stand in lists, and below one another; a subtask is in the list of its parent.
+  const garden = await tasks.createTaskList({ parent: "users/me", taskList: { title: "Garden" }, requestId: randomUUID() }, options);
+  let parentTask = "";
+  for (const title of ["Plant a tree", "Dig a hole"]) {
+    const request = { parent: "users/me", task: { title, taskList: garden.name, parentTask }, requestId: randomUUID() };
+    parentTask = (await tasks.createTask(request, options)).name;
+  }
+  const there: string[] = [];
+  for await (const task of pages(tasks, options, { filter: `task_list = "${garden.name}"`, orderBy: "position" })) {
+    there.push((task.parentTask ? "- " : "") + task.title);
+  }
+  console.log(`in ${garden.title}: ${there.join(", ")}`);
 
   try {
     await tasks.getTask({ name: `users/me/tasks/${randomUUID()}` }, options);

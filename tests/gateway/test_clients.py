@@ -1,6 +1,8 @@
 """The example clients against the service, the page in a browser through gRPC-Web, and the reference in a browser."""
 
+import base64
 import functools
+import hmac
 import http.server
 import json
 import os
@@ -12,10 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 
 import contract
+from conftest import free_port, wait_for
 
 EXAMPLES = contract.ROOT / "examples"
 STEPS = [
@@ -24,6 +30,7 @@ STEPS = [
     "listed 3 in pages of two",
     "watched Straße fegen being completed",
     "completed, and due again on 2030-01-10",
+    "in Garden: Plant a tree, - Dig a hole",
     "TASK_NOT_FOUND",
 ]
 
@@ -86,6 +93,73 @@ def test_typescript(stack, typescript):
     told(run(["node", "dist/session.js"], typescript, TASKWIRE=address, TASKWIRE_EMAIL=email))
 
 
+def answered(url, secret, body, message_id=None, sent=None):
+    """What a receiver answers to a message that is signed with this secret."""
+    message_id, sent = message_id or f"evt_{secrets.token_hex(8)}", sent or int(time.time())
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.digest(key, f"{message_id}.{sent}.".encode() + body, "sha256")).decode()
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(sent), "webhook-signature": f"v1,{signature}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("language", ["python", "typescript"])
+def test_receivers(stack, language, request):
+    """The service sends to an example of a receiver, which takes what is signed, just now, and once."""
+    if language == "python":
+        command, cwd = [sys.executable, "receiver.py"], EXAMPLES / "python"
+    else:
+        command, cwd = ["node", "dist/receiver.js"], request.getfixturevalue("typescript")
+    token, _ = stack.account()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    wanted = {"parent": "users/me", "webhook": {"url": url, "event_types": ["task.*", "task_list.*"]}}
+    code, reason, made = stack.grpc("EventService/CreateWebhook", wanted, token)
+    assert code == "OK", reason
+    name, secret = {"name": made["webhook"]["name"]}, made["secret"]
+    env = os.environ | {"TASKWIRE_WEBHOOK_SECRET": secret, "TASKWIRE_RECEIVER": f"127.0.0.1:{port}"}
+    receiving = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
+    try:
+
+        def it_takes_a_trial():
+            return stack.grpc("EventService/TestWebhook", name, token)[2]["delivered"]
+
+        def call(method, message):
+            assert stack.grpc(method, message, token)[0] == "OK"
+
+        wait_for(it_takes_a_trial)
+        assert receiving.stdout.readline() == "webhook.test \n"
+        call("TaskService/CreateTask", {"parent": "users/me", "task": {"title": "Straße fegen 🧹"}})
+        assert receiving.stdout.readline() == "task.created Straße fegen 🧹\n"
+        call("TaskService/CreateTaskList", {"parent": "users/me", "task_list": {"title": "Garden"}})
+        assert receiving.stdout.readline() == "task_list.created Garden\n"
+        # With another secret, deliveries are signed with the one before as well.
+        call("EventService/RotateWebhookSecret", name)
+        call("TaskService/CreateTask", {"parent": "users/me", "task": {"title": "under both"}})
+        assert receiving.stdout.readline() == "task.created under both\n"
+
+        body = json.dumps({"type": "task.created", "timestamp": "2026-01-01T00:00:00Z", "data": {"task": {"title": "by hand"}}}).encode()
+        forged = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        now = int(time.time())
+        assert answered(url, forged, body) == 401
+        assert answered(url, secret, body, sent=now - 301) == 401
+        assert answered(url, secret, body, sent=now + 330) == 401
+        unsigned = urllib.request.Request(url, body)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(unsigned, timeout=20)
+        # What was taken is taken again and not done again.
+        assert [answered(url, secret, body, message_id="evt_1") for _ in range(3)] == [204] * 3
+        assert answered(url, secret, body.replace(b"by hand", b"the last"), message_id="evt_2") == 204
+        assert receiving.stdout.readline() == "task.created by hand\n"
+        assert receiving.stdout.readline() == "task.created the last\n"
+    finally:
+        receiving.kill()
+        receiving.wait(20)
+
+
 class Page(http.server.SimpleHTTPRequestHandler):
     """Serves files without a word, and takes in what the page has become."""
 
@@ -143,7 +217,7 @@ def test_the_reference(tmp_path):
     run([contract.ROOT / "scripts/docs", tmp_path / "docs"], contract.ROOT)
     text = rendered(tmp_path / "docs", "index.html", "", 'a[href$="/POST/v1/users/{user}/tasks"]')
     # What the services say of all their calls has pages of its own; calls go by their names, in the order of the contract.
-    for page in ("About TaskService", "About UserService", "Authentication", "Revisions"):
+    for page in ("About TaskService", "About UserService", "About EventService", "Authentication", "Revisions", "Deliveries"):
         assert page in text, page
     calls = [text.index(f">{call}<") for call in ("CreateTask", "GetTask", "ListTasks", "UndoChanges")]
     assert calls == sorted(calls), calls

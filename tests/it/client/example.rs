@@ -11,12 +11,13 @@ use crate::support::process::Sandbox;
 both_engines!(it_runs_to_its_end_and_again);
 
 /// What it prints, line by line, as the other examples do.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "registered",
     "created three",
     "listed 3 in pages of two",
     "watched Straße fegen being completed",
     "completed, and due again on 2030-01-10",
+    "in Garden: Plant a tree, - Dig a hole",
     "told by its reason: TASK_NOT_FOUND",
 ];
 
@@ -64,6 +65,6 @@ async fn it_runs_to_its_end_and_again(database: TestDatabase) {
         assert!(line.contains(step), "{line:?} is not {step:?}");
     }
     let again = run();
-    assert!(again.contains("known already") && again.contains("listed 8"), "{again}");
+    assert!(again.contains("known already") && again.contains("listed 10"), "{again}");
     assert_eq!(service.stop().status, Some(0));
 }
