@@ -52,8 +52,8 @@ test-gateway: ## Test the REST gateway and the example clients
 # Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
 test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL
 	@$(if $(TASKWIRE_TEST_CITUS_URL),,echo 'LEFT OUT: TASKWIRE_TEST_CITUS_URL names no cluster of Citus'; exit 0;) \
-		cargo test --locked --test it -- storage:: rpc:: revisions:: citus::distribute --skip sqlite && \
-		TASKWIRE_TEST_CITUS_DIRECT=1 cargo test --locked --test it -- storage:: rpc:: revisions:: --skip sqlite && \
+		cargo test --locked --test it -- storage:: rpc:: revisions:: events:: citus::distribute --skip sqlite && \
+		TASKWIRE_TEST_CITUS_DIRECT=1 cargo test --locked --test it -- storage:: rpc:: revisions:: events:: --skip sqlite && \
 		cargo test --locked --test it -- citus::faults --test-threads 1
 
 test-previous: ## Replace replicas of another version by this one under load: make test-previous PREVIOUS=<commit>

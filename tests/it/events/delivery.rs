@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use taskwire::outbound::AddressPolicy;
 use taskwire::pb;
 use taskwire::pb::webhook::{DisableReason, State};
 
@@ -10,7 +11,7 @@ use super::{ALL, add, hook, look, wanted};
 use crate::storage::eventually;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
-use crate::support::server::{PASSWORD, Session, TestServer, answer};
+use crate::support::server::{PASSWORD, Session, Setup, TestServer, answer};
 
 both_engines!(
     what_is_not_taken_is_sent_again_later_and_later,
@@ -22,6 +23,7 @@ both_engines!(
     answers_that_are_long_or_lead_elsewhere,
     what_waits_is_told_by_the_next_server,
     a_queue_of_thousands_is_told_in_order,
+    a_name_that_leads_elsewhere_by_now_is_not_followed,
 );
 
 /// The queues of a webhook.
@@ -235,4 +237,31 @@ async fn a_queue_of_thousands_is_told_in_order(database: TestDatabase) {
     }
     let told: Vec<String> = receiver.some(1200).await.iter().map(super::receiver::Message::title).collect();
     assert_eq!(told, titles);
+}
+
+async fn a_name_that_leads_elsewhere_by_now_is_not_followed(database: TestDatabase) {
+    let server = TestServer::start(database).await;
+    let ada = server.register("ada@example.org").await;
+    let mut receiver = Receiver::start().await;
+    let url = receiver.url().replace("127.0.0.1", "localhost");
+    let made = answer(ada.events().create_webhook(wanted("users/me", &url, &ALL)).await).unwrap();
+    let webhook = made.webhook.unwrap();
+    add(&ada, "while it was allowed").await;
+    assert_eq!(receiver.next().await.title(), "while it was allowed");
+    let database = server.stop().await;
+
+    // To this server the name leads to where nothing may be sent, as a name does that is pointed elsewhere after it was looked at.
+    let addresses = AddressPolicy { plain_http: true, ..AddressPolicy::default() };
+    let server = Box::pin(TestServer::with(database, Setup { addresses, ..Setup::default() })).await;
+    server.clock.advance(Duration::from_secs(10));
+    let ada = server.log_in("ada@example.org", PASSWORD).await.unwrap();
+    add(&ada, "now").await;
+    failed(&ada, &webhook.name, 1).await;
+    let failure = look(&ada, &webhook.name).await.last_failure.unwrap();
+    assert_eq!(failure.text, "the receiver is at an address that is not allowed");
+    let tried = ada.events().test_webhook(pb::TestWebhookRequest { name: webhook.name }).await;
+    assert_eq!(answer(tried).unwrap().failure.unwrap().text, failure.text);
+    let refused = answer(ada.events().create_webhook(wanted("users/me", &url, &ALL)).await).unwrap_err();
+    assert_eq!(refused.violations[0].0, "webhook.url");
+    assert!(receiver.is_silent());
 }

@@ -28,11 +28,15 @@ pub(crate) fn sealer() -> Arc<Sealer> {
     Sealer::new(Some(SecretsKeys::parse(KEY, "a test").unwrap()))
 }
 
-/// Sends to this machine, where the receivers of tests are.
-pub(crate) fn outbound(storage: &Storage, clock: &Clock) -> Outbound {
+/// This machine is allowed, where the receivers of tests are.
+pub(crate) fn addresses() -> AddressPolicy {
     let networks = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
-    let addresses = AddressPolicy { plain_http: true, networks: Arc::new(networks) };
-    Outbound::new(storage.clone(), clock.clone(), sealer(), addresses)
+    AddressPolicy { plain_http: true, networks: Arc::new(networks) }
+}
+
+/// Sends to this machine.
+pub(crate) fn outbound(storage: &Storage, clock: &Clock) -> Outbound {
+    Outbound::new(storage.clone(), clock.clone(), sealer(), addresses())
 }
 
 /// The code that an app shows for this secret in a step of 30 seconds (RFC 6238).

@@ -16,6 +16,7 @@ use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords, Th
 use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
+use taskwire::outbound::{AddressPolicy, Outbound};
 use taskwire::pb;
 use taskwire::pb::event_service_client::EventServiceClient;
 use taskwire::pb::task_service_client::TaskServiceClient;
@@ -35,7 +36,7 @@ use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
 use super::refusal::{Answer, Refusal};
-use super::{outbound, sealer, settings};
+use super::{addresses, sealer, settings};
 
 /// What everybody's password is, where a test is not about that.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -55,6 +56,7 @@ pub(crate) struct Setup {
     pub(crate) accounts: AccountsConfig,
     pub(crate) passwords: PasswordPolicy,
     pub(crate) limits: TransportLimits,
+    pub(crate) addresses: AddressPolicy,
 }
 
 impl Default for Setup {
@@ -65,6 +67,7 @@ impl Default for Setup {
             accounts: AccountsConfig { throttle: PATIENT, ..settings().accounts() },
             passwords: PasswordPolicy { code_points_min: 8 },
             limits: settings().transport_limits(),
+            addresses: addresses(),
         }
     }
 }
@@ -264,7 +267,7 @@ fn services(database: &TestDatabase, clock: &Clock, setup: Setup) -> (Services, 
         setup.accounts,
     );
     let services = Services {
-        outbound: outbound(&database.storage, clock),
+        outbound: Outbound::new(database.storage.clone(), clock.clone(), sealer(), setup.addresses),
         storage: database.storage.clone(),
         clock: clock.clone(),
         tokens,
