@@ -67,12 +67,12 @@ impl World {
 
     /// As `serve`, with other limits of the storage.
     pub(crate) async fn serve_within(&self, rules: TaskRules, limits: Limits) -> Replica {
-        Self::serve_these(self.services(rules, limits)).await
+        Box::pin(Self::serve_these(self.services(rules, limits))).await
     }
 
     /// Serves by this storage.
     pub(crate) async fn serve_on(&self, storage: Storage, rules: TaskRules) -> Replica {
-        Self::serve_these(self.services_of(storage, self.clock.clone(), rules)).await
+        Box::pin(Self::serve_these(self.services_of(storage, self.clock.clone(), rules))).await
     }
 
     /// Serves the database on a machine whose clock is so many seconds ahead, by the clock that the storage has.
@@ -81,7 +81,7 @@ impl World {
         let now = Timestamp::from_micros(machine).unwrap();
         let storage = Storage::open_at(&self.url, limits(), now).unwrap();
         let clock = storage.clock().clone();
-        Self::serve_these(self.services_of(storage, clock, rules())).await
+        Box::pin(Self::serve_these(self.services_of(storage, clock, rules()))).await
     }
 
     async fn serve_these(services: Services) -> Replica {
