@@ -137,7 +137,7 @@ impl FailureReason {
             Self::Unreachable => "no connection to the receiver came about",
             Self::NameUnknown => "the name of the receiver leads to no address",
             Self::AddressForbidden => "the receiver is at an address that is not allowed",
-            Self::TimedOut => "the receiver took longer than 10 seconds",
+            Self::TimedOut => "the receiver took too long to answer",
             Self::Broken => "the connection to the receiver ended without an answer",
             Self::TlsFailed => "the receiver's certificate is not trusted, or the TLS handshake failed",
             Self::SecretLost => "the secret cannot be opened with the keys that the service has",
@@ -167,6 +167,8 @@ pub struct NewWebhook {
     pub url: WebhookUrl,
     /// What it sends.
     pub event_types: EventTypes,
+    /// Whether it sends at all.
+    pub enabled: bool,
     /// Its secret, sealed.
     pub secret: Vec<u8>,
     /// When it was made.

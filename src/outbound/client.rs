@@ -23,7 +23,7 @@ use super::signature;
 use crate::domain::{FailureReason, Timestamp};
 
 /// Longest time for an answer, the connection included.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time that one address is tried for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a connection is kept for the next message.
@@ -101,9 +101,9 @@ impl Client {
     /// Sends one message.
     pub(super) async fn post(
         &self,
+        longest: Duration,
         url: &str,
-        id: &str,
-        now: Timestamp,
+        (id, now): (&str, Timestamp),
         secrets: &[Vec<u8>],
         body: Vec<u8>,
     ) -> Attempted {
@@ -119,7 +119,7 @@ impl Client {
             .header("webhook-signature", signature::header(secrets, id, seconds, &body))
             .body(Full::new(Bytes::from(body)));
         let Ok(request) = request else { return Attempted::failed(FailureReason::Broken) };
-        match tokio::time::timeout(TIMEOUT, self.http.request(request)).await {
+        match tokio::time::timeout(longest, self.http.request(request)).await {
             Ok(Ok(response)) => Attempted::answered(&response),
             Ok(Err(error)) => Attempted::failed(reason(&error)),
             Err(_) => Attempted::failed(FailureReason::TimedOut),

@@ -12,6 +12,7 @@ mod queue;
 pub mod signature;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Sealer;
 use crate::domain::{Clock, Event, Result, Timestamp, Webhook, WebhookId, WebhookOwner};
@@ -73,13 +74,27 @@ impl Outbound {
     /// # Errors
     /// Those of the storage. That the receiver did not take it is no error.
     pub async fn send(&self, webhook: &Webhook, id: &str, body: Vec<u8>) -> Result<Attempted> {
+        self.send_within(client::TIMEOUT, webhook, id, body).await
+    }
+
+    /// As `send`, waiting no longer than this for the receiver.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub async fn send_within(
+        &self,
+        longest: Duration,
+        webhook: &Webhook,
+        id: &str,
+        body: Vec<u8>,
+    ) -> Result<Attempted> {
         let now = self.clock.now();
         let secrets = match self.secrets(webhook.owner, webhook.id, now).await {
             Ok(secrets) => secrets,
             Err(crate::domain::Error::SecretsKeyMissing) => return Ok(Attempted::SECRET_LOST),
             Err(error) => return Err(error),
         };
-        Ok(self.client.post(webhook.url.as_str(), id, now, &secrets, body).await)
+        Ok(self.client.post(longest, webhook.url.as_str(), (id, now), &secrets, body).await)
     }
 }
 

@@ -12,12 +12,17 @@ use crate::domain::{
 /// Events of the journal that are read at once.
 const EVENTS_AT_ONCE: i64 = 50;
 
+/// After so many events it is noted how far a queue has come: what a kill has told once more is no more than that.
+const NOTED_AFTER: usize = 50;
+
 /// How the telling of a queue ended.
 enum End {
     /// Everything was taken.
     Told,
     /// Something was not.
     Failed(Attempted),
+    /// The webhook was disabled or deleted meanwhile.
+    Stopped,
 }
 
 /// One queue while it is told.
@@ -31,6 +36,8 @@ pub(super) struct Telling<'a> {
     /// How often the next event was sent in vain.
     attempts: u16,
     taken: bool,
+    /// What was taken since that was noted.
+    unnoted: usize,
 }
 
 /// Tells a webhook what it has still to be told of a user, until that is nothing or something is not taken.
@@ -53,7 +60,8 @@ pub(super) async fn tell(outbound: &Outbound, render: Render, queue: WebhookQueu
     }
     let reached = as_it_is(&queue);
     let attempts = queue.attempts;
-    let mut telling = Telling { outbound, render, webhook, queue, reached, attempts, taken: false };
+    let mut telling =
+        Telling { outbound, render, webhook, queue, reached, attempts, taken: false, unnoted: 0 };
     let end = telling.run().await?;
     telling.note(end).await
 }
@@ -65,8 +73,9 @@ const fn as_it_is(queue: &WebhookQueue) -> Delivery {
 impl Telling<'_> {
     async fn run(&mut self) -> Result<End> {
         if let Some(replay) = self.queue.replay {
-            if let End::Failed(attempted) = self.replay(replay).await? {
-                return Ok(End::Failed(attempted));
+            match self.replay(replay).await? {
+                End::Told => {}
+                end => return Ok(end),
             }
             self.reached.replay = None;
         }
@@ -82,8 +91,9 @@ impl Telling<'_> {
                     self.reached.next_number = one.number;
                     self.reached.next_revision = 0;
                 }
-                if let End::Failed(attempted) = self.tell_event(one).await? {
-                    return Ok(End::Failed(attempted));
+                match self.tell_event(one).await? {
+                    End::Told => {}
+                    end => return Ok(end),
                 }
                 self.reached.next_number = one.number + 1;
                 self.reached.next_revision = 0;
@@ -113,12 +123,15 @@ impl Telling<'_> {
                 Err(error) => return Err(error),
             };
             for event in told.events {
-                let revision = revision(&event);
-                if let End::Failed(attempted) = self.tell_one(&event).await? {
-                    self.reached.replay = Some(Replay { revision: after, until: replay.until });
-                    return Ok(End::Failed(attempted));
+                let told = self.tell_one(&event).await?;
+                if matches!(told, End::Told) {
+                    after = revision(&event).unwrap_or(after);
                 }
-                after = revision.unwrap_or(after);
+                self.reached.replay = Some(Replay { revision: after, until: replay.until });
+                match told {
+                    End::Told => {}
+                    end => return Ok(end),
+                }
             }
             match told.more_after {
                 Some(last) => after = last,
@@ -135,8 +148,9 @@ impl Telling<'_> {
                 Err(error) => return Err(error),
             };
             for event in &told.events {
-                if let End::Failed(attempted) = self.tell_one(event).await? {
-                    return Ok(End::Failed(attempted));
+                match self.tell_one(event).await? {
+                    End::Told => {}
+                    end => return Ok(end),
                 }
                 self.reached.next_revision = revision(event).unwrap_or(0);
             }
@@ -148,6 +162,9 @@ impl Telling<'_> {
     }
 
     async fn tell_one(&mut self, event: &Event) -> Result<End> {
+        if self.unnoted >= NOTED_AFTER && !self.go_on().await? {
+            return Ok(End::Stopped);
+        }
         if !self.webhook.event_types.contains(event.kind) {
             return Ok(End::Told);
         }
@@ -158,7 +175,22 @@ impl Telling<'_> {
         }
         self.taken = true;
         self.attempts = 0;
+        self.unnoted += 1;
         Ok(End::Told)
+    }
+
+    /// Notes how far it has come, and looks at the webhook again; answers whether that still sends.
+    async fn go_on(&mut self) -> Result<bool> {
+        let (storage, now) = (&self.outbound.storage, self.outbound.clock.now());
+        self.unnoted = 0;
+        storage.webhook_queues().postpone(&self.queue, self.reached, 0, Some(now)).await?;
+        self.queue.replay = self.reached.replay;
+        match storage.webhooks().find(self.queue.owner, self.queue.webhook).await {
+            Ok(webhook) => self.webhook = webhook,
+            Err(Error::NotFound(Resource::Webhook)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(self.webhook.disable_reason.is_none())
     }
 
     /// Writes down how it ended.
@@ -170,6 +202,10 @@ impl Telling<'_> {
         }
         let attempted = match end {
             End::Told => return storage.webhook_queues().told(&self.queue, now).await,
+            // What is left is kept, and not tried until it is enabled again.
+            End::Stopped => {
+                return storage.webhook_queues().postpone(&self.queue, self.reached, 0, None).await;
+            }
             End::Failed(attempted) => attempted,
         };
         let Some(reason) = attempted.failure else { return Ok(()) };

@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(shown(&secret), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", br#"{"test": 2432232314}"#);
         let signed = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
-        assert_eq!(header(&[secret.clone()], id, 1_614_265_330, body), signed);
+        assert_eq!(header(std::slice::from_ref(&secret), id, 1_614_265_330, body), signed);
         let both = header(&[secret, vec![1; 32]], id, 1_614_265_330, body);
         assert!(both.starts_with(&format!("{signed} v1,")) && both.len() > 2 * signed.len());
     }

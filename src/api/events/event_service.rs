@@ -13,7 +13,6 @@ use crate::api::{caller, traced};
 use crate::auth::secret::random;
 use crate::domain::{
     AuditEventType, Clock, Error, NewWebhook, Resource, Result, Trace, Webhook, WebhookId, WebhookOwner,
-    WebhookPatch,
 };
 use crate::outbound::{Outbound, signature};
 use crate::pb;
@@ -22,6 +21,9 @@ use crate::storage::{Listener, Storage};
 
 /// How long the secret before the present one is valid.
 const PREVIOUS_VALID: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// How long a receiver that is tried may take: whoever waits for the answer gives calls no more than 10 seconds.
+const TRIAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// The implementation of `EventService`.
 #[derive(Debug)]
@@ -68,15 +70,13 @@ impl EventApi {
         let now = self.clock.now();
         let id = WebhookId::generate_at(now);
         let (sealed, shown) = self.secret(owner, id)?;
-        let new = NewWebhook { id, owner, url, event_types, secret: sealed, create_time: now };
+        let new = NewWebhook { id, owner, url, event_types, enabled, secret: sealed, create_time: now };
         let webhooks = self.storage.webhooks().recorded(trace.did(AuditEventType::WebhookCreated));
-        let mut webhook = webhooks.create(new).await?;
-        if !enabled {
-            let patch = WebhookPatch { enabled: Some(false), ..WebhookPatch::default() };
-            webhook = self.storage.webhooks().update(owner, id, patch, now).await?;
-        }
+        let webhook = webhooks.create(new).await?;
         // After the webhook is there: whoever looks whether somebody listens finds it.
-        self.listen(owner).await?;
+        if enabled {
+            self.listen(owner).await?;
+        }
         Ok((webhook, shown))
     }
 }
@@ -174,7 +174,7 @@ impl EventService for EventApi {
         let webhook = self.storage.webhooks().find(owner, id).await?;
         let now = self.clock.now();
         let message = format!("evt_{}", Uuid::now_v7().as_simple());
-        let attempted = self.outbound.send(&webhook, &message, test_body(now)).await?;
+        let attempted = self.outbound.send_within(TRIAL_TIMEOUT, &webhook, &message, test_body(now)).await?;
         Ok(Response::new(convert_webhook::trial_to_pb(attempted, now)))
     }
 

@@ -154,6 +154,8 @@ impl Reading {
 
     async fn follow(&mut self) -> Result<()> {
         let (mut sent, mut renewed) = (Instant::now(), Instant::now());
+        // So that whoever is cut off before anything happens knows where to go on.
+        self.send(None).await?;
         loop {
             match Box::pin(self.read()).await {
                 Ok(Read::Nothing) => tokio::time::sleep(LOOK_INTERVAL).await,

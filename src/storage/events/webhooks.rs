@@ -24,6 +24,8 @@ const WEBHOOKS_OF_ADMINISTRATORS_MAX: i64 = 100;
 
 /// The secrets of a webhook, sealed: the one it has, and the one before as long as that is valid.
 pub type SealedSecrets = (Vec<u8>, Option<Vec<u8>>);
+/// The same as they are stored, with the time until which the one before is valid.
+type SecretsRow = (Vec<u8>, Option<Vec<u8>>, Option<Moment>);
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = webhooks)]
@@ -49,6 +51,7 @@ struct NewRow {
     id: Id,
     url: String,
     event_types: i32,
+    disable_reason: Option<i16>,
     secret: Vec<u8>,
     create_time: Moment,
     update_time: Moment,
@@ -150,6 +153,7 @@ impl<'a> Webhooks<'a> {
             id: new.id.into(),
             url: new.url.as_str().to_owned(),
             event_types: new.event_types.code(),
+            disable_reason: (!new.enabled).then(|| DisableReason::Asked.code()),
             secret: new.secret,
             create_time: now.into(),
             update_time: now.into(),
@@ -208,7 +212,7 @@ impl<'a> Webhooks<'a> {
     /// # Errors
     /// `NotFound`, or those of the storage.
     pub async fn secrets(&self, owner: WebhookOwner, id: WebhookId, now: Timestamp) -> Result<SealedSecrets> {
-        let row: Option<(Vec<u8>, Option<Vec<u8>>, Option<Moment>)> = with_conn!(self.pool, |conn| {
+        let row: Option<SecretsRow> = with_conn!(self.pool, |conn| {
             webhooks::table
                 .find(row_key(owner, id))
                 .select((webhooks::secret, webhooks::previous_secret, webhooks::previous_until))
@@ -253,13 +257,11 @@ impl<'a> Webhooks<'a> {
                 ))
                 .execute(conn)
                 .await?;
-            if before.disable_reason.is_some() && disable_reason.is_none() {
-                // What was given up when it was disabled is tried once more, and then as it comes.
+            if before.disable_reason.is_some() != disable_reason.is_some() {
+                // What it has still to be told is kept while it is disabled, and tried at once when it no longer is.
+                let next = disable_reason.is_none().then(|| Moment::from(now));
                 diesel::update(webhook_queues::table.filter(webhook_queues::webhook_id.eq(Id::from(id))))
-                    .set((
-                        webhook_queues::attempts.eq(0),
-                        webhook_queues::next_attempt_time.eq(Some(Moment::from(now))),
-                    ))
+                    .set((webhook_queues::attempts.eq(0), webhook_queues::next_attempt_time.eq(next)))
                     .execute(conn)
                     .await?;
             }

@@ -18,6 +18,7 @@ both_engines!(
     the_order_is_kept_past_a_failure,
     users_do_not_wait_for_each_other,
     a_receiver_that_is_gone_is_left_alone,
+    a_webhook_that_is_disabled_keeps_what_waits,
     a_receiver_says_when_to_come_again,
     a_receiver_is_given_up_after_three_days,
     answers_that_are_long_or_lead_elsewhere,
@@ -127,6 +128,30 @@ async fn a_receiver_that_is_gone_is_left_alone(database: TestDatabase) {
     let request = pb::UpdateWebhookRequest { webhook: Some(state), update_mask: None };
     answer(ada.events().update_webhook(request).await).unwrap();
     assert_eq!(receiver.next().await.title(), "one");
+}
+
+async fn a_webhook_that_is_disabled_keeps_what_waits(database: TestDatabase) {
+    let server = TestServer::start(database).await;
+    let ada = server.register("ada@example.org").await;
+    let mut receiver = Receiver::start().await;
+    let (webhook, _) = hook(&ada, &receiver, &ALL).await;
+    receiver.will([Answer::status(500)]);
+    add(&ada, "one").await;
+    receiver.next().await;
+    failed(&ada, &webhook.name, 1).await;
+    let set = async |state: State| {
+        let wanted =
+            pb::Webhook { name: webhook.name.clone(), state: state.into(), ..pb::Webhook::default() };
+        let request = pb::UpdateWebhookRequest { webhook: Some(wanted), update_mask: None };
+        answer(ada.events().update_webhook(request).await).unwrap()
+    };
+    set(State::Disabled).await;
+    let queue = queues(&ada, &webhook.name).await;
+    assert_eq!((queue.len(), queue[0].next_attempt_time), (1, None));
+    server.clock.advance(Duration::from_secs(60));
+    set(State::Enabled).await;
+    assert_eq!(receiver.next().await.title(), "one");
+    assert!(receiver.is_silent());
 }
 
 async fn a_receiver_says_when_to_come_again(database: TestDatabase) {

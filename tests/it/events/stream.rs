@@ -14,6 +14,7 @@ use crate::support::server::{START, TestServer, answer};
 both_engines!(
     everything_is_told_from_now_on,
     a_stream_goes_on_where_it_ended,
+    a_stream_says_at_once_where_it_is,
     only_what_is_asked_for_is_streamed,
     cursors_that_no_answer_held_are_refused,
     events_are_kept_as_long_as_changes,
@@ -75,6 +76,21 @@ async fn a_stream_goes_on_where_it_ended(database: TestDatabase) {
             assert_eq!(next(&mut stream).await.0.id, *id, "from {at}");
         }
     }
+}
+
+async fn a_stream_says_at_once_where_it_is(database: TestDatabase) {
+    let server = TestServer::start(database).await;
+    let admin = server.register_admin("root@example.org").await;
+    let ada = server.register("ada@example.org").await;
+    let mut events = admin.events_of_all().await;
+    let mut stream = watch(&mut events, "", &[]).await;
+    let first = stream.message().await.unwrap().unwrap();
+    assert_eq!(first.event, None);
+    drop(stream);
+    add(&ada, "while nobody reads").await;
+    let mut stream = watch(&mut events, &first.cursor, &[]).await;
+    let Some(Data::Change(told)) = next(&mut stream).await.0.data else { panic!() };
+    assert_eq!(told.task.unwrap().title, "while nobody reads");
 }
 
 async fn only_what_is_asked_for_is_streamed(database: TestDatabase) {

@@ -43,7 +43,7 @@ async fn of_two_that_tell_one_does(database: TestDatabase) {
         async move { storage.reminders().tell(user, vec![(id, at(60).as_micros())], at(61)).await }
     };
     let (one, two) = tokio::join!(tell(&ada), tell(&other));
-    (one.unwrap(), two.unwrap());
+    one.and(two).unwrap();
     assert_eq!(database.query_i64("select count(*) from outbox where kind = 2").await, 1);
     let after = ada.find(id).await.unwrap();
     assert_eq!((after.etag(), after.remind_time), (before.etag(), Some(at(90))));
