@@ -46,11 +46,6 @@ impl Printing {
         Self { child, lines }
     }
 
-    /// What is printed within this time, if something is.
-    pub(super) fn line_within(&mut self, time: Duration) -> Option<String> {
-        self.lines.recv_timeout(time).ok()
-    }
-
     pub(super) fn line(&mut self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("nothing is printed")
     }
