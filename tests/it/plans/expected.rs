@@ -122,7 +122,7 @@ const SPREAD: [&str; 15] = [
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 16] = [
+const ASK_ALL: [(&str, &str); 21] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
@@ -138,6 +138,12 @@ const ASK_ALL: [(&str, &str); 16] = [
     ("SELECT outbox.revision FROM outbox", "LIMIT"),
     ("SELECT outbox.user_id, outbox.revision", "ORDER BY"),
     ("SELECT webhooks.user_id, webhooks.id FROM", ""),
+    // The work that hands events on is for all users.
+    ("DELETE FROM events", "number <= "),
+    ("SELECT events.number, events.create_time FROM events", "ORDER BY"),
+    ("SELECT COUNT(*) FROM webhook", ""),
+    ("SELECT webhook_queues.user_id", "ORDER BY webhook_queues.next_attempt_time"),
+    ("DELETE FROM webhook_queues", "webhook_id = "),
     ("select user_id, task_id, ", "remind_time"),
     ("SELECT audit_events.user_id, audit_events.id FROM", "create_time < "),
     ("SELECT login_throttles.throttle_key FROM", "update_time < "),

@@ -31,9 +31,9 @@ async fn a_job_that_serves_all_replicas_runs_on_one(database: TestDatabase) {
         metrics().await.iter().all(|metrics| value(metrics, &runs("revocations")) > 1.0)
     })
     .await;
-    for job in ["sweep accounts", "purge", "finish lists", "compaction", "forget answers"] {
+    for job in ["sweep events", "sweep accounts", "purge", "finish lists", "compaction", "forget answers"] {
         let all: Vec<f64> = metrics().await.iter().map(|metrics| value(metrics, &runs(job))).collect();
         assert_eq!(all.iter().sum::<f64>(), 1.0, "{job}: {all:?}");
     }
-    assert_eq!(database.query_i64("select count(*) from job_leases").await, 5);
+    assert_eq!(database.query_i64("select count(*) from job_leases").await, 6);
 }
