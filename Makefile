@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run gateway build-release build-tests test test-gateway test-citus test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
+.PHONY: help run gateway build-tests test test-gateway test-citus test-previous test-openapi contract docs release-contract bench soak lint lint-openapi fmt
 
 # rustup's programs count as installed even where a shell profile has not put them on PATH.
 ifeq ($(shell command -v cargo),)
@@ -28,24 +28,19 @@ gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:80
 	@cargo build --release --locked
 	@TASKWIRE_REQUIRE_GATEWAY=1 scripts/with-gateway scripts/gateway
 
-build-release:
-	@cargo build --release --locked
-
+# Also the program, as the tests run it: with checks of its arithmetic that a release has not.
 build-tests:
 	@cargo test --locked --no-run
 
 test: ## Run every test, on SQLite and on a throw-away PostgreSQL
-	@cargo build --release --locked
-	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-buf scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL cargo test --locked $(ARGS)
+	@scripts/with-buf scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL cargo test --locked $(ARGS)
 	@$(if $(ARGS),:,$(MAKE) --no-print-directory test-gateway test-citus)
 
-test-gateway: ## Test the REST gateway and the example clients
-	@cargo build --release --locked
-	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+test-gateway: build-tests ## Test the REST gateway and the example clients
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/debug/taskwire \
 		scripts/with-buf scripts/with-gateway scripts/with-node \
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
-	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/debug/taskwire \
 		scripts/with-gateway scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL \
 		cargo test --locked --test it -- process::one_address recurrence::oracle
 
@@ -65,15 +60,14 @@ test-previous: ## Replace replicas of another version by this one under load: ma
 		TASKWIRE_TEST_PREVIOUS_BINARY=$(CURDIR)/target/previous/build/release/taskwire TASKWIRE_REQUIRE_GATEWAY=1 \
 		scripts/with-gateway scripts/with-postgres cargo test --locked --test it -- process::one_address --nocapture
 
-test-openapi: ## Throw cases made from the OpenAPI document at the gateway
-	@cargo build --release --locked
-	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
+test-openapi: build-tests ## Throw cases made from the OpenAPI document at the gateway
+	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/debug/taskwire \
 		scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/fuzz.py'
 
 contract: ## Write what is made from the .proto files and checked in
-	@cargo build --release --locked
-	@target/release/taskwire openapi >docs/openapi.json
-	@mkdir -p target/gateway && target/release/taskwire descriptor >target/gateway/taskwire.binpb
+	@cargo build --locked
+	@target/debug/taskwire openapi >docs/openapi.json
+	@mkdir -p target/gateway && target/debug/taskwire descriptor >target/gateway/taskwire.binpb
 	@scripts/with-gateway sh -c '"$$TASKWIRE_TEST_PYTHON" tests/gateway/contract.py target/gateway/taskwire.binpb'
 
 docs: ## Make the API reference as a page on which calls can be tried

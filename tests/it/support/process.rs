@@ -20,7 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 /// Longer than anything takes, even while the machine is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program under test: the release build where `make test` made one, else the one built with the tests.
+/// The program under test: the one that is named, as `make soak` names a release build, else the one built with the tests.
 pub(crate) fn program() -> String {
     std::env::var("TASKWIRE_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_taskwire").to_owned())
 }
