@@ -81,6 +81,8 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.TaskService/ListTaskChanges", READ, Batch, Single),
     entry("/taskwire.v1.TaskService/WatchTasks", READ, Interactive, Stream),
     entry("/taskwire.v1.TaskService/UndoChanges", WRITE, Batch, Single),
+    entry("/taskwire.v1.TaskService/ListTaskRevisions", READ, Batch, Single),
+    entry("/taskwire.v1.TaskService/RollbackTask", WRITE, Interactive, Single),
     entry("/taskwire.v1.TaskService/MoveTask", WRITE, Interactive, Single),
     entry("/taskwire.v1.TaskService/SkipOccurrence", WRITE, Interactive, Single),
     entry("/taskwire.v1.TaskService/PreviewOccurrences", READ, Interactive, Single),

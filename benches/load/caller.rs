@@ -191,7 +191,7 @@ impl Caller<'_> {
         match self.course.work {
             Work::Get => {
                 let name = world.any_task(place, &mut self.random);
-                push(&mut self.out, place, &pb::GetTaskRequest { name, min_revision });
+                push(&mut self.out, place, &pb::GetTaskRequest { name, min_revision, revision: None });
             }
             Work::Create => {
                 let (parent, task) = (world.accounts[place].name.clone(), Some(crate::world::new_task()));

@@ -60,6 +60,8 @@ reasons! {
     MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument;
     /// There is no such task.
     TaskNotFound = "TASK_NOT_FOUND", NotFound;
+    /// No change of the task has that revision.
+    RevisionNotFound = "REVISION_NOT_FOUND", NotFound;
     /// There is no such list.
     TaskListNotFound = "TASK_LIST_NOT_FOUND", NotFound;
     /// There is no such parent task.
@@ -225,6 +227,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::InItem { error, .. } => reason(error),
         Error::RevisionCompacted { .. } => Reason::RevisionCompacted,
         Error::RevisionInFuture { .. } => Reason::RevisionInFuture,
+        Error::RevisionNotFound => Reason::RevisionNotFound,
         Error::HistoryChanged { .. } => Reason::HistoryChanged,
         Error::AnswerTooLarge { .. } => Reason::MessageTooLarge,
         Error::RateLimited { .. } => Reason::RateLimited,

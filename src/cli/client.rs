@@ -120,6 +120,19 @@ const WATCH_EXAMPLES: &str = "Examples:
 
 Goes on when the service restarts, without missing a change, until Ctrl-C.";
 
+const LOG_EXAMPLES: &str = "Examples:
+  taskwire task log 5e4c10
+  taskwire task show 5e4c10 --revision 41
+  taskwire task rollback 5e4c10 --to 41
+
+As far back as the service keeps changes.";
+
+const ROLLBACK_EXAMPLES: &str = "Examples:
+  taskwire task log 5e4c10
+  taskwire task rollback 5e4c10 --to 41
+
+A rollback is a change too, which can be rolled back and undone. Other tasks stay as they are.";
+
 const UNDO_EXAMPLES: &str = "Examples:
   taskwire task undo
   taskwire task undo --changes 5 --dry-run
@@ -152,6 +165,29 @@ pub enum TaskCommand {
         /// Beginning or end of its id, or its name
         #[arg(value_name = "TASK")]
         task: String,
+        /// As it was after the change with this revision, one of those that `task log` prints
+        #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+        revision: Option<i64>,
+    },
+    /// Print the changes of one task, the newest first
+    #[command(after_help = LOG_EXAMPLES)]
+    Log {
+        /// Beginning or end of its id, or its name
+        #[arg(value_name = "TASK")]
+        task: String,
+        /// Print at most so many
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        limit: Option<NonZeroUsize>,
+    },
+    /// Bring a task back to what it was after an earlier change
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback {
+        /// Beginning or end of its id, or its name
+        #[arg(value_name = "TASK")]
+        task: String,
+        /// The revision of that change, one of those that `task log` prints
+        #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+        to: i64,
     },
     /// Complete tasks
     #[command(after_help = DONE_EXAMPLES)]

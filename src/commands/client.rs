@@ -5,6 +5,7 @@ mod credentials;
 mod events;
 mod listing;
 mod output;
+mod past;
 mod schedule;
 mod session;
 mod table;
@@ -55,7 +56,9 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
             tasks::add(&context, &title.join(" "), parent, fields).await
         }
         TaskCommand::List(listing) => listing::list(&context, listing).await,
-        TaskCommand::Show { task } => tasks::show(&context, &task).await,
+        TaskCommand::Show { task, revision } => past::show(&context, &task, revision).await,
+        TaskCommand::Log { task, limit } => past::log(&context, &task, limit).await,
+        TaskCommand::Rollback { task, to } => past::roll_back(&context, &task, to).await,
         TaskCommand::Done { tasks, with_subtasks } => tasks::complete(&context, &tasks, with_subtasks).await,
         TaskCommand::Edit(edit) => tasks::edit(&context, *edit).await,
         TaskCommand::Skip { task } => tasks::skip(&context, &task).await,

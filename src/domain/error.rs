@@ -206,6 +206,9 @@ pub enum Error {
         /// The number of the last change.
         current: i64,
     },
+    /// No change of the task has that revision.
+    #[error("no change of this task has this revision")]
+    RevisionNotFound,
     /// The database was put back since: revisions of before mean other changes.
     #[error("the data has another history now, {current}; begin again from a list")]
     HistoryChanged {

@@ -57,6 +57,15 @@ pub enum TaskWrite {
         /// Unless this is set.
         force: bool,
     },
+    /// Bring one task back to a former state.
+    Rollback {
+        /// Which task.
+        id: TaskId,
+        /// The former state.
+        former: Box<Task>,
+        /// The etag that the task must still have.
+        etag: Option<Etag>,
+    },
     /// Remove a task for good, once its time has come.
     Purge {
         /// Which task.
@@ -107,7 +116,22 @@ impl TaskWrite {
             | Self::Undelete { id }
             | Self::Skip { id, .. }
             | Self::Restore { id, .. }
+            | Self::Rollback { id, .. }
             | Self::Purge { id } => *id,
+        }
+    }
+
+    /// Whether it brings a task back to a former state, as far as those around it allow that.
+    pub const fn restores(&self) -> bool {
+        matches!(self, Self::Restore { .. } | Self::Rollback { .. })
+    }
+
+    /// The former state that it brings back, if there was one.
+    pub fn former(&self) -> Option<&Task> {
+        match self {
+            Self::Restore { former, .. } => former.as_deref(),
+            Self::Rollback { former, .. } => Some(former),
+            _ => None,
         }
     }
 
@@ -151,6 +175,11 @@ impl TaskWrite {
                     Decision::Store { .. } if went_on && !force => Ok(Decision::Conflict(Some(current))),
                     decision => Ok(decision),
                 }
+            }
+            Self::Rollback { former, etag, .. } => {
+                let current = existing(current)?;
+                check_etag(&current, etag.as_ref())?;
+                Ok(restore(current, Some(*former), rules))
             }
             Self::Purge { .. } => Ok(match current {
                 Some(task) if task.purge_time.is_some_and(|time| time <= rules.now) => Decision::Remove(task),

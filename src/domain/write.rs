@@ -32,9 +32,9 @@ impl Write {
         match self {
             Self::Task(TaskWrite::Create(new)) => new.parent_task,
             Self::Task(TaskWrite::Update { patch, .. }) => patch.parent_task.flatten(),
-            Self::Task(TaskWrite::Restore { former, .. }) => former.as_ref()?.parent_task,
+            Self::Task(write) => write.former()?.parent_task,
             Self::Move(write) => write.parent_task.flatten(),
-            Self::Task(_) | Self::List(_) => None,
+            Self::List(_) => None,
         }
     }
 
@@ -43,9 +43,9 @@ impl Write {
         match self {
             Self::Task(TaskWrite::Create(new)) => new.task_list,
             Self::Task(TaskWrite::Update { patch, .. }) => patch.task_list.flatten(),
-            Self::Task(TaskWrite::Restore { former, .. }) => former.as_ref()?.task_list,
+            Self::Task(write) => write.former()?.task_list,
             Self::Move(write) => write.task_list.flatten(),
-            Self::Task(_) | Self::List(_) => None,
+            Self::List(_) => None,
         }
     }
 }

@@ -17,6 +17,11 @@ impl Tasks {
         tasks(self.clone(), options)
     }
 
+    /// The changes of one task, the newest first, as far back as they are kept.
+    pub fn revisions(&self, task: &str) -> impl Stream<Item = Result<pb::TaskChange>> + Send + Unpin + use<> {
+        revisions(self.clone(), task.to_owned())
+    }
+
     /// Every change after this place that is there now. Where the changes since are gone, everything begins again as with
     /// a watch: `StateBegin`, the lists, the tasks, `StateEnd`.
     pub fn changes(&self, after: Checkpoint) -> impl Stream<Item = Result<Event>> + Send + Unpin + use<> {
@@ -30,16 +35,27 @@ enum Rest<Place> {
     Over,
 }
 
+/// Where a list with page tokens goes on.
+fn rest(next_page_token: String) -> Rest<String> {
+    if next_page_token.is_empty() { Rest::Over } else { Rest::From(next_page_token) }
+}
+
+fn revisions(tasks: Tasks, task: String) -> BoxStream<'static, Result<pb::TaskChange>> {
+    paged(String::new(), move |page_token: String| {
+        let (tasks, task) = (tasks.clone(), task.clone());
+        async move {
+            let page = tasks.revision_page(&task, page_token).await?;
+            Ok((page.revisions, rest(page.next_page_token)))
+        }
+    })
+}
+
 fn tasks(tasks: Tasks, options: ListOptions) -> BoxStream<'static, Result<pb::Task>> {
     paged(String::new(), move |page_token: String| {
         let (tasks, options) = (tasks.clone(), options.clone());
         async move {
             let page = tasks.page(&options, page_token).await?;
-            let rest = match page.next_page_token {
-                token if token.is_empty() => Rest::Over,
-                token => Rest::From(token),
-            };
-            Ok((page.tasks, rest))
+            Ok((page.tasks, rest(page.next_page_token)))
         }
     })
 }

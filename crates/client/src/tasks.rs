@@ -90,9 +90,30 @@ impl Tasks {
 
     /// A task, also a deleted one.
     pub async fn get(&self, task: &str) -> Result<pb::Task> {
-        let request = pb::GetTaskRequest { name: self.name(task), min_revision: self.min_revision() };
+        let request =
+            pb::GetTaskRequest { name: self.name(task), min_revision: self.min_revision(), revision: None };
         let get = |channel, request| async move { service(channel).get_task(request).await };
         self.seen(self.core.authorized(Kind::Read, request, get).await?)
+    }
+
+    /// A task as the change with this revision left it.
+    pub async fn get_at(&self, task: &str, revision: i64) -> Result<pb::Task> {
+        let request =
+            pb::GetTaskRequest { name: self.name(task), min_revision: None, revision: Some(revision) };
+        let get = |channel, request| async move { service(channel).get_task(request).await };
+        self.seen(self.core.authorized(Kind::Read, request, get).await?)
+    }
+
+    /// Brings a task back to what it was after the change with this revision, by a new change.
+    pub async fn rollback(&self, task: &str, revision: i64) -> Result<pb::Task> {
+        let request = pb::RollbackTaskRequest {
+            name: self.name(task),
+            revision,
+            request_id: idempotency_key(),
+            ..pb::RollbackTaskRequest::default()
+        };
+        let rollback = |channel, request| async move { service(channel).rollback_task(request).await };
+        self.seen(self.core.authorized(Kind::Idempotent, request, rollback).await?)
     }
 
     /// Changes these fields of the task to what it says of them; without paths, those that it says something of. With an
@@ -213,6 +234,18 @@ impl Tasks {
         let list = |channel, request| async move { service(channel).list_tasks(request).await };
         let page: pb::ListTasksResponse = self.core.authorized(Kind::Read, request, list).await?;
         self.note(page.tasks.iter().map(|task| task.revision));
+        Ok(page)
+    }
+
+    pub(super) async fn revision_page(
+        &self,
+        task: &str,
+        page_token: String,
+    ) -> Result<pb::ListTaskRevisionsResponse> {
+        let request = pb::ListTaskRevisionsRequest { name: self.name(task), page_size: 0, page_token };
+        let list = |channel, request| async move { service(channel).list_task_revisions(request).await };
+        let page: pb::ListTaskRevisionsResponse = self.core.authorized(Kind::Read, request, list).await?;
+        self.note(page.revisions.iter().map(|change| change.revision));
         Ok(page)
     }
 

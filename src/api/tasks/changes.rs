@@ -6,11 +6,12 @@ use super::convert::{min_revision, revision, task_to_pb};
 use super::convert_list::list_to_pb;
 use super::convert_value::time_to_pb;
 use crate::api::fields::Fields;
+use crate::api::page_token::List;
 use crate::api::{idempotency, names};
 use crate::auth::Principal;
 use crate::domain::{
     ChangeType, Effect, ListWrite, Owner, PageSize, Result, Rule, State, Subject, TaskChange, TaskField,
-    TaskWrite, Write, WriteResult,
+    TaskId, TaskWrite, Write, WriteResult,
 };
 use crate::pb;
 use pb::task_change::Type;
@@ -43,6 +44,24 @@ pub(in crate::api) fn list(
     let stretch =
         stretch.map(|((start, page_size), min_revision)| Stretch { start, page_size, min_revision });
     fields.finish(owner.zip(stretch))
+}
+
+/// Which task's changes are to be read, and how many at once.
+pub(in crate::api) fn revisions(
+    caller: &Principal,
+    request: &pb::ListTaskRevisionsRequest,
+) -> Result<(Owner, TaskId, PageSize)> {
+    let mut fields = Fields::new(caller);
+    let target = fields.owned("name", names::parse_task(&request.name))?;
+    let page_size = fields.check("page_size", PageSize::parse(request.page_size));
+    fields.finish(target.zip(page_size).map(|((owner, id), page_size)| (owner, id, page_size)))
+}
+
+/// The list that a page token of a task's changes belongs to.
+pub(in crate::api) fn listing_of_revisions(caller: &Principal, owner: Owner, id: TaskId) -> List {
+    List::of(caller, "belongs to the changes of another task; begin with an empty one")
+        .with_text("revisions")
+        .with_text(&names::task_of(owner.user(), id))
 }
 
 /// A stretch of the log to be undone: after the first number, up to the second.

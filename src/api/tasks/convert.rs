@@ -227,7 +227,26 @@ pub(in crate::api) fn task_to_get(
     let mut fields = Fields::new(caller);
     let target = fields.owned("name", names::parse_task(&request.name))?;
     let min_revision = min_revision(&mut fields, request.min_revision);
-    fields.finish(target.zip(min_revision).map(|((owner, id), min_revision)| (owner, id, min_revision)))
+    let at = fields.check("revision", request.revision.map(change_number).transpose());
+    let target = target.zip(min_revision).zip(at);
+    fields.finish(target.map(|(((owner, id), min_revision), _)| (owner, id, min_revision)))
+}
+
+/// Reads the revision of a change.
+fn change_number(number: i64) -> Result<i64, Rule> {
+    if number < 1 { Err(Rule::field("must be the revision of a change, 1 or higher")) } else { Ok(number) }
+}
+
+/// Which task is to be brought back.
+pub(in crate::api) fn task_to_roll_back(
+    caller: &Principal,
+    request: &pb::RollbackTaskRequest,
+) -> Result<(Owner, TaskId)> {
+    let mut fields = Fields::new(caller);
+    let target = fields.owned("name", names::parse_task(&request.name))?;
+    fields.check("request_id", idempotency::parse(&request.request_id));
+    let at = fields.check("revision", change_number(request.revision));
+    fields.finish(target.zip(at).map(|(target, _)| target))
 }
 
 /// A list to be read; where it goes on from a page token is for the caller of this to fill in.

@@ -11,5 +11,6 @@ pub(super) mod filter;
 mod filter_fields;
 mod list_calls;
 pub(super) mod order_by;
+mod past_calls;
 pub(super) mod task_service;
 pub(super) mod watch;

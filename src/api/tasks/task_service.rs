@@ -13,8 +13,8 @@ use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
 use crate::api::{answer, caller, idempotency};
 use crate::domain::{
-    Clock, Error, Etag, HistoryId, Owner, Resource, Result, Subject, TaskListId, TaskWrite, Violation, Write,
-    WriteResult, WriteRules,
+    Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, Violation, Write, WriteResult,
+    WriteRules,
 };
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
@@ -161,7 +161,10 @@ impl TaskService for TaskApi {
     async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
         let (caller, request) = caller(request)?;
         let (owner, id, min_revision) = convert::task_to_get(&caller, &request)?;
-        let task = self.storage.tasks().find(owner, id, min_revision).await?;
+        let task = match request.revision {
+            None => self.storage.tasks().find(owner, id, min_revision).await?,
+            Some(revision) => self.storage.changes().task_at(owner, id, revision).await?.0,
+        };
         Ok(Response::new(convert::task_to_pb(task)))
     }
 
@@ -352,28 +355,21 @@ impl TaskService for TaskApi {
         &self,
         request: Request<pb::UndoChangesRequest>,
     ) -> Result<Response<pb::UndoChangesResponse>, Status> {
-        let (caller, mut request) = caller(request)?;
-        let key = IdempotencyKey::of("UndoChanges", &mut request, |request| &mut request.request_id);
-        let (owner, (start, end)) = changes::undo(&caller, &request)?;
-        let known = HistoryId::given(&request.history);
-        let (writes, history) = match self.undo_writes(owner, known, (start, end), request.force).await {
-            Ok(found) => found,
-            // The changes may be gone while the answer is still remembered.
-            Err(error) => return self.undone_before(owner, key).await?.ok_or_else(|| error.into()),
-        };
-        let subjects: Vec<_> = writes.iter().map(Write::subject).collect();
-        let dry_run = request.validate_only;
-        let lists: Vec<_> = if dry_run { Vec::new() } else { lists_in(&subjects) };
-        let answer = move |written: &[WriteResult]| changes::undone(owner, &subjects, written, dry_run);
-        let answered = self
-            .perform(owner, (writes, Some(history)), key, dry_run, answer)
-            .await
-            .map_err(|failed| failed.error)?;
-        for list in lists {
-            // Tasks that came into it after these changes stay, without it.
-            self.finish_list(owner, list).await;
-        }
-        Ok(Response::new(answered))
+        self.undo(request).await
+    }
+
+    async fn list_task_revisions(
+        &self,
+        request: Request<pb::ListTaskRevisionsRequest>,
+    ) -> Result<Response<pb::ListTaskRevisionsResponse>, Status> {
+        self.revisions(request).await
+    }
+
+    async fn rollback_task(
+        &self,
+        request: Request<pb::RollbackTaskRequest>,
+    ) -> Result<Response<pb::Task>, Status> {
+        self.roll_back(request).await
     }
 
     async fn move_task(&self, request: Request<pb::MoveTaskRequest>) -> Result<Response<pb::Task>, Status> {
@@ -440,49 +436,5 @@ impl TaskService for TaskApi {
         let (caller, mut request) = caller(request)?;
         let key = IdempotencyKey::of("MoveTaskList", &mut request, |request| &mut request.request_id);
         self.write_list(convert_list::list_move(&caller, &request)?, key).await
-    }
-}
-
-/// The lists among what an undo is about.
-fn lists_in(subjects: &[Subject]) -> Vec<TaskListId> {
-    let list = |subject: &Subject| match subject {
-        Subject::List(id) => Some(*id),
-        Subject::Task(_) => None,
-    };
-    subjects.iter().filter_map(list).collect()
-}
-
-impl TaskApi {
-    /// What takes the tasks of this stretch of the log back to where they were before it.
-    /// Answers the history as well in which they are to be carried out.
-    async fn undo_writes(
-        &self,
-        owner: Owner,
-        known: Option<HistoryId>,
-        (start, end): (i64, i64),
-        force: bool,
-    ) -> Result<(Vec<Write>, HistoryId)> {
-        let count = usize::try_from(end - start).unwrap_or_default();
-        loop {
-            let page = self.storage.changes().list(owner, known, start, count, None).await?;
-            if end > page.current_revision {
-                return Err(Error::RevisionInFuture { current: page.current_revision });
-            }
-            // The last of them may have been made just after the rows were read; then they are there by now.
-            if page.changes.last().is_some_and(|last| last.revision == end) {
-                return Ok((changes::restores(page.changes, end, force), page.history));
-            }
-        }
-    }
-
-    /// What this very call was answered when it was carried out.
-    async fn undone_before(
-        &self,
-        owner: Owner,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Option<Response<pb::UndoChangesResponse>>> {
-        let Some(key) = key else { return Ok(None) };
-        let remembered = self.storage.changes().answered(owner, key.id, &key.fingerprint).await?;
-        remembered.map(|bytes| idempotency::decode_answer(&bytes).map(Response::new)).transpose()
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::listing::{named, of};
 use super::schedule::schedule;
-use super::table::{details, due, line, short_id, time};
+use super::table::{due, line, short_id, time};
 use super::which_list::{list_line, which};
 use super::{Context, Failure, Outcome};
 use crate::cli::client::{Edit, Fields, Undo, Urgency};
@@ -34,23 +34,6 @@ pub(super) async fn add(context: &Context, title: &str, parent: Option<String>, 
     };
     let added = context.client.tasks().create(task).await.map_err(|error| context.service.refused(&error))?;
     context.output.answer("Task", &added, || format!("Added {}", line(&added)))
-}
-
-pub(super) async fn show(context: &Context, given: &str) -> Outcome {
-    let name = match named(context, &[given.to_owned()], false).await {
-        // It may be a deleted one.
-        Err(live) => named(context, &[given.to_owned()], true).await.map_err(|_| live)?,
-        found => found?,
-    };
-    let name = name.first().map(String::as_str).unwrap_or_default();
-    let tasks = context.client.tasks();
-    let task = tasks.get(name).await.map_err(|error| context.service.refused(&error))?;
-    let list = match task.task_list.is_empty() || context.output.is_json() {
-        true => None,
-        // What is only told beside the task keeps nobody from seeing it.
-        false => tasks.get_list(&task.task_list).await.ok(),
-    };
-    context.output.answer("Task", &task, || details(&context.output, &task, list.as_ref()).join("\n"))
 }
 
 pub(super) async fn complete(context: &Context, given: &[String], with_subtasks: bool) -> Outcome {

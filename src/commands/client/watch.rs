@@ -51,8 +51,13 @@ pub(super) async fn watch(context: &Context, state: bool, from: Option<Checkpoin
     }
 }
 
-/// A change in words.
+/// A change in words, with the time of day.
 pub(super) fn told(change: &TaskChange) -> String {
+    told_at(change, time_of_day(change.create_time))
+}
+
+/// A change in words, with this said of when it was.
+pub(super) fn told_at(change: &TaskChange, time: String) -> String {
     let task = change.task.clone().unwrap_or_default();
     let (name, title) = match &change.task_list {
         Some(list) => (&list.name, &list.title),
@@ -69,7 +74,7 @@ pub(super) fn told(change: &TaskChange) -> String {
         Type::Purged => "purged",
         Type::Unspecified => "",
     };
-    let mut told = format!("{}  {what:>8}  {}", time_of_day(change.create_time), short_id(name));
+    let mut told = format!("{time}  {what:>8}  {}", short_id(name));
     if change.task_list.is_some() {
         told = format!("{told}  list");
     }

@@ -7,6 +7,7 @@ use crate::domain::{
     ChangePage, ChangeType, Error, HistoryId, Owner, Result, State, Subject, TaskChange, TaskFields,
 };
 use crate::storage::engine::types::{DbTimestamp, DbUuid, Id, Moment};
+use crate::storage::schema::task_changes;
 
 /// Revision, type, task or list, fields, it after the change and before it, time.
 pub(in crate::storage) type ChangeRow = (i64, i16, Id, i16, Option<String>, Option<String>, Moment);
@@ -17,6 +18,27 @@ pub(in crate::storage) type ChangeRowTypes =
 
 /// The columns of a `ChangeRow`, for statements written by hand.
 pub(in crate::storage) const COLUMNS: &str = "revision, type, task_id, fields, state, before, create_time";
+
+/// The same for diesel's own language.
+pub(in crate::storage) const fn columns() -> (
+    task_changes::revision,
+    task_changes::kind,
+    task_changes::task_id,
+    task_changes::fields,
+    task_changes::state,
+    task_changes::before,
+    task_changes::create_time,
+) {
+    (
+        task_changes::revision,
+        task_changes::kind,
+        task_changes::task_id,
+        task_changes::fields,
+        task_changes::state,
+        task_changes::before,
+        task_changes::create_time,
+    )
+}
 
 /// Where a user's log stands.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +86,7 @@ pub(in crate::storage) const fn code(kind: ChangeType, subject: Subject) -> i16 
     }
 }
 
-fn change(owner: Owner, row: ChangeRow) -> Result<TaskChange> {
+pub(in crate::storage) fn change(owner: Owner, row: ChangeRow) -> Result<TaskChange> {
     let (revision, code, id, fields, state, before, create_time) = row;
     let (subject, code) = match code {
         code if code > OF_LISTS => (Subject::List(id.into()), code - OF_LISTS),

@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::change_row::{self, ChangeRow, Counters};
+use super::change_row::{self, ChangeRow, ChangeRowTypes, Counters};
+use super::read_statements;
 use super::set_statements::{find_revisions, lock_users};
 use super::standbys::Standbys;
-use crate::domain::{ChangePage, Error, HistoryId, Owner, Result, TaskId, Timestamp, UserId};
+use super::task_row::TaskRow;
+use crate::domain::{
+    ChangePage, Error, HistoryId, Owner, Resource, Result, State, Task, TaskChange, TaskId, Timestamp, UserId,
+};
 use crate::storage::engine::history;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::sql::Whole;
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::found;
 use crate::storage::schema::{requests, task_changes, tasks, users};
@@ -56,15 +61,7 @@ impl<'a> Changes<'a> {
                 .filter(task_changes::revision.gt(start_revision))
                 .order(task_changes::revision.asc())
                 .limit(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
-                .select((
-                    task_changes::revision,
-                    task_changes::kind,
-                    task_changes::task_id,
-                    task_changes::fields,
-                    task_changes::state,
-                    task_changes::before,
-                    task_changes::create_time,
-                ))
+                .select(change_row::columns())
                 .load(conn)
                 .await?;
             // Read after the rows: had they been compacted meanwhile, this number says so.
@@ -79,6 +76,73 @@ impl<'a> Changes<'a> {
         let (current, earliest, present) = found(counters, Error::SessionRevoked)?;
         let counters = Counters { current, earliest, history: history::read(present)? };
         change_row::page(owner, known, start_revision, limit, rows, counters)
+    }
+
+    /// At most `limit` changes of this task, the newest first: from this revision on, which has to be one of the task's, or from
+    /// the last one. As far as they are kept.
+    ///
+    /// # Errors
+    /// `NotFound`, or those of the storage.
+    pub async fn of_task(
+        &self,
+        owner: Owner,
+        id: TaskId,
+        from: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TaskChange>> {
+        let key = (Id::from(owner.user()), Id::from(id));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = with_conn!(self.by_key, |conn| {
+            let last = tasks::table.find(key).select(tasks::revision).first(conn).await.optional()?;
+            match last {
+                Some(last) => {
+                    let statement = read_statements::past(owner, id, from.unwrap_or(last), limit);
+                    Ok(Some(Whole::<ChangeRowTypes>::new(statement).load::<ChangeRow>(conn).await?))
+                }
+                None => Ok(None),
+            }
+        })?;
+        let rows = found(rows, Error::NotFound(Resource::Task))?;
+        rows.into_iter().map(|row| change_row::change(owner, row)).collect()
+    }
+
+    /// The task as the change with this revision left it, and the history that the revision belongs to.
+    ///
+    /// # Errors
+    /// `NotFound`, `RevisionNotFound`, `RevisionCompacted`, `SessionRevoked` when the user is gone, or those of the storage.
+    pub async fn task_at(&self, owner: Owner, id: TaskId, revision: i64) -> Result<(Task, HistoryId)> {
+        let key = (Id::from(owner.user()), Id::from(id));
+        let (row, current, counters) = with_conn!(self.by_key, |conn| {
+            let row: Option<ChangeRow> = task_changes::table
+                .find((key.0, revision))
+                .filter(task_changes::task_id.eq(key.1))
+                .select(change_row::columns())
+                .first(conn)
+                .await
+                .optional()?;
+            // Read after the change: had that been compacted meanwhile, the counter says so.
+            let current: Option<TaskRow> =
+                tasks::table.find(key).select(TaskRow::as_select()).first(conn).await.optional()?;
+            let counters: Option<(i64, Option<Id>)> = users::table
+                .find(key.0)
+                .select((users::compacted_revision, history::present()))
+                .first(conn)
+                .await
+                .optional()?;
+            Ok((row, current, counters))
+        })?;
+        let (earliest, present) = found(counters, Error::SessionRevoked)?;
+        let current: Task = found(current, Error::NotFound(Resource::Task))?.try_into()?;
+        let history = history::read(present)?;
+        if current.revision == revision {
+            return Ok((current, history));
+        }
+        let change = row.map(|row| change_row::change(owner, row)).transpose()?;
+        match change.and_then(|change| change.state).and_then(State::task) {
+            Some(task) => Ok((task, history)),
+            None if revision <= earliest => Err(Error::RevisionCompacted { earliest }),
+            None => Err(Error::RevisionNotFound),
+        }
     }
 
     /// The user's current revision, and the history that it belongs to.

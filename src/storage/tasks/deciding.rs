@@ -102,7 +102,9 @@ impl Deciding<'_> {
             self.answer(before.map(|task| State::Task(Box::new(task))), Effect::Unchanged);
             return Ok(());
         }
-        let is_restore = matches!(write, TaskWrite::Restore { .. });
+        // Of an undo what comes of it as a whole is counted, and what goes along with a task is written by itself.
+        let is_undo = matches!(write, TaskWrite::Restore { .. });
+        let is_restore = write.restores();
         let completes = matches!(&write, TaskWrite::Update { patch, .. } if patch.complete_subtasks);
         let state = |task: Option<Task>| task.map(|task| State::Task(Box::new(task)));
         match write.decide(self.user, before.clone(), self.rules, self.next_revision())? {
@@ -121,7 +123,7 @@ impl Deciding<'_> {
                 self.answer(None, Effect::Changed);
             }
             Decision::Store { task, change, mut fields, live, next } => {
-                if live > 0 && !is_restore && self.draft.counters.live_tasks >= self.live_tasks_max {
+                if live > 0 && !is_undo && self.draft.counters.live_tasks >= self.live_tasks_max {
                     return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
                 }
                 let task = self.in_its_list(task, before.as_ref(), is_restore, &mut fields)?;
@@ -132,7 +134,7 @@ impl Deciding<'_> {
                     self.make_next(*next)?;
                 }
                 self.answer(state(Some(task.clone())), Effect::Changed);
-                if let Some(before) = before.filter(|_| !is_restore) {
+                if let Some(before) = before.filter(|_| !is_undo) {
                     self.carry_along(&task, &before, completes && task.completed)?;
                 }
             }

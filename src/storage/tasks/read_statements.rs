@@ -1,5 +1,6 @@
 //! The statements that read many tasks of one owner, but for those that are ranges of an index (`ranges.rs`).
 
+use super::change_row;
 use super::filter;
 use super::list_row;
 use super::task_row::COLUMNS;
@@ -42,6 +43,27 @@ pub(in crate::storage) fn walk(owner: Owner, after: Option<TaskId>, limit: i64) 
     sql.bind(Value::Id(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))));
     sql.sql(" and delete_time is null order by task_id limit ").bind(Value::Big(limit));
     sql
+}
+
+/// The changes of a task from one of its revisions back, the newest first. Each knows the task as it was before, and so which change
+/// was the one before: the log needs no index by task for that.
+pub(in crate::storage) fn past(owner: Owner, id: TaskId, from: i64, limit: i64) -> Fragment {
+    let user = || Value::Id(owner.user().into());
+    let mut sql = Fragment::new();
+    sql.sql("with recursive past as (select revision, type, task_id, fields, state, before, create_time, ");
+    earlier(&mut sql, "before").sql(" as earlier, 1 as nth from task_changes where user_id = ").bind(user());
+    sql.sql(" and revision = ").bind(Value::Big(from)).sql(" and task_id = ").bind(Value::Id(id.into()));
+    sql.sql(" union all select c.revision, c.type, c.task_id, c.fields, c.state, c.before, c.create_time, ");
+    earlier(&mut sql, "c.before")
+        .sql(", past.nth + 1 from past cross join task_changes c where c.user_id = ");
+    sql.bind(user()).sql(" and c.revision = past.earlier and past.nth < ").bind(Value::Big(limit));
+    sql.sql(") select ").sql(change_row::COLUMNS).sql(" from past order by revision desc");
+    sql
+}
+
+/// The revision of a task as it was before a change.
+fn earlier<'a>(sql: &'a mut Fragment, before: &'static str) -> &'a mut Fragment {
+    sql.sql("(").sql(before).each("::jsonb->>'revision')::bigint", "->>'revision')")
 }
 
 /// Lists in the order that their owner gave them.

@@ -97,9 +97,11 @@ fn relatives(known: &Known, operations: &[Operation]) -> (TaskKeys, TaskKeys) {
 /// The lists of tasks that come back, which nobody named.
 fn lists_of_tasks(known: &Known, operations: &[Operation]) -> Vec<(Id, Id)> {
     let of_write = |operation: &Operation, write: &Write| {
-        let Write::Task(TaskWrite::Undelete { id } | TaskWrite::Restore { id, .. }) = write else {
+        let Write::Task(write) = write else { return None };
+        if !write.restores() && !matches!(write, TaskWrite::Undelete { .. }) {
             return None;
-        };
+        }
+        let id = &write.id();
         let user = operation.owner.user();
         let list = known.task(user, *id)?.task_list?;
         known.list(user, list).is_none().then(|| (user.into(), list.into()))

@@ -57,7 +57,8 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "UpdateTask" | "DeleteTask" | "UndeleteTask" => writes("TASK_NOT_FOUND"),
         "BatchUpdateTasks" | "BatchDeleteTasks" => writes("TASK_NOT_FOUND"),
         "UndoChanges" => writes("REVISION_IN_FUTURE"),
-        "MoveTask" | "SkipOccurrence" => writes("TASK_NOT_FOUND"),
+        "MoveTask" | "SkipOccurrence" | "RollbackTask" => writes("TASK_NOT_FOUND"),
+        "ListTaskRevisions" => reads("TASK_NOT_FOUND"),
         "PreviewOccurrences" => reads("OK"),
         "CreateTaskList" => writes("OK"),
         "GetTaskList" => reads("TASK_LIST_NOT_FOUND"),
@@ -136,6 +137,12 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         }
         "UndeleteTask" | "MoveTask" | "SkipOccurrence" => {
             pb::UndeleteTaskRequest { name: task, ..Default::default() }.encode_to_vec()
+        }
+        "ListTaskRevisions" => {
+            pb::ListTaskRevisionsRequest { name: task, ..Default::default() }.encode_to_vec()
+        }
+        "RollbackTask" => {
+            pb::RollbackTaskRequest { name: task, revision: 1, ..Default::default() }.encode_to_vec()
         }
         "PreviewOccurrences" => {
             let recurrence = Some(pb::Recurrence { rrule: "FREQ=DAILY".into(), ..Default::default() });

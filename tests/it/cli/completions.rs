@@ -51,7 +51,8 @@ fn bash_completes_with_it() {
 #[test]
 fn every_command_of_a_caller_shows_how_it_is_used() {
     let sandbox = Sandbox::new();
-    let commands = ["add", "list", "show", "done", "edit", "rm", "restore", "watch", "undo"];
+    let commands =
+        ["add", "list", "show", "done", "edit", "rm", "restore", "watch", "undo", "log", "rollback"];
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec!["task", command]).collect();
     all.extend([vec!["task"], vec!["login"], vec!["logout"], vec!["register"], vec!["whoami"]]);
     for command in all {

@@ -6,7 +6,11 @@ use super::{World, short};
 use crate::support::database::TestDatabase;
 use crate::support::{both_engines, one_engine};
 
-both_engines!(a_task_is_kept_as_it_was_typed, the_last_change_is_undone);
+both_engines!(
+    a_task_is_kept_as_it_was_typed,
+    a_task_goes_back_to_an_earlier_change,
+    the_last_change_is_undone
+);
 one_engine!(Sqlite: several_at_once, a_piece_of_an_id_is_enough, due_dates_as_people_write_them);
 one_engine!(Sqlite: what_breaks_a_rule_is_named, tasks_come_again);
 
@@ -80,6 +84,44 @@ async fn a_task_is_kept_as_it_was_typed(database: TestDatabase) {
     assert!(world.told(&["task", "show", &id]).contains("Purged:"));
     assert_eq!(world.told(&["task", "restore", &id]), format!("Restored {id}  Bank\n"));
     assert_eq!(world.titles(&["--completed"]), ["Bank"]);
+}
+
+async fn a_task_goes_back_to_an_earlier_change(database: TestDatabase) {
+    let world = World::start(database).await;
+    let id = world.add("Buy milk");
+    world.add("Something else");
+    world.answer(&["task", "edit", &id, "--title", "Buy oat milk"]);
+    world.answer(&["task", "rm", &id]);
+    let log = world.told(&["task", "log", &id, "--table"]);
+    let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split_whitespace().collect()).collect();
+    // Revision, day, time, what, which, and the rest.
+    let told: Vec<(&str, &str, String)> =
+        lines.iter().map(|words| (words[0], words[3], words[5..].join(" "))).collect();
+    assert_eq!(
+        told,
+        [
+            ("4", "deleted", "Buy oat milk".to_owned()),
+            ("3", "changed", "Buy oat milk (title)".to_owned()),
+            ("1", "added", "Buy milk".to_owned()),
+        ]
+    );
+    let last: Vec<i64> = world
+        .answers(&["task", "log", &id, "-n", "2"])
+        .iter()
+        .map(|change| change["revision"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(last, [4, 3]);
+    assert!(world.told(&["task", "show", &id, "--revision", "1", "--table"]).contains("Buy milk"));
+    assert_eq!(
+        world.told(&["task", "rollback", &id, "--to", "1", "--table"]),
+        format!("Rolled back {id}  Buy milk\n")
+    );
+    assert_eq!(world.titles(&[]), ["Something else", "Buy milk"]);
+    let other = world.run(["task", "rollback", &id, "--to", "2"]);
+    assert_eq!(other.status, Some(1));
+    assert!(other.stderr.contains("no change of this task has this revision"), "{}", other.stderr);
+    assert_eq!(world.run(["task", "rollback", &id, "--to", "0"]).status, Some(64));
+    assert_eq!(world.run(["task", "rollback", &id]).status, Some(64));
 }
 
 async fn the_last_change_is_undone(database: TestDatabase) {

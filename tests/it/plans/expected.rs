@@ -24,7 +24,7 @@ pub(super) enum Class {
 use Class::{Adds, Beside, Bounded, Found, InOrder, InPlaces, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
-const STATEMENTS: [(&str, &str, Class); 46] = [
+const STATEMENTS: [(&str, &str, Class); 50] = [
     // Writes.
     ("select users.id, users.revision, users.live_tasks, users.listened from ", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
@@ -62,7 +62,15 @@ const STATEMENTS: [(&str, &str, Class); 46] = [
     ("select count(*), count(*) filter", "from tasks", Bounded),
     // The log, and who watches it.
     ("SELECT task_changes.revision, task_changes.type", "ORDER BY", InOrder("task_changes_pkey")),
+    ("with recursive past as (select revision, type, task_id", "", Keyed("task_changes_pkey")),
+    (
+        "SELECT task_changes.revision, task_changes.type",
+        "task_changes.revision = ",
+        Keyed("task_changes_pkey"),
+    ),
+    ("SELECT tasks.revision FROM tasks", "", Keyed("tasks_pkey")),
     ("SELECT users.revision, users.compacted_revision", "", Keyed("users_pkey")),
+    ("SELECT users.compacted_revision, (SELECT database_state.history", "", Keyed("users_pkey")),
     ("SELECT users.revision, (SELECT database_state.history", "", Keyed("users_pkey")),
     ("select users.id, users.revision from ", "cross join users", Keyed("users_pkey")),
     // Jobs look for what is old by its time, and change one user at a time.

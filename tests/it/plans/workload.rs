@@ -285,10 +285,13 @@ async fn read_all(mut tasks: Tasks) {
             tasks.list_tasks(request).await.unwrap();
         }
     }
-    tasks.get_task(pb::GetTaskRequest { name: names[0].clone(), min_revision }).await.unwrap();
+    tasks
+        .get_task(pb::GetTaskRequest { name: names[0].clone(), min_revision, revision: None })
+        .await
+        .unwrap();
     let get = |name: &String| {
         let (mut tasks, name) = (tasks.clone(), name.clone());
-        async move { tasks.get_task(pb::GetTaskRequest { name, min_revision }).await.unwrap() }
+        async move { tasks.get_task(pb::GetTaskRequest { name, min_revision, revision: None }).await.unwrap() }
     };
     join_all(names.iter().map(get)).await;
     let batch = pb::BatchGetTasksRequest { parent: parent.clone(), names, min_revision };
@@ -340,6 +343,21 @@ async fn log(tasks: &mut Tasks) {
     tasks.watch_tasks(state).await.unwrap().into_inner().message().await.unwrap().unwrap();
     // Nothing need come of this one.
     let _idle = tasks.watch_tasks(from_now).await.unwrap();
+    // The past of whatever changed last, if that is a task.
+    let last = pb::ListTaskChangesRequest {
+        parent: PARENT.to_owned(),
+        start_revision: current - 1,
+        ..Default::default()
+    };
+    let last = tasks.list_task_changes(last).await.unwrap().into_inner().changes.remove(0);
+    if let Some(task) = last.task.filter(|task| task.delete_time.is_none()) {
+        let name = task.name;
+        let all = pb::ListTaskRevisionsRequest { name: name.clone(), ..Default::default() };
+        let past = tasks.list_task_revisions(all).await.unwrap().into_inner().revisions;
+        let revision = past.last().unwrap().revision;
+        let back = pb::RollbackTaskRequest { name, revision, ..Default::default() };
+        tasks.rollback_task(back).await.unwrap();
+    }
     let request = pb::UndoChangesRequest {
         parent: PARENT.to_owned(),
         start_revision: current - 1,

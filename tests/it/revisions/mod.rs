@@ -17,6 +17,7 @@ mod model_check;
 mod model_lists;
 mod model_random;
 mod model_recurrence;
+mod past;
 mod quota;
 mod replay;
 mod replay_refused;

@@ -84,6 +84,10 @@ pub(super) const FIELDS: [Field; 75] = [
     field("DeleteTaskRequest", "name", INVALID, TASK),
     secret("DeleteTaskRequest", "etag", ETAG, "000{}1"),
     field("UndeleteTaskRequest", "name", INVALID, TASK),
+    field("ListTaskRevisionsRequest", "name", INVALID, TASK),
+    field("ListTaskRevisionsRequest", "page_token", "PAGE_TOKEN_INVALID", "AQID{}BAUG"),
+    field("RollbackTaskRequest", "name", INVALID, TASK),
+    secret("RollbackTaskRequest", "etag", ETAG, "000{}1"),
     field("MoveTaskRequest", "name", INVALID, TASK),
     field("MoveTaskRequest", "task_list", INVALID, LIST),
     field("MoveTaskRequest", "parent_task", INVALID, TASK),
@@ -175,6 +179,12 @@ impl Field {
         let mut given = titled("new");
         match (self.message, self.path) {
             ("GetTaskRequest", _) => return session.get(&text).await.map(drop),
+            ("ListTaskRevisionsRequest", "name") => return session.past(&text, "").await.map(drop),
+            ("ListTaskRevisionsRequest", _) => return session.past(&task.name, &text).await.map(drop),
+            ("RollbackTaskRequest", "name") => return session.roll_back(&text, 1, "").await.map(drop),
+            ("RollbackTaskRequest", _) => {
+                return session.roll_back(&task.name, task.revision, &text).await.map(drop);
+            }
             ("SkipOccurrenceRequest", "name") => return session.skip(&text, "").await.map(drop),
             ("SkipOccurrenceRequest", _) => return session.skip(&task.name, &text).await.map(drop),
             ("UndeleteTaskRequest", _) => return session.undelete(&text).await.map(drop),
@@ -406,13 +416,15 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 22] = [
+const MESSAGES: [&str; 24] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
     "UpdateTaskRequest",
     "DeleteTaskRequest",
     "UndeleteTaskRequest",
+    "ListTaskRevisionsRequest",
+    "RollbackTaskRequest",
     "MoveTaskRequest",
     "SkipOccurrenceRequest",
     "CreateTaskListRequest",
@@ -469,5 +481,19 @@ fn every_text_field_is_in_the_table() {
         let listed = FIELDS.iter().filter(|field| field.message == message);
         let listed: BTreeSet<String> = listed.map(|field| field.path.to_owned()).collect();
         assert_eq!(listed, expected, "{message}");
+    }
+}
+
+impl Session {
+    async fn past(&self, name: &str, page_token: &str) -> Answer<pb::ListTaskRevisionsResponse> {
+        let (name, page_token) = (name.to_owned(), page_token.to_owned());
+        let request = pb::ListTaskRevisionsRequest { name, page_token, ..Default::default() };
+        answer(self.tasks().list_task_revisions(request).await)
+    }
+
+    async fn roll_back(&self, name: &str, revision: i64, etag: &str) -> Answer<pb::Task> {
+        let (name, etag) = (name.to_owned(), etag.to_owned());
+        let request = pb::RollbackTaskRequest { name, revision, etag, ..Default::default() };
+        answer(self.tasks().rollback_task(request).await)
     }
 }

@@ -15,7 +15,7 @@ const PARENT: &str = "users/me";
 /// What each read that takes one answers, as the titles or the number of what is there.
 async fn reads(ada: &Session, name: &str, min_revision: Option<i64>) -> Vec<Answer<String>> {
     let (name, parent) = (name.to_owned(), PARENT.to_owned());
-    let get = pb::GetTaskRequest { name: name.clone(), min_revision };
+    let get = pb::GetTaskRequest { name: name.clone(), min_revision, revision: None };
     let batch = pb::BatchGetTasksRequest { parent: parent.clone(), names: vec![name], min_revision };
     let list = pb::ListTasksRequest { min_revision, ..listing() };
     let count = pb::CountTasksRequest { parent: parent.clone(), min_revision, ..Default::default() };

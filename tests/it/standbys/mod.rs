@@ -115,7 +115,7 @@ async fn create(tasks: &mut Tasks, title: &str) -> pb::Task {
 }
 
 fn getting(name: &str, min_revision: Option<i64>) -> pb::GetTaskRequest {
-    pb::GetTaskRequest { name: name.to_owned(), min_revision }
+    pb::GetTaskRequest { name: name.to_owned(), min_revision, revision: None }
 }
 
 fn listing(page_size: i32, min_revision: Option<i64>) -> pb::ListTasksRequest {

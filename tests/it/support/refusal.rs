@@ -33,7 +33,7 @@ const REASONS: [(Code, &str); 14] = [
     (
         Code::NotFound,
         "TASK_NOT_FOUND PARENT_TASK_NOT_FOUND TASK_LIST_NOT_FOUND USER_NOT_FOUND SESSION_NOT_FOUND API_KEY_NOT_FOUND \
-         WEBHOOK_NOT_FOUND",
+         WEBHOOK_NOT_FOUND REVISION_NOT_FOUND",
     ),
     (
         Code::AlreadyExists,

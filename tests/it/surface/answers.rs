@@ -23,7 +23,7 @@ const PAGE: usize = PageSize::MAX as usize;
 const BATCH: usize = 200;
 
 /// Texts: message, field, bytes at most.
-const TEXTS: [(&str, &str, usize); 71] = [
+const TEXTS: [(&str, &str, usize); 72] = [
     ("Task", "name", NAME),
     ("Task", "title", Title::MAX_CODE_POINTS * CODE_POINT),
     ("Task", "description", Description::MAX_CODE_POINTS * CODE_POINT),
@@ -45,6 +45,7 @@ const TEXTS: [(&str, &str, usize); 71] = [
     ("TaskChange", "changed_fields", 20),
     ("ListTasksResponse", "next_page_token", 8192),
     ("ListTaskChangesResponse", "history", UUID),
+    ("ListTaskRevisionsResponse", "next_page_token", 8192),
     ("WatchTasksResponse", "history", UUID),
     ("UndoConflict", "task", NAME),
     ("UndoConflict", "task_list", NAME),
@@ -100,7 +101,7 @@ const TEXTS: [(&str, &str, usize); 71] = [
 ];
 
 /// What is repeated: message, field, how often at most.
-const COUNTS: [(&str, &str, usize); 26] = [
+const COUNTS: [(&str, &str, usize); 27] = [
     ("Task", "labels", Labels::MAX),
     ("Task", "annotations", Annotations::MAX),
     ("Task", "reminders", Reminders::MAX),
@@ -125,6 +126,7 @@ const COUNTS: [(&str, &str, usize); 26] = [
     // `revisions::answers` show it.
     ("ListTasksResponse", "tasks", PAGE),
     ("ListTaskChangesResponse", "changes", PAGE),
+    ("ListTaskRevisionsResponse", "revisions", PAGE),
     ("BatchGetTasksResponse", "tasks", PAGE),
     ("UndoChangesResponse", "tasks", 1000),
     ("UndoChangesResponse", "task_lists", 1000),
@@ -132,12 +134,13 @@ const COUNTS: [(&str, &str, usize); 26] = [
 ];
 
 /// Answers that would not fit by their limits alone.
-const LOOKED_AT: [&str; 7] = [
+const LOOKED_AT: [&str; 8] = [
     "BatchCreateTasksResponse",
     "BatchDeleteTasksResponse",
     "BatchGetTasksResponse",
     "BatchUpdateTasksResponse",
     "ListTaskChangesResponse",
+    "ListTaskRevisionsResponse",
     "ListTasksResponse",
     "UndoChangesResponse",
 ];

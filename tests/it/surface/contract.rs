@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 49] = [
+const BINDINGS: [(&str, &str, &str); 51] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -79,6 +79,8 @@ const BINDINGS: [(&str, &str, &str); 49] = [
     ("ListTaskChanges", "get", "/v1/{parent=users/*}/taskChanges"),
     ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),
     ("UndoChanges", "post", "/v1/{parent=users/*}/taskChanges:undo"),
+    ("ListTaskRevisions", "get", "/v1/{name=users/*/tasks/*}:listRevisions"),
+    ("RollbackTask", "post", "/v1/{name=users/*/tasks/*}:rollback"),
     ("MoveTask", "post", "/v1/{name=users/*/tasks/*}:move"),
     ("SkipOccurrence", "post", "/v1/{name=users/*/tasks/*}:skipOccurrence"),
     ("PreviewOccurrences", "post", "/v1/{parent=users/*}/tasks:previewOccurrences"),
