@@ -54,6 +54,18 @@ impl Column<'_> {
         }
     }
 
+    /// Whether there is no value in any row.
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::MaybeIds(values) => values.iter().all(Option::is_none),
+            Self::MaybeTexts(values) => values.iter().all(Option::is_none),
+            Self::MaybeSmalls(values) => values.iter().all(Option::is_none),
+            Self::MaybeTimes(values) => values.iter().all(Option::is_none),
+            Self::MaybeDocuments(values) => values.iter().all(Option::is_none),
+            _ => false,
+        }
+    }
+
     /// The value in this row, as SQLite reads it back out of JSON.
     fn json(&self, row: usize) -> Json {
         match self {
@@ -97,6 +109,15 @@ impl<'a> Rows<'a> {
     pub(in crate::storage) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
         debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
         Self { columns, json: OnceLock::new(), place: Place::Here }
+    }
+
+    /// The same without these columns, if no row has a value in any of them. To be inserted, where that is what their absence means:
+    /// what hardly any row has, then costs the others nothing. All or none, so that there are two statements and not many.
+    pub(in crate::storage) fn unless_absent(mut self, rare: &[&str]) -> Self {
+        if self.columns.iter().all(|(name, column)| !rare.contains(name) || column.is_absent()) {
+            self.columns.retain(|(name, _)| !rare.contains(name));
+        }
+        self
     }
 
     fn as_json(&self) -> &String {

@@ -54,9 +54,12 @@ pub(in crate::storage) fn past(owner: Owner, id: TaskId, from: i64, limit: i64) 
     earlier(&mut sql, "before").sql(" as earlier, 1 as nth from task_changes where user_id = ").bind(user());
     sql.sql(" and revision = ").bind(Value::Big(from)).sql(" and task_id = ").bind(Value::Id(id.into()));
     sql.sql(" union all select c.revision, c.type, c.task_id, c.fields, c.state, c.before, c.create_time, ");
-    earlier(&mut sql, "c.before")
-        .sql(", past.nth + 1 from past cross join task_changes c where c.user_id = ");
-    sql.bind(user()).sql(" and c.revision = past.earlier and past.nth < ").bind(Value::Big(limit));
+    earlier(&mut sql, "c.before").sql(", past.nth + 1 from past cross join ");
+    // Past an offset PostgreSQL does not turn this around and reads the whole log for it, as it would while that is small.
+    sql.each("lateral (select * from task_changes t where t.user_id = ", "task_changes c where c.user_id = ");
+    sql.bind(user())
+        .each(" and t.revision = past.earlier offset 0) c where", " and c.revision = past.earlier and");
+    sql.sql(" past.nth < ").bind(Value::Big(limit));
     sql.sql(") select ").sql(change_row::COLUMNS).sql(" from past order by revision desc");
     sql
 }

@@ -138,7 +138,7 @@ pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> Set
 }
 
 pub(in crate::storage) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
-    SetStatement::new(&[Insert("tasks")], task_row::rows(tasks))
+    SetStatement::new(&[Insert("tasks")], task_row::rows(tasks).unless_absent(&task_row::RARE))
 }
 
 pub(in crate::storage) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {

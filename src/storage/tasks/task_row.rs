@@ -315,6 +315,10 @@ impl From<&Task> for TaskRow {
     }
 }
 
+/// What hardly any task has when it is made.
+pub(in crate::storage) const RARE: [&str; 6] =
+    ["complete_time", "delete_time", "purge_time", "details", "list_id", "parent_id"];
+
 /// Tasks as rows to be written, with the keys that they are searched and ordered by.
 pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
     fn column<'a, T>(tasks: &'a [Task], value: impl Fn(&'a Task) -> T) -> Vec<T> {

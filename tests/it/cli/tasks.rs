@@ -92,7 +92,7 @@ async fn a_task_goes_back_to_an_earlier_change(database: TestDatabase) {
     world.add("Something else");
     world.answer(&["task", "edit", &id, "--title", "Buy oat milk"]);
     world.answer(&["task", "rm", &id]);
-    let log = world.told(&["task", "log", &id, "--table"]);
+    let log = world.told(&["task", "log", &id]);
     let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split_whitespace().collect()).collect();
     // Revision, day, time, what, which, and the rest.
     let told: Vec<(&str, &str, String)> =
@@ -111,11 +111,8 @@ async fn a_task_goes_back_to_an_earlier_change(database: TestDatabase) {
         .map(|change| change["revision"].as_str().unwrap().parse().unwrap())
         .collect();
     assert_eq!(last, [4, 3]);
-    assert!(world.told(&["task", "show", &id, "--revision", "1", "--table"]).contains("Buy milk"));
-    assert_eq!(
-        world.told(&["task", "rollback", &id, "--to", "1", "--table"]),
-        format!("Rolled back {id}  Buy milk\n")
-    );
+    assert!(world.told(&["task", "show", &id, "--revision", "1"]).contains("Buy milk"));
+    assert_eq!(world.told(&["task", "rollback", &id, "--to", "1"]), format!("Rolled back {id}  Buy milk\n"));
     assert_eq!(world.titles(&[]), ["Something else", "Buy milk"]);
     let other = world.run(["task", "rollback", &id, "--to", "2"]);
     assert_eq!(other.status, Some(1));

@@ -62,7 +62,7 @@ const STATEMENTS: [(&str, &str, Class); 50] = [
     ("select count(*), count(*) filter", "from tasks", Bounded),
     // The log, and who watches it.
     ("SELECT task_changes.revision, task_changes.type", "ORDER BY", InOrder("task_changes_pkey")),
-    ("with recursive past as (select revision, type, task_id", "", Keyed("task_changes_pkey")),
+    ("with recursive past as (select revision, type, task_id", "", Bounded),
     (
         "SELECT task_changes.revision, task_changes.type",
         "task_changes.revision = ",

@@ -50,6 +50,7 @@ fn these_methods_wait_behind_single_calls_or_never() {
             ("TaskService/CountTasks", Class::Batch),
             ("TaskService/ListTaskChanges", Class::Batch),
             ("TaskService/UndoChanges", Class::Batch),
+            ("TaskService/ListTaskRevisions", Class::Batch),
             ("TaskService/ListTaskLists", Class::Batch),
             ("TaskService/DeleteTaskList", Class::Batch),
             ("TaskService/UndeleteTaskList", Class::Batch),
