@@ -114,6 +114,8 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.UserService/ConfirmTotpEnrolment", User, Interactive, Single),
     entry("/taskwire.v1.UserService/DisableTotp", User, Interactive, Single),
     entry("/taskwire.v1.UserService/RegenerateRecoveryCodes", User, Interactive, Single),
+    entry("/taskwire.v1.UserService/RequestPasswordReset", Anyone, Interactive, Single),
+    entry("/taskwire.v1.UserService/ResetPassword", Anyone, Interactive, Single),
     entry("/taskwire.v1.UserService/CreateServiceAccount", Admin, Interactive, Single),
     entry("/taskwire.v1.UserService/ExchangeToken", Key(Scope::UsersImpersonate), Interactive, Single),
     entry("/taskwire.v1.EventService/WatchEvents", Access::Key(Scope::EventsRead), Interactive, Stream),

@@ -21,7 +21,7 @@ const FILES: [&str; 6] = [
 const ALLOW: &str = "#[allow(clippy::doc_lazy_continuation, clippy::mixed_attributes_style)]";
 
 /// The messages that carry a password or a token. Their `Debug` is written by hand, without it.
-const SECRET: [&str; 15] = [
+const SECRET: [&str; 16] = [
     ".taskwire.v1.BeginTotpEnrolmentResponse",
     ".taskwire.v1.ChangePasswordRequest",
     ".taskwire.v1.CompleteLoginRequest",
@@ -35,6 +35,7 @@ const SECRET: [&str; 15] = [
     ".taskwire.v1.LoginRequest",
     ".taskwire.v1.RefreshSessionRequest",
     ".taskwire.v1.RegenerateRecoveryCodesResponse",
+    ".taskwire.v1.ResetPasswordRequest",
     ".taskwire.v1.RotateWebhookSecretResponse",
     ".taskwire.v1.TokenPair",
 ];

@@ -110,9 +110,10 @@ impl Accounts {
         new: Password,
         trace: &Trace,
     ) -> Result<()> {
-        let old_hash = self.prove(caller.user, current, trace).await?;
+        let (user, old_hash) = self.prove(caller.user, current, trace).await?;
         let new_hash = self.passwords.hash(new).await?;
         let users = self.storage.users().recording(trace.did(AuditEventType::PasswordChanged));
+        let users = users.mailing(self.password_changed(&user)?);
         let now = self.clock.now();
         users.change_password(caller.user, old_hash, new_hash, caller.session(), now).await?;
         self.learn_revocations().await;
@@ -166,9 +167,9 @@ impl Accounts {
         Ok(())
     }
 
-    /// Checks the password of a user who is logged in; answers its hash. Counts as a login does, or a stolen access
+    /// Checks the password of a user who is logged in; answers them and its hash. Counts as a login does, or a stolen access
     /// token could be used to guess.
-    async fn prove(&self, user: UserId, password: &str, trace: &Trace) -> Result<String> {
+    async fn prove(&self, user: UserId, password: &str, trace: &Trace) -> Result<(User, String)> {
         let account = self.storage.users().find_account(user).await?;
         let attempt = self.throttle.admit(account.user.email.key(), Some(user), &trace.peer).await?;
         let hash = account.password_hash;
@@ -176,7 +177,7 @@ impl Accounts {
         match hash.filter(|_| matches) {
             Some(hash) => {
                 self.throttle.forgive(&attempt).await?;
-                Ok(hash)
+                Ok((account.user, hash))
             }
             None => {
                 self.throttle.fail(attempt, Some(user), trace).await?;
@@ -206,6 +207,8 @@ impl Accounts {
         self.storage.revocations().sweep(now.before(2 * day)).await?;
         while self.storage.sessions().sweep(now.before(7 * day)).await? > 0 {}
         while self.storage.login_challenges().sweep(now).await? > 0 {}
+        while self.storage.mail_tokens().sweep(now).await? > 0 {}
+        while self.storage.mails().sweep(now.before(2 * day)).await? > 0 {}
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod account_admin;
 mod challenge;
 mod common_passwords;
 pub mod password;
+mod password_reset;
 mod refresh;
 pub mod registration;
 mod second_factor;
@@ -28,6 +29,7 @@ use crate::auth::{Revocations, Sealer, Tokens};
 use crate::domain::{
     AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
 };
+use crate::outbound::Mailer;
 use crate::storage::{Rotation, Storage, Verified};
 use refresh::RefreshToken;
 
@@ -78,6 +80,7 @@ pub struct Accounts {
     throttle: Throttle,
     revocations: Arc<Revocations>,
     sealer: Arc<Sealer>,
+    mailer: Mailer,
 }
 
 impl Accounts {
@@ -92,7 +95,19 @@ impl Accounts {
         config: AccountsConfig,
     ) -> Self {
         let throttle = Throttle::new(storage.clone(), clock.clone(), config.throttle);
-        Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer }
+        let mailer = Mailer::new(storage.clone(), clock.clone(), Arc::clone(&sealer), None);
+        Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer, mailer }
+    }
+
+    /// Sends mail as well.
+    #[must_use]
+    pub fn with_mail(self, mailer: Mailer) -> Self {
+        Self { mailer, ..self }
+    }
+
+    /// What sends mail.
+    pub const fn mailer(&self) -> &Mailer {
+        &self.mailer
     }
 
     /// How the hashing of passwords stands.

@@ -67,6 +67,8 @@ event_types! {
     ServiceAccountCreated = 21;
     /// A service took on the part of the user.
     TokenExchanged = 22;
+    /// The password was replaced by whoever reads the account's mail.
+    PasswordReset = 23;
     /// A webhook was made.
     WebhookCreated = 40;
     /// A webhook was deleted.

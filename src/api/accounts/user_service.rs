@@ -302,6 +302,30 @@ impl UserService for UserApi {
         Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
     }
 
+    async fn request_password_reset(
+        &self,
+        request: Request<pb::RequestPasswordResetRequest>,
+    ) -> Answer<pb::RequestPasswordResetResponse> {
+        let trace = trace(&request);
+        let email = convert_account::mail_address(&request.get_ref().email)?;
+        self.accounts.request_password_reset(&email, &trace).await?;
+        Ok(Response::new(pb::RequestPasswordResetResponse {}))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<pb::ResetPasswordRequest>,
+    ) -> Answer<pb::ResetPasswordResponse> {
+        let trace = trace(&request);
+        let request = request.into_inner();
+        // What breaks the rules whoever it is for needs no look at the token.
+        convert_account::reset_password(&request, None, self.passwords)?;
+        let token = self.accounts.password_reset(&request.token).await?;
+        let new = convert_account::reset_password(&request, Some(&token.user.email), self.passwords)?;
+        self.accounts.reset_password(token, new, &trace).await?;
+        Ok(Response::new(pb::ResetPasswordResponse {}))
+    }
+
     async fn create_service_account(
         &self,
         request: Request<pb::CreateServiceAccountRequest>,

@@ -8,7 +8,8 @@ use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
 use crate::domain::{
-    AccountKind, DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+    AccountKind, DisplayName, Draft, Email, Error, NewMail, Resource, Result, Role, Timestamp, User, UserId,
+    UserPatch,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::history;
@@ -42,6 +43,7 @@ pub struct Users<'a> {
     /// For what reaches rows by their key alone.
     pub(in crate::storage) by_key: &'a Pool,
     pub(in crate::storage) draft: Option<Draft>,
+    pub(in crate::storage) mail: Option<NewMail>,
 }
 
 /// An account together with the hash of its password.
@@ -61,13 +63,19 @@ impl std::fmt::Debug for Account {
 
 impl<'a> Users<'a> {
     pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
-        Self { pool, by_key, draft: None }
+        Self { pool, by_key, draft: None, mail: None }
     }
 
     /// Records this event in the transaction of the change that is called next.
     #[must_use]
     pub fn recording(self, draft: Draft) -> Self {
         Self { draft: Some(draft), ..self }
+    }
+
+    /// Queues this mail in the transaction of a change of password that is called next.
+    #[must_use]
+    pub fn mailing(self, mail: Option<NewMail>) -> Self {
+        Self { mail, ..self }
     }
 
     /// The account.

@@ -69,6 +69,8 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "Login" => anyone("CREDENTIALS_INVALID"),
         "RefreshSession" => anyone("REFRESH_TOKEN_INVALID"),
         "CompleteLogin" => anyone("CHALLENGE_INVALID"),
+        "RequestPasswordReset" => anyone("MAIL_NOT_CONFIGURED"),
+        "ResetPassword" => anyone("MAIL_TOKEN_INVALID"),
         "BeginTotpEnrolment" => own("OK"),
         "ConfirmTotpEnrolment" | "RegenerateRecoveryCodes" => own("TOTP_NOT_ENABLED"),
         "DisableTotp" => managed("TOTP_NOT_ENABLED"),
@@ -167,6 +169,10 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "CompleteLogin" => {
             let proof = Some(pb::complete_login_request::Proof::Code("123456".into()));
             pb::CompleteLoginRequest { challenge: "twc_no".into(), proof }.encode_to_vec()
+        }
+        "RequestPasswordReset" => pb::RequestPasswordResetRequest { email: email.to_owned() }.encode_to_vec(),
+        "ResetPassword" => {
+            pb::ResetPasswordRequest { token: "twm_no".into(), new_password: PASSWORD.into() }.encode_to_vec()
         }
         "ConfirmTotpEnrolment" => {
             pb::ConfirmTotpEnrolmentRequest { name, code: "123456".into() }.encode_to_vec()

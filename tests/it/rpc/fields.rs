@@ -56,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 75] = [
+pub(super) const FIELDS: [Field; 77] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -124,6 +124,8 @@ pub(super) const FIELDS: [Field; 75] = [
     secret("CompleteLoginRequest", "challenge", "CHALLENGE_INVALID", "twc_{}AQID"),
     secret("CompleteLoginRequest", "code", "CHALLENGE_INVALID", "287{}082"),
     secret("CompleteLoginRequest", "recovery_code", "CHALLENGE_INVALID", "abcd-efgh-{}ijkl-mnop"),
+    field("RequestPasswordResetRequest", "email", INVALID, "ad{}a@example.com"),
+    secret("ResetPasswordRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
     // Ignored where a task or a user is created; what they hold does not matter.
     field("CreateTaskRequest", "task.name", "", "x{}"),
     field("CreateUserRequest", "user.name", "", "x{}"),
@@ -155,6 +157,11 @@ impl Field {
             "CreateUserRequest" | "LoginRequest" | "RefreshSessionRequest" => {
                 self.send_anonymously(server, text).await
             }
+            "RequestPasswordResetRequest" => {
+                let request = pb::RequestPasswordResetRequest { email: text };
+                answer(server.anonymous().request_password_reset(request).await).map(drop)
+            }
+            "ResetPasswordRequest" => self.send_reset(server, text).await,
             "CompleteLoginRequest" => self.send_completion(server, text).await,
             "GetUserRequest" => session.account(&text).await.map(drop),
             "UpdateUserRequest" => self.send_user_update(session, text).await,
@@ -312,6 +319,18 @@ impl Field {
             _ => return session.update_account(user, &[&text]).await.map(drop),
         }
         session.update_account(user, &[]).await.map(drop)
+    }
+
+    async fn send_reset(&self, server: &TestServer, text: String) -> Answer<()> {
+        let mut request = pb::ResetPasswordRequest {
+            token: "twm_AQID".to_owned(),
+            new_password: "correct horse battery staple".to_owned(),
+        };
+        match self.path {
+            "token" => request.token = text,
+            _ => request.new_password = text,
+        }
+        answer(server.anonymous().reset_password(request).await).map(drop)
     }
 
     async fn send_completion(&self, server: &TestServer, text: String) -> Answer<()> {

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 49] = [
+const BINDINGS: [(&str, &str, &str); 51] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -112,6 +112,8 @@ const BINDINGS: [(&str, &str, &str); 49] = [
     ("ConfirmTotpEnrolment", "post", "/v1/{name=users/*}:confirmTotpEnrolment"),
     ("DisableTotp", "post", "/v1/{name=users/*}:disableTotp"),
     ("RegenerateRecoveryCodes", "post", "/v1/{name=users/*}:regenerateRecoveryCodes"),
+    ("RequestPasswordReset", "post", "/v1/passwords:requestReset"),
+    ("ResetPassword", "post", "/v1/passwords:reset"),
     ("CreateServiceAccount", "post", "/v1/users:createServiceAccount"),
     ("ExchangeToken", "post", "/v1/tokens:exchange"),
 ];

@@ -72,6 +72,8 @@ fn only_these_methods_need_no_token() {
             "/taskwire.v1.UserService/Login",
             "/taskwire.v1.UserService/CompleteLogin",
             "/taskwire.v1.UserService/RefreshSession",
+            "/taskwire.v1.UserService/RequestPasswordReset",
+            "/taskwire.v1.UserService/ResetPassword",
             "/grpc.health.v1.Health/Check",
             "/grpc.health.v1.Health/Watch",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

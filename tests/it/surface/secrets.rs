@@ -56,6 +56,8 @@ fn messages_hide_passwords_and_tokens() {
     let complete = pb::CompleteLoginRequest { challenge: canary(), proof: proof() };
     assert_hidden("CompleteLoginRequest", &complete);
     assert_hidden("Proof", &proof());
+    let reset = pb::ResetPasswordRequest { token: canary(), new_password: canary() };
+    assert_hidden("ResetPasswordRequest", &reset);
     let begun = pb::BeginTotpEnrolmentResponse { secret: canary(), otpauth_uri: canary() };
     assert_hidden("BeginTotpEnrolmentResponse", &begun);
     let confirm = pb::ConfirmTotpEnrolmentRequest { code: canary(), ..Default::default() };
