@@ -6,7 +6,8 @@
 use super::{Accounts, Password};
 use crate::auth::Principal;
 use crate::domain::{
-    ApiKeyId, AuditEventType, Error, Resource, Result, Role, SessionId, Trace, User, UserId, UserPatch,
+    ApiKeyId, AuditEventType, Error, MailKind, Resource, Result, Role, SessionId, Trace, User, UserId,
+    UserPatch,
 };
 
 impl Accounts {
@@ -21,7 +22,7 @@ impl Accounts {
     /// Changes an account.
     ///
     /// # Errors
-    /// `StepUpRequired` for another email, or those of `Users::update`.
+    /// `StepUpRequired` for another email, `EmailUnverified` where it has to be proved first, or those of `Users::update`.
     pub async fn update(
         &self,
         caller: &Principal,
@@ -29,14 +30,8 @@ impl Accounts {
         patch: UserPatch,
         trace: &Trace,
     ) -> Result<User> {
-        // Whoever sends back what there is changes nothing.
-        if let Some(email) = &patch.email
-            && let Err(too_old) = self.step_up(caller)
-            && self.storage.users().find(user).await?.email != *email
-        {
-            return Err(too_old);
-        }
-        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated));
+        let mail = self.before_update(caller, user, &patch).await?;
+        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated)).mailing(mail);
         users.update(user, patch, self.clock.now()).await
     }
 
@@ -113,7 +108,7 @@ impl Accounts {
         let (user, old_hash) = self.prove(caller.user, current, trace).await?;
         let new_hash = self.passwords.hash(new).await?;
         let users = self.storage.users().recording(trace.did(AuditEventType::PasswordChanged));
-        let users = users.mailing(self.password_changed(&user)?);
+        let users = users.mailing(self.warning(&user, MailKind::PasswordChanged)?);
         let now = self.clock.now();
         users.change_password(caller.user, old_hash, new_hash, caller.session(), now).await?;
         self.learn_revocations().await;

@@ -258,7 +258,7 @@ fn keyed(key: &hmac::Key, kind: &str, texts: &[&str]) -> Key {
 }
 
 /// What counts as one address: for IPv6 the network of 64 bits, as anybody has as many addresses in it as they like.
-fn place(peer: &str) -> Option<String> {
+pub(super) fn place(peer: &str) -> Option<String> {
     match peer.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => Some(address.to_string()),
         IpAddr::V6(address) => {

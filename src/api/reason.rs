@@ -142,6 +142,8 @@ reasons! {
     TotpNotEnabled = "TOTP_NOT_ENABLED", FailedPrecondition;
     /// No key is configured that seals secrets.
     SecretsKeyMissing = "SECRETS_KEY_MISSING", FailedPrecondition;
+    /// The account has not proved its address.
+    EmailUnverified = "EMAIL_UNVERIFIED", FailedPrecondition;
     /// The service sends no mail.
     MailNotConfigured = "MAIL_NOT_CONFIGURED", FailedPrecondition;
     /// The changes after a revision are no longer kept.
@@ -246,6 +248,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::TotpAlreadyEnabled => Reason::TotpAlreadyEnabled,
         Error::TotpNotEnabled => Reason::TotpNotEnabled,
         Error::MailNotConfigured => Reason::MailNotConfigured,
+        Error::EmailUnverified => Reason::EmailUnverified,
         Error::MailTokenInvalid => Reason::MailTokenInvalid,
         Error::MailThrottled { .. } => Reason::MailThrottled,
         Error::StepUpRequired => Reason::StepUpRequired,

@@ -13,6 +13,7 @@ use crate::accounts::{Accounts, Passwords};
 use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
+use crate::domain::EmailVerification;
 use crate::outbound::{Mailer, Outbound};
 use crate::server::key_watch::{self, Keys};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, notify, serve_with};
@@ -113,6 +114,11 @@ fn mailer(config: &Config, sealer: &Arc<Sealer>) -> Result<Mailer, Failure> {
     let mail = config.settings.outbound.mail();
     let mail = mail.map_err(|error| Failure::usage(vec![error.to_string()]))?;
     if mail.is_some() && sealer.check().is_err() {
+        if config.settings.outbound.email_verification == EmailVerification::Required {
+            let text = "can be required only with TASKWIRE_SECRETS_KEY_FILE, which mail needs".to_owned();
+            let problem = ConfigError { key: "TASKWIRE_EMAIL_VERIFICATION", text };
+            return Err(Failure::usage(vec![problem.to_string()]));
+        }
         tracing::warn!("mail is configured and TASKWIRE_SECRETS_KEY_FILE is not: no mail is queued");
     }
     let storage = config.storage.clone();

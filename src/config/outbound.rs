@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ConfigError;
+use crate::domain::EmailVerification;
 use crate::outbound::mail::{Templates, Transport};
 use crate::outbound::{AddressPolicy, MailConfig};
 
@@ -33,6 +34,10 @@ pub struct OutboundSettings {
     /// Page that links in mails lead to; what is to be done there, and the token, stand behind its #
     #[arg(long, env = "TASKWIRE_MAIL_LINK_URL", value_name = "URL", default_value = "")]
     pub mail_link_url: String,
+
+    /// Whether accounts have to prove their addresses by mail: off, optional (they are asked to), or required (else no login)
+    #[arg(long, env = "TASKWIRE_EMAIL_VERIFICATION", value_name = "MODE", default_value = "off")]
+    pub email_verification: EmailVerification,
 
     /// Directory with templates that take the place of the built-in ones
     #[arg(long, env = "TASKWIRE_MAIL_TEMPLATES_DIR", value_name = "DIRECTORY", default_value = "")]
@@ -77,7 +82,13 @@ impl OutboundSettings {
         }
         let templates = Templates::read(directory);
         let templates = templates.map_err(|text| problem("TASKWIRE_MAIL_TEMPLATES_DIR", &text))?;
-        let Some((transport, from)) = transport.zip(from) else { return Ok(None) };
+        let Some((transport, from)) = transport.zip(from) else {
+            if self.email_verification == EmailVerification::Required {
+                let text = "can be required only where mail is sent: set TASKWIRE_MAIL_URL";
+                return Err(problem("TASKWIRE_EMAIL_VERIFICATION", text));
+            }
+            return Ok(None);
+        };
         Ok(Some(MailConfig { transport, from, link_url, templates }))
     }
 
@@ -90,7 +101,7 @@ impl OutboundSettings {
     }
 
     /// As `KEY=value`.
-    pub(super) fn lines(&self) -> [(&'static str, String); 6] {
+    pub(super) fn lines(&self) -> [(&'static str, String); 7] {
         [
             ("TASKWIRE_WEBHOOK_NETWORKS", self.webhook_networks.clone()),
             ("TASKWIRE_WEBHOOK_HTTP", self.webhook_http.to_string()),
@@ -98,6 +109,7 @@ impl OutboundSettings {
             ("TASKWIRE_MAIL_FROM", self.mail_from.clone()),
             ("TASKWIRE_MAIL_LINK_URL", self.mail_link_url.clone()),
             ("TASKWIRE_MAIL_TEMPLATES_DIR", self.mail_templates_dir.clone()),
+            ("TASKWIRE_EMAIL_VERIFICATION", self.email_verification.name().to_owned()),
         ]
     }
 }

@@ -314,6 +314,11 @@ pub enum Error {
     /// Mail would have to be sent, and none can be.
     #[error("the service sends no mail: its operator sets TASKWIRE_MAIL_URL")]
     MailNotConfigured,
+    /// The account has not proved its address, and has to.
+    #[error(
+        "the address is not verified: SendVerification mails what proves it, RequestEmailChange what proves another"
+    )]
+    EmailUnverified,
     /// A token of a mail is none, or not any more.
     #[error("the token is not valid, or no longer; ask for another one")]
     MailTokenInvalid,

@@ -1,6 +1,6 @@
 //! Mail that is to be sent, and the tokens that it brings.
 
-use super::{MailId, MailTokenId, Timestamp, User, UserId};
+use super::{Email, MailId, MailTokenId, Timestamp, User, UserId};
 
 /// What a mail is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,17 +9,52 @@ pub enum MailKind {
     PasswordReset,
     /// It tells that the password was changed.
     PasswordChanged,
+    /// It brings a token that proves the address.
+    EmailVerification,
+    /// It tells that somebody wanted an account with an address that has one.
+    EmailTaken,
+    /// It brings a token to the address that an account is to have.
+    EmailChange,
+    /// It tells the address that an account had that it has another one.
+    EmailChanged,
+    /// It tells of a login from an address that none came from before.
+    LoginFromNewAddress,
+    /// It tells that a second factor was set up.
+    SecondFactorAdded,
+    /// It tells that the second factor was taken away.
+    SecondFactorRemoved,
+    /// It tells that there are other recovery codes.
+    RecoveryCodesRegenerated,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::PasswordReset, Self::PasswordChanged];
+    pub const ALL: [Self; 10] = [
+        Self::PasswordReset,
+        Self::PasswordChanged,
+        Self::EmailVerification,
+        Self::EmailTaken,
+        Self::EmailChange,
+        Self::EmailChanged,
+        Self::LoginFromNewAddress,
+        Self::SecondFactorAdded,
+        Self::SecondFactorRemoved,
+        Self::RecoveryCodesRegenerated,
+    ];
 
     /// The number under which it is stored.
     pub const fn code(self) -> i16 {
         match self {
             Self::PasswordReset => 1,
             Self::PasswordChanged => 2,
+            Self::EmailVerification => 3,
+            Self::EmailTaken => 4,
+            Self::EmailChange => 5,
+            Self::EmailChanged => 6,
+            Self::LoginFromNewAddress => 7,
+            Self::SecondFactorAdded => 8,
+            Self::SecondFactorRemoved => 9,
+            Self::RecoveryCodesRegenerated => 10,
         }
     }
 
@@ -33,6 +68,14 @@ impl MailKind {
         match self {
             Self::PasswordReset => "password_reset",
             Self::PasswordChanged => "password_changed",
+            Self::EmailVerification => "email_verification",
+            Self::EmailTaken => "email_taken",
+            Self::EmailChange => "email_change",
+            Self::EmailChanged => "email_changed",
+            Self::LoginFromNewAddress => "login_from_new_address",
+            Self::SecondFactorAdded => "second_factor_added",
+            Self::SecondFactorRemoved => "second_factor_removed",
+            Self::RecoveryCodesRegenerated => "recovery_codes_regenerated",
         }
     }
 }
@@ -71,11 +114,24 @@ pub struct Mail {
     pub expire_time: Timestamp,
 }
 
+/// How many mails wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MailCounts {
+    /// All of them.
+    pub waiting: i64,
+    /// Those that were sent in vain before.
+    pub failing: i64,
+}
+
 /// What a token of a mail is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailPurpose {
     /// Another password.
     PasswordReset,
+    /// Proof of the address that the account has.
+    EmailVerification,
+    /// Another address, which it proves.
+    EmailChange,
 }
 
 impl MailPurpose {
@@ -83,13 +139,46 @@ impl MailPurpose {
     pub const fn code(self) -> i16 {
         match self {
             Self::PasswordReset => 1,
+            Self::EmailVerification => 2,
+            Self::EmailChange => 3,
+        }
+    }
+}
+
+/// Whether accounts have to prove their addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmailVerification {
+    /// They may, where mail is sent.
+    #[default]
+    Off,
+    /// They are asked to, and are let in without.
+    Optional,
+    /// They are let in once they have.
+    Required,
+}
+
+impl std::str::FromStr for EmailVerification {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Off, Self::Optional, Self::Required];
+        all.into_iter().find(|one| one.name() == text).ok_or("must be off, optional or required")
+    }
+}
+
+impl EmailVerification {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
         }
     }
 }
 
 /// A token to be stored.
 #[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "it holds hashes of secrets")]
 pub struct NewMailToken {
     /// Whose account it reaches.
     pub user: UserId,
@@ -101,8 +190,16 @@ pub struct NewMailToken {
     pub secret_hash: Vec<u8>,
     /// Hash (SHA-256) of the account as it is.
     pub proved_hash: Vec<u8>,
+    /// The address that it proves, where that is another one than the account has.
+    pub new_email: Option<Email>,
     /// From when on it is refused.
     pub expire_time: Timestamp,
+}
+
+impl std::fmt::Debug for NewMailToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewMailToken").field("user", &self.user).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A stored token, with what is needed to decide on it.
@@ -119,6 +216,8 @@ pub struct MailToken {
     pub secret_hash: Vec<u8>,
     /// Hash of the account as it was.
     pub proved_hash: Vec<u8>,
+    /// The address that it proves, where that is another one than the account has.
+    pub new_email: Option<Email>,
     /// From when on it is refused.
     pub expire_time: Timestamp,
 }

@@ -52,7 +52,9 @@ pub use id::{
     UserId, WebhookId,
 };
 pub use list_write::{ListDecision, ListWrite, Place};
-pub use mail::{Mail, MailKind, MailPurpose, MailToken, NewMail, NewMailToken};
+pub use mail::{
+    EmailVerification, Mail, MailCounts, MailKind, MailPurpose, MailToken, NewMail, NewMailToken,
+};
 pub use owner::Owner;
 pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,

@@ -20,6 +20,7 @@ diesel::table! {
         listened -> Bool,
         kind -> SmallInt,
         totp_enabled -> Bool,
+        email_verified -> Bool,
     }
 }
 
@@ -399,6 +400,7 @@ diesel::table! {
         secret_hash -> Binary,
         proved_hash -> Binary,
         expire_time -> DbTimestamp,
+        new_email -> Nullable<Text>,
     }
 }
 

@@ -117,6 +117,18 @@ impl fmt::Debug for ResetPasswordRequest {
     }
 }
 
+impl fmt::Debug for VerifyEmailRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyEmailRequest").field("token", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for ConfirmEmailChangeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmEmailChangeRequest").field("token", &HIDDEN).finish()
+    }
+}
+
 impl fmt::Debug for CompleteLoginRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompleteLoginRequest").field("challenge", &HIDDEN).field("proof", &HIDDEN).finish()

@@ -58,9 +58,9 @@ pub(in crate::api) fn new_password(
 }
 
 /// The address that mail is asked for.
-pub(in crate::api) fn mail_address(raw: &str) -> Result<Email> {
+pub(in crate::api) fn mail_address(field: &'static str, raw: &str) -> Result<Email> {
     let mut violations = Violations::default();
-    let email = violations.check("email", Email::parse(raw));
+    let email = violations.check(field, Email::parse(raw));
     violations.finish_with(email)
 }
 
@@ -192,6 +192,8 @@ pub(in crate::api) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
         AuditEventType::ServiceAccountCreated => Type::ServiceAccountCreated,
         AuditEventType::TokenExchanged => Type::TokenExchanged,
         AuditEventType::PasswordReset => Type::PasswordReset,
+        AuditEventType::EmailVerified => Type::EmailVerified,
+        AuditEventType::EmailChanged => Type::EmailChanged,
         AuditEventType::WebhookCreated => Type::WebhookCreated,
         AuditEventType::WebhookDeleted => Type::WebhookDeleted,
         AuditEventType::WebhookSecretRotated => Type::WebhookSecretRotated,

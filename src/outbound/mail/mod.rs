@@ -1,5 +1,6 @@
 //! Mail: written and sealed for the queue, and sent from it.
 
+mod meters;
 pub mod templates;
 pub mod transport;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lettre::message::Mailbox;
 
+pub use meters::MeterState;
 pub use templates::Templates;
 pub use transport::Transport;
 
@@ -62,12 +64,13 @@ pub struct Mailer {
     clock: Clock,
     sealer: Arc<Sealer>,
     config: Option<Arc<MailConfig>>,
+    meters: Arc<meters::Meters>,
 }
 
 impl Mailer {
     /// Sends as configured; nothing at all without a configuration.
     pub fn new(storage: Storage, clock: Clock, sealer: Arc<Sealer>, config: Option<MailConfig>) -> Self {
-        Self { storage, clock, sealer, config: config.map(Arc::new) }
+        Self { storage, clock, sealer, config: config.map(Arc::new), meters: Arc::default() }
     }
 
     /// Checks that mail can be queued.
@@ -102,6 +105,11 @@ impl Mailer {
         Ok(NewMail { user, id, kind, sealed, next_attempt_time: now, expire_time: now.after(lasts) })
     }
 
+    /// What is counted of mail.
+    pub fn meters(&self) -> MeterState {
+        self.meters.state()
+    }
+
     /// Whether a mail is to be sent now.
     ///
     /// # Errors
@@ -109,6 +117,9 @@ impl Mailer {
     pub async fn is_due(&self) -> Result<bool> {
         if self.config.is_none() {
             return Ok(false);
+        }
+        if self.meters.is_old() {
+            self.meters.waiting(self.storage.mails().counts().await?);
         }
         Ok(!self.storage.mails().due(self.clock.now(), LONGEST, 1).await?.is_empty())
     }
@@ -122,6 +133,7 @@ impl Mailer {
         loop {
             let due = self.storage.mails().due(self.clock.now(), LONGEST, CHUNK).await?;
             if due.is_empty() {
+                self.meters.waiting(self.storage.mails().counts().await?);
                 return Ok(());
             }
             let sent = due.into_iter().map(|mail| self.send(config, mail));
@@ -133,13 +145,15 @@ impl Mailer {
         let (user, id, kind) = (mail.user, mail.id, mail.kind);
         if mail.expire_time <= self.clock.now() {
             tracing::warn!(%user, mail = %id, kind = kind.name(), "a mail was not sent in time and is dropped");
+            self.meters.dropped();
             return self.storage.mails().remove(user, id).await;
         }
         let failure = match self.open(&mail) {
-            Ok(letter) if letter.to.is_empty() => None,
+            Ok(letter) if letter.to.is_empty() => return self.storage.mails().remove(user, id).await,
             Ok(letter) => self.send_letter(config, &mail, letter).await.err(),
             Err(cause) => Some(cause.to_string()),
         };
+        self.meters.attempted(failure.is_none());
         let Some(cause) = failure else {
             return self.storage.mails().remove(user, id).await;
         };

@@ -7,19 +7,40 @@ use crate::domain::MailKind;
 /// What can stand between `{{` and `}}` in the mails of a kind.
 const fn names(kind: MailKind) -> &'static [&'static str] {
     match kind {
-        MailKind::PasswordReset => &["email", "link", "token", "minutes"],
-        MailKind::PasswordChanged => &["email", "time"],
+        MailKind::PasswordReset | MailKind::EmailVerification | MailKind::EmailChange => {
+            &["email", "link", "token", "minutes"]
+        }
+        MailKind::LoginFromNewAddress => &["email", "time", "address"],
+        MailKind::PasswordChanged
+        | MailKind::EmailTaken
+        | MailKind::EmailChanged
+        | MailKind::SecondFactorAdded
+        | MailKind::SecondFactorRemoved
+        | MailKind::RecoveryCodesRegenerated => &["email", "time"],
     }
+}
+
+macro_rules! built_in {
+    ($name:literal) => {
+        (
+            include_str!(concat!("templates/", $name, ".txt")),
+            include_str!(concat!("templates/", $name, ".html")),
+        )
+    };
 }
 
 const fn built_in(kind: MailKind) -> (&'static str, &'static str) {
     match kind {
-        MailKind::PasswordReset => {
-            (include_str!("templates/password_reset.txt"), include_str!("templates/password_reset.html"))
-        }
-        MailKind::PasswordChanged => {
-            (include_str!("templates/password_changed.txt"), include_str!("templates/password_changed.html"))
-        }
+        MailKind::PasswordReset => built_in!("password_reset"),
+        MailKind::PasswordChanged => built_in!("password_changed"),
+        MailKind::EmailVerification => built_in!("email_verification"),
+        MailKind::EmailTaken => built_in!("email_taken"),
+        MailKind::EmailChange => built_in!("email_change"),
+        MailKind::EmailChanged => built_in!("email_changed"),
+        MailKind::LoginFromNewAddress => built_in!("login_from_new_address"),
+        MailKind::SecondFactorAdded => built_in!("second_factor_added"),
+        MailKind::SecondFactorRemoved => built_in!("second_factor_removed"),
+        MailKind::RecoveryCodesRegenerated => built_in!("recovery_codes_regenerated"),
     }
 }
 
@@ -142,6 +163,26 @@ mod tests {
         assert!(!written.html.contains("<b>"), "{}", written.html);
         assert!(written.text.contains("{{link}}\r\nBcc") && written.text.contains("https://app/#t"));
         assert_eq!(written.subject, "A new password for your account");
+    }
+
+    #[test]
+    fn every_kind_has_a_mail_that_says_what_there_is_to_say() {
+        let templates = Templates::read(None).unwrap();
+        for kind in MailKind::ALL {
+            let values: Vec<(&str, String)> =
+                names(kind).iter().map(|name| (*name, format!("the-{name}"))).collect();
+            let values: Vec<(&str, &str)> =
+                values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let written = templates.write(kind, &values).unwrap();
+            assert!(!written.subject.contains(['{', '\n']), "{}", written.subject);
+            for text in [&written.text, &written.html] {
+                // The token is within the link.
+                for (_, value) in values.iter().filter(|(name, _)| *name != "token") {
+                    assert!(text.contains(value), "{}: {value}: {text}", kind.name());
+                }
+                assert!(!text.contains("{{"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::sweep::sweep;
-use crate::domain::{Error, Mail, MailId, MailKind, Result, Timestamp, UserId};
+use crate::domain::{Error, Mail, MailCounts, MailId, MailKind, Result, Timestamp, UserId};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::mails;
@@ -81,6 +81,19 @@ impl<'a> Mails<'a> {
             })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// How many mails wait, and how many of those were sent in vain before.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn counts(&self) -> Result<MailCounts> {
+        let (waiting, failing): (i64, i64) = with_conn!(self.pool, |conn| {
+            let waiting = mails::table.count().get_result(conn).await?;
+            let failing = mails::table.filter(mails::attempts.gt(0_i16)).count().get_result(conn).await?;
+            Ok((waiting, failing))
+        })?;
+        Ok(MailCounts { waiting, failing })
     }
 
     /// Removes a mail that was sent, or that is not to be sent any more.

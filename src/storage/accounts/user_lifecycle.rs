@@ -211,7 +211,7 @@ impl Users<'_> {
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
     pub async fn delete(&self, id: UserId, now: Timestamp) -> Result<()> {
-        let silent = Users { draft: None, mail: None, ..*self };
+        let silent = Users { draft: None, mail: None, token: None, ..*self };
         silent.disable(id, now).await?;
         while self.delete_step(id).await? {}
         let mark = history::raise_mark(self.pool).await?;

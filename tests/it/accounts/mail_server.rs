@@ -1,18 +1,27 @@
-//! A mail server of the tests' own: it keeps what it gets, and refuses or hangs up when it is told to.
+//! A mail server of the tests' own: it keeps what it gets, and refuses, hangs up or hangs when it is told to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use taskwire::accounts::AccountsConfig;
+use taskwire::domain::EmailVerification;
 use taskwire::outbound::MailConfig;
 use taskwire::outbound::mail::{Templates, Transport};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::world::{Replica, Setup, World};
+use crate::support::database::TestDatabase;
+use crate::support::settings;
+
 const TAKE: u8 = 0;
 const REFUSE: u8 = 1;
 const HANG_UP: u8 = 2;
+const HANG: u8 = 3;
+/// What a mail is known by that it never got.
+const HUNG: &str = "a mail hangs";
 
 /// A mail as it came: to whom, and all of it.
 #[derive(Debug, Clone)]
@@ -25,9 +34,32 @@ impl Received {
     /// The token behind the `#` of its link.
     #[track_caller]
     pub(crate) fn token(&self) -> String {
-        let (_, rest) = self.text.split_once("https://app.example/mail#password_reset=").expect("no link");
+        let (_, rest) = self.text.split_once("https://app.example/mail#").expect("no link");
+        let (_, rest) = rest.split_once('=').expect("no token");
         rest.chars().take_while(|one| one.is_ascii_alphanumeric() || "_-".contains(*one)).collect()
     }
+}
+
+/// A world that sends mail, and what keeps it. Mail leaves when the test says so, by `send`.
+pub(crate) async fn mailing(database: TestDatabase, mode: EmailVerification) -> (World, MailServer) {
+    let server = MailServer::start().await;
+    let accounts = AccountsConfig { email_verification: mode, ..settings().accounts() };
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let setup = Setup { mail: Some(server.config()), accounts, proxies, ..Setup::default() };
+    let world = World::with(database, setup);
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let leases = world.database.storage.leases();
+    assert!(leases.take("mails", world.clock.now(), year, year).await.unwrap());
+    (world, server)
+}
+
+/// Sends what is to be sent by now.
+pub(crate) async fn send(replica: &Replica) {
+    replica.accounts.mailer().send_due().await.unwrap();
+}
+
+pub(crate) async fn count(world: &World, table: &str) -> i64 {
+    world.database.query_i64(&format!("select count(*) from {table}")).await
 }
 
 pub(crate) struct MailServer {
@@ -67,6 +99,16 @@ impl MailServer {
         self.mode.store(REFUSE, Ordering::SeqCst);
     }
 
+    /// From now on it takes every mail's beginning, and says nothing more.
+    pub(crate) fn hang(&self) {
+        self.mode.store(HANG, Ordering::SeqCst);
+    }
+
+    /// Waits until a mail hangs.
+    pub(crate) async fn until_one_hangs(&mut self) {
+        while self.next().await.text != HUNG {}
+    }
+
     pub(crate) fn hang_up(&self) {
         self.mode.store(HANG_UP, Ordering::SeqCst);
     }
@@ -103,6 +145,10 @@ async fn serve(stream: TcpStream, mode: Arc<AtomicU8>, keep: UnboundedSender<Rec
             "DATA" => match mode.load(Ordering::SeqCst) {
                 REFUSE => "451 not now, canary-of-the-server\r\n",
                 HANG_UP => return None,
+                HANG => {
+                    keep.send(Received { to, text: HUNG.to_owned() }).ok()?;
+                    return std::future::pending().await;
+                }
                 _ => {
                     writer.write_all(b"354 go on\r\n").await.ok()?;
                     let mut text = String::new();

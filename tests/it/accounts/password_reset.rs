@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use taskwire::domain::MailKind;
+use taskwire::domain::{EmailVerification, MailKind};
 use taskwire::pb;
 
-use super::mail_server::{MailServer, Received};
+use super::mail_server::{MailServer, Received, count, mailing, send};
 use super::world::{PASSWORD, Replica, Setup, World, answer};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -29,21 +29,6 @@ const ADA: &str = "ada@example.org";
 const NEW: &str = "a quite different sentence";
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A world that sends mail, and what keeps it. Mail leaves when the test says so, by `send`.
-async fn mailing(database: TestDatabase) -> (World, MailServer) {
-    let server = MailServer::start().await;
-    let setup = Setup { mail: Some(server.config()), ..Setup::default() };
-    let world = World::with(database, setup);
-    let year = 365 * 24 * HOUR;
-    let leases = world.database.storage.leases();
-    assert!(leases.take("mails", world.clock.now(), year, year).await.unwrap());
-    (world, server)
-}
-
-async fn send(replica: &Replica) {
-    replica.accounts.mailer().send_due().await.unwrap();
-}
-
 async fn ask(replica: &Replica, email: &str) -> Answer<pb::RequestPasswordResetResponse> {
     let request = pb::RequestPasswordResetRequest { email: email.to_owned() };
     answer(replica.anonymous().request_password_reset(request).await)
@@ -60,12 +45,8 @@ async fn mailed(replica: &Replica, server: &mut MailServer, email: &str) -> Rece
     server.next().await
 }
 
-async fn count(world: &World, table: &str) -> i64 {
-    world.database.query_i64(&format!("select count(*) from {table}")).await
-}
-
 async fn a_lost_password_is_replaced_by_mail(database: TestDatabase) {
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let (here, there) = (world.replica().await, world.replica().await);
     let ada = here.register(ADA).await;
     let mail = mailed(&here, &mut server, "ADA@example.org").await;
@@ -101,7 +82,7 @@ async fn a_lost_password_is_replaced_by_mail(database: TestDatabase) {
 }
 
 async fn whoever_asks_learns_nothing(database: TestDatabase) {
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     let root = replica.register_admin("root@example.org").await;
     replica.service(&root.access_token, "service@example.org", &["tasks.read"]).await;
@@ -123,7 +104,7 @@ async fn whoever_asks_learns_nothing(database: TestDatabase) {
 }
 
 async fn a_token_is_good_once_for_fifty(database: TestDatabase) {
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let (here, there) = (world.replica().await, world.replica().await);
     here.register(ADA).await;
     let token = mailed(&here, &mut server, ADA).await.token();
@@ -151,7 +132,7 @@ async fn a_token_is_good_once_for_fifty(database: TestDatabase) {
 }
 
 async fn a_token_ends_with_its_time_its_password_its_address_and_its_account(database: TestDatabase) {
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     replica.register_admin("root@example.org").await;
 
@@ -181,6 +162,8 @@ async fn a_token_ends_with_its_time_its_password_its_address_and_its_account(dat
         update_mask: Some(prost_types::FieldMask { paths: vec!["email".into()] }),
     };
     answer(replica.users(&moved.access_token).update_user(update).await).unwrap();
+    send(&replica).await;
+    assert_eq!(server.next().await.to, "moved@example.org", "the old address is told");
     reset(&replica, &token, NEW).await.refused("MAIL_TOKEN_INVALID");
 
     let gone = replica.register("gone@example.org").await;
@@ -198,7 +181,7 @@ async fn a_token_ends_with_its_time_its_password_its_address_and_its_account(dat
 async fn forged_tokens_reach_nothing(database: TestDatabase) {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     replica.register(ADA).await;
     replica.register("bob@example.org").await;
@@ -240,7 +223,7 @@ async fn forged_tokens_reach_nothing(database: TestDatabase) {
 }
 
 async fn who_asks_often_waits_whoever_it_is_about(database: TestDatabase) {
-    let (world, _server) = mailing(database).await;
+    let (world, _server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     replica.register(ADA).await;
     for email in [ADA, "nobody@example.org"] {
@@ -262,7 +245,7 @@ async fn who_asks_often_waits_whoever_it_is_about(database: TestDatabase) {
 }
 
 async fn no_more_than_five_tokens_are_good_at_once(database: TestDatabase) {
-    let (world, _server) = mailing(database).await;
+    let (world, _server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     replica.register(ADA).await;
     // Many at once come past the counters, and not past the rows.
@@ -278,7 +261,7 @@ async fn no_more_than_five_tokens_are_good_at_once(database: TestDatabase) {
 }
 
 async fn a_server_that_refuses_or_hangs_up_is_tried_again_until_the_mail_expires(database: TestDatabase) {
-    let (world, mut server) = mailing(database).await;
+    let (world, mut server) = mailing(database, EmailVerification::Off).await;
     let replica = world.replica().await;
     replica.register(ADA).await;
     server.refuse();
@@ -288,6 +271,11 @@ async fn a_server_that_refuses_or_hangs_up_is_tried_again_until_the_mail_expires
     assert_eq!(world.database.query_i64(attempts).await, 1);
     send(&replica).await;
     assert_eq!(world.database.query_i64(attempts).await, 1, "not before its time");
+    let counted = replica.accounts.mailer().meters();
+    assert_eq!(
+        (counted.sent, counted.failed, counted.waiting.waiting, counted.waiting.failing),
+        (0, 1, 1, 1)
+    );
     server.hang_up();
     world.hand.advance(Duration::from_secs(5));
     send(&replica).await;
@@ -309,6 +297,8 @@ async fn a_server_that_refuses_or_hangs_up_is_tried_again_until_the_mail_expires
     assert!(replica.accounts.mailer().is_due().await.unwrap());
     send(&replica).await;
     assert_eq!(count(&world, "mails").await, 0, "too late, and dropped");
+    let counted = replica.accounts.mailer().meters();
+    assert_eq!((counted.sent, counted.failed, counted.dropped, counted.waiting.waiting), (2, 2, 1, 0));
     server.nothing();
 }
 

@@ -225,11 +225,16 @@ impl Replica {
 
     /// An administrator, whom no call can make; logged in.
     pub(crate) async fn register_admin(&self, email: &str) -> pb::TokenPair {
+        self.make_admin(email).await;
+        self.log_in(email, PASSWORD).await.unwrap()
+    }
+
+    /// An administrator who is not logged in.
+    pub(crate) async fn make_admin(&self, email: &str) {
         let address = Email::parse(email).unwrap();
         let password = PasswordPolicy { code_points_min: 8 }.parse(PASSWORD, None).unwrap();
         let name = DisplayName::default();
         self.accounts.register(address, name, password, Role::Admin, &Trace::default()).await.unwrap();
-        self.log_in(email, PASSWORD).await.unwrap()
     }
 
     /// A key of this user's, with its secret.

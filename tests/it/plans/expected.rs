@@ -124,7 +124,7 @@ const SPREAD: [&str; 17] = [
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 23] = [
+const ASK_ALL: [(&str, &str); 24] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
@@ -134,6 +134,7 @@ const ASK_ALL: [(&str, &str); 23] = [
     // Jobs look for what is old or due, whose ever it is.
     ("SELECT mails.", "mails.next_attempt_time"),
     ("SELECT mail_tokens.", "mail_tokens.expire_time"),
+    ("SELECT COUNT(*) FROM mails", ""),
     ("SELECT task_lists.user_id, task_lists.list_id FROM", "unfinished IS NOT NULL"),
     ("SELECT task_lists.user_id, task_lists.list_id FROM", "purge_time"),
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),

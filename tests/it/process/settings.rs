@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 125] = [
+const WRONG: [(&str, &str); 127] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -27,6 +27,9 @@ const WRONG: [(&str, &str); 125] = [
     ("MAIL_FROM", "nobody"),
     ("MAIL_LINK_URL", "app.example/mail"),
     ("MAIL_TEMPLATES_DIR", "missing-directory"),
+    ("EMAIL_VERIFICATION", "always"),
+    // Without anything that sends mail.
+    ("EMAIL_VERIFICATION", "required"),
     ("LISTEN", "nonsense"),
     ("LISTEN", "127.0.0.1"),
     ("LISTEN", "127.0.0.1:65536"),

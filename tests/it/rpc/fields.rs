@@ -56,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 77] = [
+pub(super) const FIELDS: [Field; 82] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -126,6 +126,11 @@ pub(super) const FIELDS: [Field; 77] = [
     secret("CompleteLoginRequest", "recovery_code", "CHALLENGE_INVALID", "abcd-efgh-{}ijkl-mnop"),
     field("RequestPasswordResetRequest", "email", INVALID, "ad{}a@example.com"),
     secret("ResetPasswordRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
+    field("SendVerificationRequest", "email", INVALID, "ad{}a@example.com"),
+    secret("VerifyEmailRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
+    field("RequestEmailChangeRequest", "name", INVALID, "users/{}me"),
+    field("RequestEmailChangeRequest", "new_email", INVALID, "ad{}a@example.com"),
+    secret("ConfirmEmailChangeRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
     // Ignored where a task or a user is created; what they hold does not matter.
     field("CreateTaskRequest", "task.name", "", "x{}"),
     field("CreateUserRequest", "user.name", "", "x{}"),
@@ -157,9 +162,20 @@ impl Field {
             "CreateUserRequest" | "LoginRequest" | "RefreshSessionRequest" => {
                 self.send_anonymously(server, text).await
             }
-            "RequestPasswordResetRequest" => {
-                let request = pb::RequestPasswordResetRequest { email: text };
-                answer(server.anonymous().request_password_reset(request).await).map(drop)
+            "RequestPasswordResetRequest"
+            | "SendVerificationRequest"
+            | "VerifyEmailRequest"
+            | "ConfirmEmailChangeRequest" => self.send_about_mail(server, text).await,
+            "RequestEmailChangeRequest" => {
+                let mut request = pb::RequestEmailChangeRequest {
+                    name: "users/me".to_owned(),
+                    new_email: "other@example.com".to_owned(),
+                };
+                match self.path {
+                    "name" => request.name = text,
+                    _ => request.new_email = text,
+                }
+                answer(session.users().request_email_change(request).await).map(drop)
             }
             "ResetPasswordRequest" => self.send_reset(server, text).await,
             "CompleteLoginRequest" => self.send_completion(server, text).await,
@@ -319,6 +335,27 @@ impl Field {
             _ => return session.update_account(user, &[&text]).await.map(drop),
         }
         session.update_account(user, &[]).await.map(drop)
+    }
+
+    async fn send_about_mail(&self, server: &TestServer, text: String) -> Answer<()> {
+        let mut anyone = server.anonymous();
+        match self.message {
+            "RequestPasswordResetRequest" => {
+                let request = pb::RequestPasswordResetRequest { email: text };
+                answer(anyone.request_password_reset(request).await).map(drop)
+            }
+            "SendVerificationRequest" => {
+                let request = pb::SendVerificationRequest { email: text };
+                answer(anyone.send_verification(request).await).map(drop)
+            }
+            "VerifyEmailRequest" => {
+                answer(anyone.verify_email(pb::VerifyEmailRequest { token: text }).await).map(drop)
+            }
+            _ => {
+                let request = pb::ConfirmEmailChangeRequest { token: text };
+                answer(anyone.confirm_email_change(request).await).map(drop)
+            }
+        }
     }
 
     async fn send_reset(&self, server: &TestServer, text: String) -> Answer<()> {
