@@ -44,6 +44,6 @@ pub struct Reset {
     pub by_mail: ByMail,
     /// File whose first line is the new password, or - for standard input. When absent it is asked for on a terminal, and read
     /// from standard input elsewhere
-    #[arg(long, value_name = "FILE", requires = "token")]
+    #[arg(long, value_name = "FILE", conflicts_with = "email")]
     pub password_file: Option<PathBuf>,
 }

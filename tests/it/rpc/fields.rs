@@ -56,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 82] = [
+pub(super) const FIELDS: [Field; 83] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -126,6 +126,7 @@ pub(super) const FIELDS: [Field; 82] = [
     secret("CompleteLoginRequest", "recovery_code", "CHALLENGE_INVALID", "abcd-efgh-{}ijkl-mnop"),
     field("RequestPasswordResetRequest", "email", INVALID, "ad{}a@example.com"),
     secret("ResetPasswordRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
+    field("ResetPasswordRequest", "new_password", INVALID, "correct {}horse battery staple"),
     field("SendVerificationRequest", "email", INVALID, "ad{}a@example.com"),
     secret("VerifyEmailRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
     field("RequestEmailChangeRequest", "name", INVALID, "users/{}me"),
@@ -166,17 +167,7 @@ impl Field {
             | "SendVerificationRequest"
             | "VerifyEmailRequest"
             | "ConfirmEmailChangeRequest" => self.send_about_mail(server, text).await,
-            "RequestEmailChangeRequest" => {
-                let mut request = pb::RequestEmailChangeRequest {
-                    name: "users/me".to_owned(),
-                    new_email: "other@example.com".to_owned(),
-                };
-                match self.path {
-                    "name" => request.name = text,
-                    _ => request.new_email = text,
-                }
-                answer(session.users().request_email_change(request).await).map(drop)
-            }
+            "RequestEmailChangeRequest" => self.send_email_change(session, text).await,
             "ResetPasswordRequest" => self.send_reset(server, text).await,
             "CompleteLoginRequest" => self.send_completion(server, text).await,
             "GetUserRequest" => session.account(&text).await.map(drop),
@@ -325,92 +316,6 @@ impl Field {
         }
     }
 
-    async fn send_user_update(&self, session: &Session, text: String) -> Answer<()> {
-        let mut user = pb::User { name: session.user.clone(), ..pb::User::default() };
-        match self.path {
-            "user.name" => user.name = text,
-            "user.email" => user.email = text,
-            "user.display_name" => user.display_name = text,
-            "user.etag" => user.etag = text,
-            _ => return session.update_account(user, &[&text]).await.map(drop),
-        }
-        session.update_account(user, &[]).await.map(drop)
-    }
-
-    async fn send_about_mail(&self, server: &TestServer, text: String) -> Answer<()> {
-        let mut anyone = server.anonymous();
-        match self.message {
-            "RequestPasswordResetRequest" => {
-                let request = pb::RequestPasswordResetRequest { email: text };
-                answer(anyone.request_password_reset(request).await).map(drop)
-            }
-            "SendVerificationRequest" => {
-                let request = pb::SendVerificationRequest { email: text };
-                answer(anyone.send_verification(request).await).map(drop)
-            }
-            "VerifyEmailRequest" => {
-                answer(anyone.verify_email(pb::VerifyEmailRequest { token: text }).await).map(drop)
-            }
-            _ => {
-                let request = pb::ConfirmEmailChangeRequest { token: text };
-                answer(anyone.confirm_email_change(request).await).map(drop)
-            }
-        }
-    }
-
-    async fn send_reset(&self, server: &TestServer, text: String) -> Answer<()> {
-        let mut request = pb::ResetPasswordRequest {
-            token: "twm_AQID".to_owned(),
-            new_password: "correct horse battery staple".to_owned(),
-        };
-        match self.path {
-            "token" => request.token = text,
-            _ => request.new_password = text,
-        }
-        answer(server.anonymous().reset_password(request).await).map(drop)
-    }
-
-    async fn send_completion(&self, server: &TestServer, text: String) -> Answer<()> {
-        use pb::complete_login_request::Proof;
-        let mut request = pb::CompleteLoginRequest {
-            challenge: "twc_AQID".to_owned(),
-            proof: Some(Proof::Code("287082".to_owned())),
-        };
-        match self.path {
-            "challenge" => request.challenge = text,
-            "code" => request.proof = Some(Proof::Code(text)),
-            _ => request.proof = Some(Proof::RecoveryCode(text)),
-        }
-        answer(server.anonymous().complete_login(request).await).map(drop)
-    }
-
-    async fn send_anonymously(&self, server: &TestServer, text: String) -> Answer<()> {
-        let mut client = server.anonymous();
-        let mut user = pb::User { email: "new@example.com".to_owned(), ..pb::User::default() };
-        let mut password = PASSWORD.to_owned();
-        let mut login = pb::LoginRequest {
-            email: "ada@example.com".to_owned(),
-            password: PASSWORD.to_owned(),
-            ..pb::LoginRequest::default()
-        };
-        match (self.message, self.path) {
-            ("RefreshSessionRequest", _) => return server.refresh(&text).await.map(drop),
-            ("LoginRequest", "email") => login.email = text,
-            ("LoginRequest", "password") => login.password = text,
-            ("LoginRequest", _) => login.device = text,
-            (_, "user.email") => user.email = text,
-            (_, "user.name") => user.name = text,
-            (_, "user.display_name") => user.display_name = text,
-            _ => password = text,
-        }
-        if self.message == "LoginRequest" {
-            return answer(client.login(login).await).map(drop);
-        }
-        let request =
-            pb::CreateUserRequest { user: Some(user), password, ..pb::CreateUserRequest::default() };
-        answer(client.create_user(request).await).map(drop)
-    }
-
     /// Checks that this was refused as the table says.
     fn check(&self, answered: Answer<()>, what: &str) {
         let (message, path) = (self.message, self.path);
@@ -462,7 +367,7 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 22] = [
+const MESSAGES: [&str; 28] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
@@ -484,6 +389,12 @@ const MESSAGES: [&str; 22] = [
     "LoginRequest",
     "RefreshSessionRequest",
     "CompleteLoginRequest",
+    "RequestPasswordResetRequest",
+    "ResetPasswordRequest",
+    "SendVerificationRequest",
+    "VerifyEmailRequest",
+    "RequestEmailChangeRequest",
+    "ConfirmEmailChangeRequest",
     "LogoutRequest",
 ];
 
