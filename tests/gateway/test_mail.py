@@ -26,7 +26,7 @@ class Mailbox:
         self.mails, self.logins = [], []
 
     async def handle_DATA(self, server, session, envelope):
-        assert session.ssl is not None, "in the clear"
+        assert server.transport.get_extra_info("ssl_object") is not None, "in the clear"
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         self.mails.append((envelope.mail_from, envelope.rcpt_tos, message))
         return "250 kept"
