@@ -87,7 +87,15 @@ impl Accounts {
     ) -> Result<()> {
         self.mailer.check()?;
         self.throttle.take_mail(email.key(), &trace.peer).await?;
-        let reached = self.storage.users().find_by_email(email).await?.filter(reaches);
+        let found = self.storage.users().find_by_email(email).await?;
+        if found.is_none() {
+            // The read of the account that an address leads to, so that the time does not tell.
+            match self.storage.users().find_account(UserId::generate()).await {
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let reached = found.filter(reaches);
         // Where there is nobody, it is as if there were somebody whom nobody knows.
         let user = reached.as_ref().map_or_else(UserId::generate, |account| account.user.id);
         // As it is stored, not as it was typed now.
