@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and in which words.
 
 pub mod address;
+pub mod by_mail;
 pub mod client;
 pub mod due;
 pub mod every;
@@ -16,6 +17,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 
 use crate::config::{Settings, file};
 use crate::server::Address;
+use by_mail::{ByMail, Reset};
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
 use totp::TotpCommand;
@@ -240,6 +242,36 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: TotpCommand,
+    },
+    /// Verify an email address: have a token mailed to it, or show that token
+    #[command(after_help = by_mail::VERIFY_EXAMPLES)]
+    Verify {
+        /// The address, or the token
+        #[command(flatten)]
+        by_mail: ByMail,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Replace a lost password: have a token mailed, or show that token
+    #[command(after_help = by_mail::RESET_EXAMPLES)]
+    ResetPassword {
+        /// The address, or the token and the password
+        #[command(flatten)]
+        reset: Reset,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Change one's email address: have a token mailed to the new one, or show that token
+    #[command(after_help = by_mail::CHANGE_EXAMPLES)]
+    ChangeEmail {
+        /// The address, or the token
+        #[command(flatten)]
+        by_mail: ByMail,
+        /// The service
+        #[command(flatten)]
+        remote: Remote,
     },
     /// Log out of a service and forget it
     #[command(after_help = client::LOGOUT_EXAMPLES)]

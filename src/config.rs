@@ -295,6 +295,7 @@ impl Settings {
             registration_open: self.registration_open,
             audit_kept: days(self.audit_kept_days),
             throttle: ThrottleRules::default(),
+            email_verification: self.outbound.email_verification,
         }
     }
 

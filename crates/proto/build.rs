@@ -21,10 +21,11 @@ const FILES: [&str; 6] = [
 const ALLOW: &str = "#[allow(clippy::doc_lazy_continuation, clippy::mixed_attributes_style)]";
 
 /// The messages that carry a password or a token. Their `Debug` is written by hand, without it.
-const SECRET: [&str; 15] = [
+const SECRET: [&str; 18] = [
     ".taskwire.v1.BeginTotpEnrolmentResponse",
     ".taskwire.v1.ChangePasswordRequest",
     ".taskwire.v1.CompleteLoginRequest",
+    ".taskwire.v1.ConfirmEmailChangeRequest",
     ".taskwire.v1.ConfirmTotpEnrolmentRequest",
     ".taskwire.v1.ConfirmTotpEnrolmentResponse",
     ".taskwire.v1.CreateApiKeyResponse",
@@ -35,8 +36,10 @@ const SECRET: [&str; 15] = [
     ".taskwire.v1.LoginRequest",
     ".taskwire.v1.RefreshSessionRequest",
     ".taskwire.v1.RegenerateRecoveryCodesResponse",
+    ".taskwire.v1.ResetPasswordRequest",
     ".taskwire.v1.RotateWebhookSecretResponse",
     ".taskwire.v1.TokenPair",
+    ".taskwire.v1.VerifyEmailRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -6,7 +6,8 @@
 use super::{Accounts, Password};
 use crate::auth::Principal;
 use crate::domain::{
-    ApiKeyId, AuditEventType, Error, Resource, Result, Role, SessionId, Trace, User, UserId, UserPatch,
+    ApiKeyId, AuditEventType, Error, MailKind, Resource, Result, Role, SessionId, Trace, User, UserId,
+    UserPatch,
 };
 
 impl Accounts {
@@ -21,7 +22,7 @@ impl Accounts {
     /// Changes an account.
     ///
     /// # Errors
-    /// `StepUpRequired` for another email, or those of `Users::update`.
+    /// `StepUpRequired` for another email, `EmailUnverified` where it has to be proved first, or those of `Users::update`.
     pub async fn update(
         &self,
         caller: &Principal,
@@ -29,14 +30,8 @@ impl Accounts {
         patch: UserPatch,
         trace: &Trace,
     ) -> Result<User> {
-        // Whoever sends back what there is changes nothing.
-        if let Some(email) = &patch.email
-            && let Err(too_old) = self.step_up(caller)
-            && self.storage.users().find(user).await?.email != *email
-        {
-            return Err(too_old);
-        }
-        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated));
+        let mail = self.before_update(caller, user, &patch).await?;
+        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated)).mailing(mail);
         users.update(user, patch, self.clock.now()).await
     }
 
@@ -110,9 +105,10 @@ impl Accounts {
         new: Password,
         trace: &Trace,
     ) -> Result<()> {
-        let old_hash = self.prove(caller.user, current, trace).await?;
+        let (user, old_hash) = self.prove(caller.user, current, trace).await?;
         let new_hash = self.passwords.hash(new).await?;
         let users = self.storage.users().recording(trace.did(AuditEventType::PasswordChanged));
+        let users = users.mailing(self.warning(&user, MailKind::PasswordChanged)?);
         let now = self.clock.now();
         users.change_password(caller.user, old_hash, new_hash, caller.session(), now).await?;
         self.learn_revocations().await;
@@ -166,9 +162,9 @@ impl Accounts {
         Ok(())
     }
 
-    /// Checks the password of a user who is logged in; answers its hash. Counts as a login does, or a stolen access
+    /// Checks the password of a user who is logged in; answers them and its hash. Counts as a login does, or a stolen access
     /// token could be used to guess.
-    async fn prove(&self, user: UserId, password: &str, trace: &Trace) -> Result<String> {
+    async fn prove(&self, user: UserId, password: &str, trace: &Trace) -> Result<(User, String)> {
         let account = self.storage.users().find_account(user).await?;
         let attempt = self.throttle.admit(account.user.email.key(), Some(user), &trace.peer).await?;
         let hash = account.password_hash;
@@ -176,7 +172,7 @@ impl Accounts {
         match hash.filter(|_| matches) {
             Some(hash) => {
                 self.throttle.forgive(&attempt).await?;
-                Ok(hash)
+                Ok((account.user, hash))
             }
             None => {
                 self.throttle.fail(attempt, Some(user), trace).await?;
@@ -206,6 +202,8 @@ impl Accounts {
         self.storage.revocations().sweep(now.before(2 * day)).await?;
         while self.storage.sessions().sweep(now.before(7 * day)).await? > 0 {}
         while self.storage.login_challenges().sweep(now).await? > 0 {}
+        while self.storage.mail_tokens().sweep(now).await? > 0 {}
+        while self.storage.mails().sweep(now.before(2 * day)).await? > 0 {}
         Ok(())
     }
 }

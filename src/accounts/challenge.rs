@@ -79,7 +79,7 @@ impl Accounts {
     /// few tries.
     ///
     /// # Errors
-    /// `ChallengeInvalid`, `CodeInvalid`, `UserDisabled`, `LoginThrottled`, `SecretsKeyMissing`, or those of the storage.
+    /// `ChallengeInvalid`, `CodeInvalid`, `UserDisabled`, `EmailUnverified`, `LoginThrottled`, `SecretsKeyMissing`, or those of the storage.
     pub async fn complete_login(&self, challenge: &str, shown: Shown, trace: Trace) -> Result<TokenPair> {
         let (user, id, secret) = decode(challenge).ok_or(Error::ChallengeInvalid)?;
         let found = self.storage.login_challenges().find(user, id).await?;
@@ -102,6 +102,7 @@ impl Accounts {
         if waiting.user.disable_time.is_some() {
             return Err(Error::UserDisabled);
         }
+        self.check_verified(&waiting.user)?;
         let verified = Verified {
             password_hash: waiting.password_hash,
             rehashed: None,

@@ -3,13 +3,17 @@
 mod account_admin;
 mod challenge;
 mod common_passwords;
+mod email;
+mod mail_token;
 pub mod password;
+mod password_reset;
 mod refresh;
 pub mod registration;
 mod second_factor;
 mod services;
 mod throttle;
 mod totp;
+mod warnings;
 
 pub use challenge::Shown;
 pub use common_passwords::is_common;
@@ -26,8 +30,10 @@ use uuid::Uuid;
 use crate::auth::secret::{random, same};
 use crate::auth::{Revocations, Sealer, Tokens};
 use crate::domain::{
-    AuditEventType, Clock, Device, Email, Error, NewSession, Result, Session, SessionId, Trace, User,
+    AuditEventType, Clock, Device, Email, EmailVerification, Error, NewSession, Result, Session, SessionId,
+    Trace, User,
 };
+use crate::outbound::Mailer;
 use crate::storage::{Rotation, Storage, Verified};
 use refresh::RefreshToken;
 
@@ -47,6 +53,8 @@ pub struct AccountsConfig {
     pub audit_kept: Duration,
     /// From when on wrong passwords make the next attempt wait.
     pub throttle: ThrottleRules,
+    /// Whether accounts have to prove their addresses.
+    pub email_verification: EmailVerification,
 }
 
 /// What a login or a refresh hands out. Has no `Debug`: it holds tokens.
@@ -78,6 +86,7 @@ pub struct Accounts {
     throttle: Throttle,
     revocations: Arc<Revocations>,
     sealer: Arc<Sealer>,
+    mailer: Mailer,
 }
 
 impl Accounts {
@@ -92,7 +101,19 @@ impl Accounts {
         config: AccountsConfig,
     ) -> Self {
         let throttle = Throttle::new(storage.clone(), clock.clone(), config.throttle);
-        Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer }
+        let mailer = Mailer::new(storage.clone(), clock.clone(), Arc::clone(&sealer), None);
+        Self { storage, tokens, passwords, clock, config, throttle, revocations, sealer, mailer }
+    }
+
+    /// Sends mail as well.
+    #[must_use]
+    pub fn with_mail(self, mailer: Mailer) -> Self {
+        Self { mailer, ..self }
+    }
+
+    /// What sends mail.
+    pub const fn mailer(&self) -> &Mailer {
+        &self.mailer
     }
 
     /// How the hashing of passwords stands.
@@ -101,10 +122,10 @@ impl Accounts {
     }
 
     /// Opens a session. An unknown email and a wrong password answer the same and take the same time; that an
-    /// account is disabled, or has a second factor, is told only to who knows its password.
+    /// account is disabled, has not proved its address, or has a second factor, is told only to who knows its password.
     ///
     /// # Errors
-    /// `CredentialsInvalid`, `UserDisabled`, `MfaRequired`, `LoginThrottled`, `Overloaded`, or those of the storage.
+    /// `CredentialsInvalid`, `UserDisabled`, `EmailUnverified`, `MfaRequired`, `LoginThrottled`, `Overloaded`, or those of the storage.
     pub async fn login(
         &self,
         email: Option<Email>,
@@ -131,6 +152,7 @@ impl Accounts {
         if user.disable_time.is_some() {
             return Err(Error::UserDisabled);
         }
+        self.check_verified(&user)?;
         if user.totp_enabled {
             return Err(self.challenge(&user, hash, device).await?);
         }
@@ -164,8 +186,10 @@ impl Accounts {
             family_hash: token.family_hash(),
             refresh_hash: token.hash(),
         };
+        let mail = self.login_warning(&user, &trace.peer).await?;
         let actor = Trace { actor: Some(user.id), ..trace };
         let sessions = self.storage.sessions().recording(actor.did(AuditEventType::LoginSucceeded));
+        let sessions = sessions.mailing(mail);
         let session = sessions.open(new, verified).await?;
         self.pair(user, session, &token)
     }

@@ -1,9 +1,13 @@
 //! Registering: who may, and how a registration that is sent again is told from another one.
 
+use super::mail_token::Wanted;
 use super::password::Place;
 use super::{Accounts, Password};
 use crate::auth::Principal;
-use crate::domain::{AuditEventType, DisplayName, Email, Error, NewUser, Result, Role, Trace, User, UserId};
+use crate::domain::{
+    AuditEventType, DisplayName, Email, EmailVerification, Error, MailPurpose, NewUser, Result, Role, Trace,
+    User, UserId,
+};
 use crate::storage::{Registered, Registration, Remembered};
 
 /// An account to be made.
@@ -26,6 +30,15 @@ pub enum Answer {
     Replayed(Vec<u8>),
 }
 
+/// What a registration does beside making an account.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Mails a token that proves the address.
+    greets: bool,
+    /// Does not tell that an email is taken.
+    hides: bool,
+}
+
 impl Accounts {
     /// Checks that this caller may make accounts.
     ///
@@ -36,7 +49,7 @@ impl Accounts {
         if self.config.registration_open || is_admin { Ok(()) } else { Err(Error::RegistrationClosed) }
     }
 
-    /// Makes an account.
+    /// Makes an account, by whoever runs the service; no mail is sent.
     ///
     /// # Errors
     /// `UserAlreadyExists`, `Overloaded`, or those of the storage.
@@ -55,34 +68,99 @@ impl Accounts {
         users.create(new, hash, now).await
     }
 
-    /// Makes an account, once however often the call comes.
+    /// Makes an account, and where there is a `once`, once however often the call comes.
     ///
     /// Callers without an account share the keys, so a key alone proves nothing: the answer is for whoever
     /// knows the password that was sent, and guesses are counted as those of a login are.
     ///
+    /// Where addresses have to be proved, nobody but an admin learns that an email is taken: the answer is that of a success, and
+    /// the mail goes to the owner.
+    ///
     /// # Errors
-    /// `RequestIdReused`, `RequestInProgress`, `LoginThrottled`, and those of `register`.
-    pub async fn register_once(&self, new: NewAccount, once: Registration, trace: &Trace) -> Result<Answer> {
-        let NewAccount { email, display_name, password } = new;
-        let fingerprint = once.fingerprint.clone();
+    /// `UserAlreadyExists`, `RequestIdReused`, `RequestInProgress`, `LoginThrottled`, `Overloaded`, `MailThrottled`,
+    /// `MailNotConfigured`, `SecretsKeyMissing`, or those of the storage.
+    pub async fn sign_up(
+        &self,
+        new: NewAccount,
+        once: Option<Registration>,
+        by_admin: bool,
+        trace: &Trace,
+    ) -> Result<Answer> {
+        let fingerprint = once.as_ref().map(|once| once.fingerprint.clone()).unwrap_or_default();
         let place = self.passwords.place()?;
-        let before = match self.storage.users().remembered(once.caller, once.key).await? {
-            Some(before) => {
-                return self.answer_again(place, before, &fingerprint, &email, password, trace).await;
-            }
+        let before = match &once {
+            Some(once) => self.storage.users().remembered(once.caller, once.key).await?,
+            None => None,
+        };
+        let (place, before) = match before {
+            Some(before) => (place, before),
             None => {
-                let hash = self.passwords.hash_at(place, password.clone()).await?;
-                let (now, email) = (self.clock.now(), email.clone());
-                let new = NewUser { id: UserId::generate_at(now), email, display_name, role: Role::User };
-                let users = self.storage.users().recording(trace.did(AuditEventType::UserCreated));
-                match users.create_once(new, hash, Some(once), now).await? {
+                let greets = self.greets(&new.email, by_admin, trace).await?;
+                let hash = self.passwords.hash_at(place, new.password.clone()).await?;
+                let hides = self.config.email_verification == EmailVerification::Required && !by_admin;
+                match self.make(&new, hash, once, Manner { greets, hides }, trace).await? {
                     Registered::Now(user) => return Ok(Answer::Made(user)),
-                    Registered::Before(before) => before,
+                    Registered::Before(before) => (self.passwords.place()?, before),
                 }
             }
         };
-        let place = self.passwords.place()?;
-        self.answer_again(place, before, &fingerprint, &email, password, trace).await
+        self.answer_again(place, before, &fingerprint, &new.email, new.password, trace).await
+    }
+
+    /// Whether a mail goes along with a registration. Counted: anybody may have mail sent to anybody by it.
+    async fn greets(&self, email: &Email, by_admin: bool, trace: &Trace) -> Result<bool> {
+        let mode = self.config.email_verification;
+        let has_mail = match mode {
+            EmailVerification::Off => false,
+            EmailVerification::Optional => self.mailer.check().is_ok(),
+            EmailVerification::Required => self.mailer.check().map(|()| true)?,
+        };
+        if !has_mail || by_admin {
+            return Ok(has_mail);
+        }
+        match self.throttle.take_mail(email.key(), &trace.peer).await {
+            Ok(()) => Ok(true),
+            // Who needs no mail to come in can ask for one later.
+            Err(Error::MailThrottled { .. }) if mode == EmailVerification::Optional => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn make(
+        &self,
+        new: &NewAccount,
+        hash: String,
+        once: Option<Registration>,
+        manner: Manner,
+        trace: &Trace,
+    ) -> Result<Registered> {
+        let now = self.clock.now();
+        let (email, display_name) = (new.email.clone(), new.display_name.clone());
+        let user = NewUser { id: UserId::generate_at(now), email, display_name, role: Role::User };
+        let users = self.storage.users();
+        if manner.hides
+            && let Some(owner) = users.find_by_email(&new.email).await?
+        {
+            let mail = self.email_taken(user.id, &owner.user)?;
+            return users.mailing(mail).as_if().create_once(user, hash, once, now).await;
+        }
+        let greeting = manner.greets.then(|| {
+            self.new_token(Wanted {
+                user: user.id,
+                email: user.email.as_str(),
+                password_hash: Some(&hash),
+                purpose: MailPurpose::EmailVerification,
+                new_email: None,
+                to: user.email.as_str(),
+            })
+        });
+        let (token, mail) = greeting.transpose()?.unzip();
+        let users = users.recording(trace.did(AuditEventType::UserCreated)).with_token(token).mailing(mail);
+        match users.create_once(user, hash, once, now).await {
+            // Somebody else came first: the next call finds them.
+            Err(Error::UserAlreadyExists) if manner.hides => Err(Error::Conflict),
+            made => made,
+        }
     }
 
     /// The answer of the first time, for the same call. Another one takes as long, whatever is different in it.

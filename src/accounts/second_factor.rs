@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::{Accounts, totp};
 use crate::auth::Principal;
 use crate::auth::secret::random;
-use crate::domain::{AuditEventType, Error, Result, SecondFactor, Trace, UserId};
+use crate::domain::{AuditEventType, Error, MailKind, Result, SecondFactor, Trace, UserId};
 
 /// As long as the tag of the HMAC, as RFC 4226 recommends.
 const SECRET_BYTES: usize = 20;
@@ -82,7 +82,9 @@ impl Accounts {
             return Err(Error::CodeInvalid);
         };
         let (codes, hashes) = recovery_codes()?;
+        let mail = self.warning(&user, MailKind::SecondFactorAdded)?;
         let factors = self.storage.second_factors().recording(trace.did(AuditEventType::TotpEnabled));
+        let factors = factors.mailing(mail);
         factors.confirm(user.id, factor.sealed, step, hashes, self.clock.now()).await?;
         Ok(codes)
     }
@@ -93,8 +95,9 @@ impl Accounts {
     /// `StepUpRequired`, `TotpNotEnabled`, `NotFound` when there is no such user, or those of the storage.
     pub async fn disable_totp(&self, caller: &Principal, user: UserId, trace: &Trace) -> Result<()> {
         self.step_up(caller)?;
+        let mail = self.warning_of(user, MailKind::SecondFactorRemoved).await?;
         let factors = self.storage.second_factors().recording(trace.did(AuditEventType::TotpDisabled));
-        factors.disable(user, self.clock.now()).await
+        factors.mailing(mail).disable(user, self.clock.now()).await
     }
 
     /// New recovery codes for the caller, in the place of those there are.
@@ -105,7 +108,8 @@ impl Accounts {
         self.step_up(caller)?;
         let (codes, hashes) = recovery_codes()?;
         let draft = trace.did(AuditEventType::RecoveryCodesRegenerated);
-        let factors = self.storage.second_factors().recording(draft);
+        let mail = self.warning_of(caller.user, MailKind::RecoveryCodesRegenerated).await?;
+        let factors = self.storage.second_factors().recording(draft).mailing(mail);
         factors.replace_recovery_codes(caller.user, hashes, self.clock.now()).await?;
         Ok(codes)
     }

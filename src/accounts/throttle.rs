@@ -22,6 +22,9 @@ const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// A counter that has rested for this long begins anew.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Mails to one address that are free, and those that are asked for from one place.
+const MAIL_ACCOUNT_FREE: u32 = 3;
+const MAIL_ADDRESS_FREE: u32 = 30;
 /// How long a refusal is remembered here, so that a flood does not become a flood of reads.
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 /// Refusals remembered, about 100 bytes each.
@@ -132,6 +135,29 @@ impl Throttle {
         Ok(attempt)
     }
 
+    /// Counts that mail to this address was asked for, whether or not there is such an account, and refuses it where that is too
+    /// often.
+    ///
+    /// # Errors
+    /// `MailThrottled`, or those of the storage.
+    pub async fn take_mail(&self, email: &str, peer: &str) -> Result<()> {
+        let key = self.key().await?;
+        let account = keyed(key, "mail account", &[email]);
+        let address = place(peer).map(|place| keyed(key, "mail address", &[&place]));
+        let keys: Vec<Key> = [Some(account.clone()), address].into_iter().flatten().collect();
+        let now = self.clock.now();
+        for counter in self.storage.throttles().find(&keys).await? {
+            let free = if counter.key == account { MAIL_ACCOUNT_FREE } else { MAIL_ADDRESS_FREE };
+            if now.since(counter.update_time) < FORGOTTEN_AFTER
+                && let Some(wait) = wait(counter.failures, free)
+                && counter.update_time.after(wait) > now
+            {
+                return Err(Error::MailThrottled { retry_after: counter.update_time.after(wait).since(now) });
+            }
+        }
+        self.storage.throttles().fail(keys, now.before(FORGOTTEN_AFTER), now, None).await
+    }
+
     /// Counts a wrong password, and records it for the account if there is one.
     ///
     /// # Errors
@@ -232,7 +258,7 @@ fn keyed(key: &hmac::Key, kind: &str, texts: &[&str]) -> Key {
 }
 
 /// What counts as one address: for IPv6 the network of 64 bits, as anybody has as many addresses in it as they like.
-fn place(peer: &str) -> Option<String> {
+pub(super) fn place(peer: &str) -> Option<String> {
     match peer.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => Some(address.to_string()),
         IpAddr::V6(address) => {

@@ -106,6 +106,8 @@ reasons! {
     CredentialsInvalid = "CREDENTIALS_INVALID", Unauthenticated;
     /// No login waits for this challenge.
     ChallengeInvalid = "CHALLENGE_INVALID", Unauthenticated;
+    /// A token of a mail is none, or not any more.
+    MailTokenInvalid = "MAIL_TOKEN_INVALID", Unauthenticated;
     /// A code of a second factor is wrong.
     CodeInvalid = "CODE_INVALID", Unauthenticated;
     /// Not a refresh token of ours, or expired.
@@ -142,6 +144,10 @@ reasons! {
     TotpNotEnabled = "TOTP_NOT_ENABLED", FailedPrecondition;
     /// No key is configured that seals secrets.
     SecretsKeyMissing = "SECRETS_KEY_MISSING", FailedPrecondition;
+    /// The account has not proved its address.
+    EmailUnverified = "EMAIL_UNVERIFIED", FailedPrecondition;
+    /// The service sends no mail.
+    MailNotConfigured = "MAIL_NOT_CONFIGURED", FailedPrecondition;
     /// The changes after a revision are no longer kept.
     RevisionCompacted = "REVISION_COMPACTED", OutOfRange;
     /// A revision has not come yet.
@@ -158,6 +164,8 @@ reasons! {
     StreamTooSlow = "STREAM_TOO_SLOW", ResourceExhausted;
     /// Too many wrong passwords.
     LoginThrottled = "LOGIN_THROTTLED", ResourceExhausted;
+    /// Too much mail was asked for.
+    MailThrottled = "MAIL_THROTTLED", ResourceExhausted;
     /// The message is too large.
     MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
     /// The disk is full.
@@ -242,6 +250,10 @@ pub fn reason(error: &Error) -> Reason {
         Error::CodeInvalid => Reason::CodeInvalid,
         Error::TotpAlreadyEnabled => Reason::TotpAlreadyEnabled,
         Error::TotpNotEnabled => Reason::TotpNotEnabled,
+        Error::MailNotConfigured => Reason::MailNotConfigured,
+        Error::EmailUnverified => Reason::EmailUnverified,
+        Error::MailTokenInvalid => Reason::MailTokenInvalid,
+        Error::MailThrottled { .. } => Reason::MailThrottled,
         Error::StepUpRequired => Reason::StepUpRequired,
         Error::LoginThrottled { .. } => Reason::LoginThrottled,
         Error::ApiKeyInvalid => Reason::ApiKeyInvalid,

@@ -137,7 +137,7 @@ fn add_details(details: &mut ErrorDetails, error: &Error) {
         Error::ApiKeyQuotaExceeded { .. } => {
             details.set_quota_failure(vec![QuotaViolation::new("apiKeys", error.to_string())]);
         }
-        Error::LoginThrottled { retry_after } => {
+        Error::LoginThrottled { retry_after } | Error::MailThrottled { retry_after } => {
             details.set_retry_info(Some(*retry_after));
         }
         Error::NotFound(Resource::Session) => {
@@ -223,6 +223,7 @@ mod tests {
             Error::Busy { retry_after },
             Error::TooManyCalls { retry_after },
             Error::LoginThrottled { retry_after },
+            Error::MailThrottled { retry_after },
         ];
         for error in mine {
             let details = Status::from(error).get_error_details();

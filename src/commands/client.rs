@@ -1,6 +1,7 @@
 //! The commands of a caller: which service, whose session, and what became of the call.
 
 mod account;
+mod by_mail;
 mod credentials;
 mod events;
 mod listing;
@@ -33,6 +34,7 @@ use crate::cli::webhooks::{EventsCommand, WebhookCommand};
 use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
+pub(super) use self::by_mail::{change_email, reset_password, verify};
 
 /// A connection with which calls are made.
 struct Context {
@@ -181,6 +183,12 @@ impl Service {
             (_, "REGISTRATION_CLOSED") => "; an administrator makes accounts there".to_owned(),
             (_, "LOGIN_THROTTLED") => wait.unwrap_or_else(|| "; try again later".to_owned()),
             (_, "CODE_INVALID") => "; the app shows another one every 30 seconds".to_owned(),
+            (_, "EMAIL_UNVERIFIED") => format!(
+                "; {} takes a token out of a mail, {} sends one",
+                self.command("verify --token TOKEN"),
+                self.command("verify EMAIL")
+            ),
+            (_, "MAIL_TOKEN_INVALID") => String::new(),
             (_, "MFA_REQUIRED") => format!("; {}", self.command("login EMAIL --code CODE")),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
             (_, "TASK_LIST_DELETED") => "; `taskwire list restore` takes it back".to_owned(),

@@ -77,6 +77,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
             client::log_in(&remote, LoggingIn { email, password_file, code }).await
         }
         Command::Totp { remote, command } => client::run_totp(&remote, command).await,
+        Command::Verify { by_mail, remote } => client::verify(&remote, by_mail).await,
+        Command::ResetPassword { reset, remote } => client::reset_password(&remote, reset).await,
+        Command::ChangeEmail { by_mail, remote } => client::change_email(&remote, by_mail).await,
         Command::Logout { forget, remote } => client::log_out(&remote, forget).await,
         Command::Whoami { remote } => client::who_am_i(&remote).await,
         Command::Task { remote, command } => client::run(&remote, command).await,

@@ -13,7 +13,8 @@ use crate::accounts::{Accounts, Passwords};
 use crate::auth::{Authenticator, Sealer, Tokens};
 use crate::cli::{Cli, Command, Misunderstood};
 use crate::config::{Config, ConfigError};
-use crate::outbound::Outbound;
+use crate::domain::EmailVerification;
+use crate::outbound::{Mailer, Outbound};
 use crate::server::key_watch::{self, Keys};
 use crate::server::{Listener, LogLevel, Operator, Services, Tls, notify, serve_with};
 use crate::storage::Storage;
@@ -57,6 +58,7 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         clock.clone(),
         config.settings.accounts(),
     );
+    let accounts = accounts.with_mail(mailer(&config, &sealer)?);
     let addresses = config.settings.outbound.addresses();
     let outbound = Outbound::new(storage.clone(), clock.clone(), Arc::clone(&sealer), addresses);
     let services = Services {
@@ -105,6 +107,23 @@ async fn serve_watched(config: Config, telemetry: &Telemetry, stopped: Cancellat
         .map_err(|error| Failure::new(format!("serving failed: {error}")))?;
     tracing::info!("taskwire has stopped");
     Ok(())
+}
+
+/// What sends mail, if any is to be sent.
+fn mailer(config: &Config, sealer: &Arc<Sealer>) -> Result<Mailer, Failure> {
+    let mail = config.settings.outbound.mail();
+    let mail = mail.map_err(|error| Failure::usage(vec![error.to_string()]))?;
+    if mail.is_some() && sealer.check().is_err() {
+        if config.settings.outbound.email_verification == EmailVerification::Required {
+            let text = "can be required only with TASKWIRE_SECRETS_KEY_FILE, which mail needs".to_owned();
+            let problem = ConfigError { key: "TASKWIRE_EMAIL_VERIFICATION", text };
+            return Err(Failure::usage(vec![problem.to_string()]));
+        }
+        tracing::warn!("mail is configured and TASKWIRE_SECRETS_KEY_FILE is not: no mail is queued");
+    }
+    let storage = config.storage.clone();
+    let clock = storage.clock().clone();
+    Ok(Mailer::new(storage, clock, Arc::clone(sealer), mail))
 }
 
 /// Says so where all replicas together may take more connections than the database server lets them have.

@@ -67,6 +67,12 @@ event_types! {
     ServiceAccountCreated = 21;
     /// A service took on the part of the user.
     TokenExchanged = 22;
+    /// The password was replaced by whoever reads the account's mail.
+    PasswordReset = 23;
+    /// The address was proved with a token out of a mail.
+    EmailVerified = 24;
+    /// The address was replaced with one that was proved by mail.
+    EmailChanged = 25;
     /// A webhook was made.
     WebhookCreated = 40;
     /// A webhook was deleted.

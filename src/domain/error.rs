@@ -314,6 +314,23 @@ pub enum Error {
     /// The login is too old for what is asked.
     #[error("this needs a login that is younger than ten minutes: log in again")]
     StepUpRequired,
+    /// Mail would have to be sent, and none can be.
+    #[error("the service sends no mail: its operator sets TASKWIRE_MAIL_URL")]
+    MailNotConfigured,
+    /// The account has not proved its address, and has to.
+    #[error(
+        "the address is not verified: SendVerification mails what proves it, RequestEmailChange what proves another"
+    )]
+    EmailUnverified,
+    /// A token of a mail is none, or not any more.
+    #[error("the token is not valid, or no longer; ask for another one")]
+    MailTokenInvalid,
+    /// Mail to this address, or from this place, was asked for too often.
+    #[error("too much mail was asked for; try again later")]
+    MailThrottled {
+        /// How long.
+        retry_after: Duration,
+    },
     /// Too many wrong passwords: the next attempt has to wait.
     #[error("too many wrong passwords; try again later")]
     LoginThrottled {

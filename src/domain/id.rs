@@ -119,6 +119,14 @@ identifier! {
     ChallengeId
 }
 identifier! {
+    /// A mail about one account.
+    MailId
+}
+identifier! {
+    /// A token that a mail brings.
+    MailTokenId
+}
+identifier! {
     /// Something that happened to one account.
     AuditEventId
 }

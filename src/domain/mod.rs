@@ -16,6 +16,7 @@ mod event;
 mod filter;
 mod id;
 mod list_write;
+mod mail;
 mod owner;
 mod page;
 mod position;
@@ -47,9 +48,13 @@ pub use etag::Etag;
 pub use event::{DueReminder, Event, EventCursor, EventData, EventKind, EventType, EventTypes, QueuedEvent};
 pub use filter::{Comparison, Condition, Filter, PresentField, TimeField};
 pub use id::{
-    ApiKeyId, AuditEventId, ChallengeId, HistoryId, SessionId, TaskId, TaskListId, UserId, WebhookId,
+    ApiKeyId, AuditEventId, ChallengeId, HistoryId, MailId, MailTokenId, SessionId, TaskId, TaskListId,
+    UserId, WebhookId,
 };
 pub use list_write::{ListDecision, ListWrite, Place};
+pub use mail::{
+    EmailVerification, Mail, MailCounts, MailKind, MailPurpose, MailToken, NewMail, NewMailToken,
+};
 pub use owner::Owner;
 pub use page::{
     Cursor, OrderField, OrderKey, PageSize, SortValue, TaskCounts, TaskOrder, TaskPage, TaskQuery,

@@ -192,6 +192,8 @@ pub struct User {
     pub kind: AccountKind,
     /// Whether a login asks for a code as well.
     pub totp_enabled: bool,
+    /// Whether somebody has shown that they read the mail of the address.
+    pub email_verified: bool,
     /// The number of the last change to its tasks.
     pub revision: i64,
     /// The history that the number belongs to.
@@ -239,6 +241,8 @@ impl UserPatch {
         }
         let mut next = current.clone();
         next.email = self.email.unwrap_or(next.email);
+        // What was proved of one address says nothing of another.
+        next.email_verified &= next.email.key() == current.email.key();
         next.display_name = self.display_name.unwrap_or(next.display_name);
         if next == *current {
             return Ok(None);

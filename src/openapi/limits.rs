@@ -28,7 +28,9 @@ pub(super) fn of(field: &str) -> Option<Value> {
             "propertyNames": { "pattern": format!("^[a-z0-9._/-]{{1,{}}}$", Annotations::KEY_MAX) },
             "additionalProperties": { "type": "string", "minLength": 1, "maxLength": Annotations::VALUE_MAX_CODE_POINTS },
         }),
-        "User.email" => json!({ "minLength": 3, "maxLength": Email::MAX_CODE_POINTS }),
+        "User.email" | "RequestEmailChangeRequest.new_email" => {
+            json!({ "minLength": 3, "maxLength": Email::MAX_CODE_POINTS })
+        }
         "User.display_name" | "ApiKey.display_name" | "LoginRequest.device" => {
             json!({ "maxLength": SHORT_MAX_CODE_POINTS })
         }

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod client;
 pub mod dispatch;
 pub mod events;
+pub mod mail;
 mod meters;
 mod queue;
 pub mod signature;
@@ -20,6 +21,7 @@ use crate::storage::Storage;
 
 pub use addresses::AddressPolicy;
 pub use client::{Attempted, Client};
+pub use mail::{MailConfig, Mailer};
 pub use meters::MeterState;
 
 /// How an event is written down for a receiver: the JSON of its body.

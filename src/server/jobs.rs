@@ -53,7 +53,7 @@ enum By {
     OneWhen(fn(&Services) -> BoxFuture<'_, Result<bool>>),
 }
 
-const JOBS: [Job; 11] = [
+const JOBS: [Job; 12] = [
     Job {
         name: "revocations",
         // With the time of a query, well within the five seconds that are promised.
@@ -87,6 +87,12 @@ const JOBS: [Job; 11] = [
         interval: Duration::from_secs(1),
         by: By::OneWhen(|services| somebody_is_to_be_reminded(services).boxed()),
         work: |services| remind(services).boxed(),
+    },
+    Job {
+        name: "mails",
+        interval: Duration::from_secs(1),
+        by: By::OneWhen(|services| services.accounts.mailer().is_due().boxed()),
+        work: |services| services.accounts.mailer().send_due().boxed(),
     },
     Job {
         name: "sweep events",

@@ -96,7 +96,8 @@ pub async fn serve(
     limits: TransportLimits,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    serve_with(listener, services, limits, Operator::default(), shutdown).await
+    // Boxed as below.
+    Box::pin(serve_with(listener, services, limits, Operator::default(), shutdown)).await
 }
 
 /// As `serve`, under the eyes of an operator.

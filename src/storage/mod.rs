@@ -20,6 +20,8 @@ pub use accounts::api_keys::{ApiKeys, KeyHolder};
 pub use accounts::audit::AuditEvents;
 pub use accounts::identities::{Identities, Identity};
 pub use accounts::login_challenges::{Completion, LoginChallenges, ShownFactor};
+pub use accounts::mail_tokens::MailTokens;
+pub use accounts::mails::Mails;
 pub use accounts::registrations::{Registered, Registration, Remembered};
 pub use accounts::revocations::{Revocation, RevocationMark, Revocations};
 pub use accounts::second_factors::SecondFactors;
@@ -367,6 +369,16 @@ impl Storage {
     /// Logins that wait for a second factor.
     pub fn login_challenges(&self) -> LoginChallenges<'_> {
         LoginChallenges::new(&self.pool)
+    }
+
+    /// Mail that waits to be sent.
+    pub fn mails(&self) -> Mails<'_> {
+        Mails::new(&self.pool)
+    }
+
+    /// Tokens that mails bring.
+    pub fn mail_tokens(&self) -> MailTokens<'_> {
+        MailTokens::new(&self.pool)
     }
 
     /// What has been taken back lately.

@@ -20,6 +20,7 @@ diesel::table! {
         listened -> Bool,
         kind -> SmallInt,
         totp_enabled -> Bool,
+        email_verified -> Bool,
     }
 }
 
@@ -373,6 +374,36 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    mails (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        kind -> SmallInt,
+        payload -> Binary,
+        attempts -> SmallInt,
+        next_attempt_time -> DbTimestamp,
+        expire_time -> DbTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::storage::engine::types::{DbTimestamp, DbUuid};
+
+    mail_tokens (user_id, id) {
+        user_id -> DbUuid,
+        id -> DbUuid,
+        purpose -> SmallInt,
+        secret_hash -> Binary,
+        proved_hash -> Binary,
+        expire_time -> DbTimestamp,
+        new_email -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     emails,
@@ -380,6 +411,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     second_factors,
     login_challenges,
+    mail_tokens,
     database_state,
     event_head,
     revocations

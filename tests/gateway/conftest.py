@@ -85,7 +85,7 @@ class Stack:
         else:
             self.channel = grpc.insecure_channel(address)
 
-    def start_service(self, wait=True, tls=None):
+    def start_service(self, wait=True, tls=None, more=None):
         env = {key: value for key, value in os.environ.items() if not key.startswith("TASKWIRE_")}
         env |= {
             "TASKWIRE_LISTEN": f"127.0.0.1:{self.service_port}",
@@ -101,6 +101,7 @@ class Stack:
             self.operator_port = free_port()
             env["TASKWIRE_ADMIN_LISTEN"] = f"127.0.0.1:{self.operator_port}"
             env |= {"TASKWIRE_TLS_CERT_FILE": str(tls / "tls.crt"), "TASKWIRE_TLS_KEY_FILE": str(tls / "tls.key")}
+        env |= more or {}
         log = open(self.directory / "service.log", "ab")
         self.service = subprocess.Popen([self.binary, "serve"], env=env, stdout=log, stderr=log)
         if wait:

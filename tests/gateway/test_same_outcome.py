@@ -329,6 +329,15 @@ def test_second_factors_and_services(both):
         complete = {"challenge": "twc_nope"} | proof
         assert both.call("UserService/CompleteLogin", complete, anonymous=True)[1] == "CHALLENGE_INVALID"
     assert both.call("UserService/CompleteLogin", {"challenge": "twc_nope"}, anonymous=True)[1] == "FIELD_INVALID"
+    reset = {"token": "twm_nope", "new_password": "correct horse battery staple"}
+    assert both.call("UserService/ResetPassword", reset, anonymous=True)[1] == "MAIL_TOKEN_INVALID"
+    ask = {"email": "nobody@example.com"}
+    assert both.call("UserService/RequestPasswordReset", ask, anonymous=True)[1] == "MAIL_NOT_CONFIGURED"
+    for call in ("VerifyEmail", "ConfirmEmailChange"):
+        assert both.call(f"UserService/{call}", {"token": "twm_nope"}, anonymous=True)[1] == "MAIL_TOKEN_INVALID"
+    assert both.call("UserService/SendVerification", ask, anonymous=True)[1] == "MAIL_NOT_CONFIGURED"
+    change = {"name": "users/me", "new_email": f"{uuid.uuid4()}@example.com"}
+    assert both.call("UserService/RequestEmailChange", change)[1] == "MAIL_NOT_CONFIGURED"
     service = {"user": {"email": f"{uuid.uuid4()}@example.com"}}
     assert both.call("UserService/CreateServiceAccount", service)[1] == "ADMIN_REQUIRED"
     assert both.call("UserService/ExchangeToken", {"subject_user": "users/me"})[1] == "SCOPE_INSUFFICIENT"

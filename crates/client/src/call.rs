@@ -123,6 +123,16 @@ impl Core {
         answer
     }
 
+    /// A call without a token.
+    pub(super) async fn anonymous<Req, Res, F, Fut>(&self, kind: Kind, request: Req, send: F) -> Result<Res>
+    where
+        Req: Clone,
+        F: Fn(Channel, Request<Req>) -> Fut,
+        Fut: Future<Output = Result<Response<Res>, Status>>,
+    {
+        self.repeated(kind, self.bounds(), None, &request, &send).await
+    }
+
     /// The call as it is, again for as long as that is safe and can help.
     pub(super) async fn repeated<Req, Res, F, Fut>(
         &self,

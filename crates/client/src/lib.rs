@@ -20,6 +20,7 @@
 
 mod accounts;
 mod builder;
+mod by_mail;
 mod call;
 mod error;
 mod events;

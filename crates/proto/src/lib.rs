@@ -111,6 +111,24 @@ impl fmt::Debug for TokenPair {
     }
 }
 
+impl fmt::Debug for ResetPasswordRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResetPasswordRequest").field("token", &HIDDEN).field("new_password", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for VerifyEmailRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyEmailRequest").field("token", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for ConfirmEmailChangeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmEmailChangeRequest").field("token", &HIDDEN).finish()
+    }
+}
+
 impl fmt::Debug for CompleteLoginRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompleteLoginRequest").field("challenge", &HIDDEN).field("proof", &HIDDEN).finish()

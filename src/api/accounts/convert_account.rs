@@ -57,6 +57,24 @@ pub(in crate::api) fn new_password(
     fields.finish(password)
 }
 
+/// The address that mail is asked for.
+pub(in crate::api) fn mail_address(field: &'static str, raw: &str) -> Result<Email> {
+    let mut violations = Violations::default();
+    let email = violations.check(field, Email::parse(raw));
+    violations.finish_with(email)
+}
+
+/// The password that takes the place of one that was lost; the account is not known yet where there is no `email`.
+pub(in crate::api) fn reset_password(
+    request: &pb::ResetPasswordRequest,
+    email: Option<&Email>,
+    policy: PasswordPolicy,
+) -> Result<Password> {
+    let mut violations = Violations::default();
+    let password = violations.check("new_password", policy.parse(&request.new_password, email));
+    violations.finish_with(password)
+}
+
 /// An API key to be made.
 pub(in crate::api) fn new_api_key(caller: &Principal, request: pb::CreateApiKeyRequest) -> Result<NewKey> {
     let mut fields = Fields::new(caller);
@@ -173,6 +191,9 @@ pub(in crate::api) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
         AuditEventType::SecondFactorFailed => Type::SecondFactorFailed,
         AuditEventType::ServiceAccountCreated => Type::ServiceAccountCreated,
         AuditEventType::TokenExchanged => Type::TokenExchanged,
+        AuditEventType::PasswordReset => Type::PasswordReset,
+        AuditEventType::EmailVerified => Type::EmailVerified,
+        AuditEventType::EmailChanged => Type::EmailChanged,
         AuditEventType::WebhookCreated => Type::WebhookCreated,
         AuditEventType::WebhookDeleted => Type::WebhookDeleted,
         AuditEventType::WebhookSecretRotated => Type::WebhookSecretRotated,

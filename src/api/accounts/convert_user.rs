@@ -27,6 +27,7 @@ const WRITABLE: Writable = Writable {
         "etag",
         "kind",
         "totp_enabled",
+        "email_verified",
     ],
 };
 
@@ -110,6 +111,7 @@ pub(in crate::api) fn user_to_pb(user: &User) -> pb::User {
         history: user.history.to_string(),
         kind: kind.into(),
         totp_enabled: user.totp_enabled,
+        email_verified: user.email_verified,
     }
 }
 

@@ -57,20 +57,17 @@ type Answer<T> = Result<Response<T>, Status>;
 impl UserService for UserApi {
     async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::User> {
         let trace = trace(&request);
-        self.accounts.may_register(request.extensions().get::<Principal>())?;
+        let caller = request.extensions().get::<Principal>();
+        self.accounts.may_register(caller)?;
+        let by_admin = caller.is_some_and(|caller| caller.role == Role::Admin);
         let new = convert_user::registration(request.get_ref(), self.passwords)?;
-        let Some(key) = IdempotencyKey::of_registration(request.get_ref()) else {
-            let (email, name, password) = (new.email, new.display_name, new.password);
-            let user = self.accounts.register(email, name, password, Role::User, &trace).await?;
-            return Ok(Response::new(convert_user::user_to_pb(&user)));
-        };
-        let once = Registration {
+        let once = IdempotencyKey::of_registration(request.get_ref()).map(|key| Registration {
             caller: trace.actor,
             key: key.id,
             fingerprint: key.fingerprint,
             answer: |user| convert_user::user_to_pb(user).encode_to_vec(),
-        };
-        let user = match self.accounts.register_once(new, once, &trace).await? {
+        });
+        let user = match self.accounts.sign_up(new, once, by_admin, &trace).await? {
             registration::Answer::Made(user) => convert_user::user_to_pb(&user),
             registration::Answer::Replayed(bytes) => idempotency::decode_answer(&bytes)?,
         };
@@ -300,6 +297,69 @@ impl UserService for UserApi {
         convert_account::own_account(&caller, "name", &request.name)?;
         let recovery_codes = self.accounts.regenerate_recovery_codes(&caller, &trace).await?;
         Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<pb::RequestPasswordResetRequest>,
+    ) -> Answer<pb::RequestPasswordResetResponse> {
+        let trace = trace(&request);
+        let email = convert_account::mail_address("email", &request.get_ref().email)?;
+        self.accounts.request_password_reset(&email, &trace).await?;
+        Ok(Response::new(pb::RequestPasswordResetResponse {}))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<pb::ResetPasswordRequest>,
+    ) -> Answer<pb::ResetPasswordResponse> {
+        let trace = trace(&request);
+        let request = request.into_inner();
+        // What breaks the rules whoever it is for needs no look at the token.
+        convert_account::reset_password(&request, None, self.passwords)?;
+        let token = self.accounts.password_reset(&request.token).await?;
+        let new = convert_account::reset_password(&request, Some(&token.user.email), self.passwords)?;
+        self.accounts.reset_password(token, new, &trace).await?;
+        Ok(Response::new(pb::ResetPasswordResponse {}))
+    }
+
+    async fn send_verification(
+        &self,
+        request: Request<pb::SendVerificationRequest>,
+    ) -> Answer<pb::SendVerificationResponse> {
+        let trace = trace(&request);
+        let email = convert_account::mail_address("email", &request.get_ref().email)?;
+        self.accounts.send_verification(&email, &trace).await?;
+        Ok(Response::new(pb::SendVerificationResponse {}))
+    }
+
+    async fn verify_email(
+        &self,
+        request: Request<pb::VerifyEmailRequest>,
+    ) -> Answer<pb::VerifyEmailResponse> {
+        let trace = trace(&request);
+        self.accounts.verify_email(&request.get_ref().token, &trace).await?;
+        Ok(Response::new(pb::VerifyEmailResponse {}))
+    }
+
+    async fn request_email_change(
+        &self,
+        request: Request<pb::RequestEmailChangeRequest>,
+    ) -> Answer<pb::RequestEmailChangeResponse> {
+        let (caller, trace, request) = traced(request)?;
+        convert_account::own_account(&caller, "name", &request.name)?;
+        let next = convert_account::mail_address("new_email", &request.new_email)?;
+        self.accounts.request_email_change(&caller, next, &trace).await?;
+        Ok(Response::new(pb::RequestEmailChangeResponse {}))
+    }
+
+    async fn confirm_email_change(
+        &self,
+        request: Request<pb::ConfirmEmailChangeRequest>,
+    ) -> Answer<pb::ConfirmEmailChangeResponse> {
+        let trace = trace(&request);
+        self.accounts.confirm_email_change(&request.get_ref().token, &trace).await?;
+        Ok(Response::new(pb::ConfirmEmailChangeResponse {}))
     }
 
     async fn create_service_account(

@@ -59,16 +59,16 @@ pub(in crate::commands) async fn log_in(remote: &Remote, who: LoggingIn) -> Outc
 }
 
 /// A service to which nobody is logged in yet.
-struct Door {
-    client: Client,
-    service: Service,
+pub(super) struct Door {
+    pub(super) client: Client,
+    pub(super) service: Service,
     credentials: Credentials,
     ca_file: Option<PathBuf>,
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl Door {
-    fn find(remote: &Remote) -> Result<Self, Failure> {
+    pub(super) fn find(remote: &Remote) -> Result<Self, Failure> {
         let output = Output::new(remote)?;
         let credentials = Credentials::find()?;
         // Before a password is typed: a file that cannot be used is no place for its session.
@@ -172,7 +172,7 @@ fn ask_email() -> Result<String, Failure> {
     Ok(email.trim().to_owned())
 }
 
-fn password(file: Option<&Path>, is_new: bool) -> Result<String, Failure> {
+pub(super) fn password(file: Option<&Path>, is_new: bool) -> Result<String, Failure> {
     let unread = |error: std::io::Error| Failure::new(format!("the password cannot be read: {error}"));
     let input = std::io::stdin();
     match file {
@@ -195,7 +195,7 @@ fn password(file: Option<&Path>, is_new: bool) -> Result<String, Failure> {
     }
 }
 
-fn first_line(input: impl BufRead) -> std::io::Result<String> {
+pub(super) fn first_line(input: impl BufRead) -> std::io::Result<String> {
     let mut line = String::new();
     std::io::Read::take(input, LINE_BYTES_MAX).read_line(&mut line)?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())

@@ -44,6 +44,7 @@ impl Collector for Gauges {
         self.lanes(&mut sheet)?;
         self.reads(&mut sheet)?;
         self.outbound(&mut sheet)?;
+        self.mail(&mut sheet)?;
         process(&mut sheet)
     }
 }
@@ -200,6 +201,20 @@ impl Gauges {
         ];
         let text = "What webhooks have still to be told, by webhook and user; of those waiting some fail, dead ones are not tried";
         sheet.gauges("taskwire_webhook_queues", text, states)
+    }
+
+    fn mail(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let meters = self.services.accounts.mailer().meters();
+        let attempts: [(&Labels<'_>, u64); 2] =
+            [(&[("outcome", "sent")], meters.sent), (&[("outcome", "failed")], meters.failed)];
+        sheet.counters("taskwire_mail_attempts", "Mails handed to the mail server, by outcome", attempts)?;
+        sheet.counter("taskwire_mails_dropped", "Mails that were not sent in time", meters.dropped)?;
+        let states: [(&Labels<'_>, f64); 2] = [
+            (&[("state", "waiting")], meters.waiting.waiting as f64),
+            (&[("state", "failing")], meters.waiting.failing as f64),
+        ];
+        let text = "Mails that are still to be sent, the same at each replica; of those waiting some fail";
+        sheet.gauges("taskwire_mails", text, states)
     }
 
     fn lanes(&self, sheet: &mut Sheet<'_>) -> fmt::Result {

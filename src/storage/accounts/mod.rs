@@ -5,6 +5,8 @@ pub(super) mod audit;
 pub(super) mod email_keys;
 pub(super) mod identities;
 pub(super) mod login_challenges;
+pub(super) mod mail_tokens;
+pub(super) mod mails;
 pub(super) mod registrations;
 pub(super) mod revocations;
 pub(super) mod second_factors;

@@ -5,6 +5,8 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
+use super::mail_tokens::keep_token;
+use super::mails::queue_mail;
 use super::users::{Users, claim_email};
 use crate::domain::{AccountKind, Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};
@@ -116,7 +118,8 @@ impl Users<'_> {
         }
     }
 
-    /// Makes an account, unless a call with this idempotency key was carried out before. Waits for one that is under way.
+    /// Makes an account, unless a call with this idempotency key was carried out before. Waits for one that is under way. What is
+    /// asked for by `as_if` is remembered and answered in the same way, and leaves a mail at most.
     ///
     /// # Errors
     /// `UserAlreadyExists` when the email is taken, `RequestInProgress` when the wait takes too long, or those of the
@@ -128,7 +131,8 @@ impl Users<'_> {
         once: Option<Registration>,
         now: Timestamp,
     ) -> Result<Registered> {
-        let draft = self.draft.clone();
+        let (draft, mail, token) = (self.draft.clone(), self.mail.clone(), self.token.clone());
+        let as_if = self.as_if;
         with_write!(self.by_key, async move |conn| {
             let present: Id = database_state::table.select(database_state::history).first(conn).await?;
             let user = as_new(new, AccountKind::Person, now, present.into());
@@ -160,10 +164,14 @@ impl Users<'_> {
                     return Ok(Registered::Before(before));
                 }
             }
-            claim_email!(conn, user.email, user.id);
-            insert_user!(conn, user, Some(password_hash.as_str()), now);
-            record!(conn, draft, user.id, None, now);
-            tell!(conn, user.id, EventKind::UserCreated, now);
+            if !as_if {
+                claim_email!(conn, user.email, user.id);
+                insert_user!(conn, user, Some(password_hash.as_str()), now);
+                record!(conn, draft, user.id, None, now);
+                tell!(conn, user.id, EventKind::UserCreated, now);
+            }
+            keep_token!(conn, token);
+            queue_mail!(conn, mail);
             Ok(Registered::Now(user))
         })
     }
@@ -195,6 +203,7 @@ fn as_new(new: NewUser, kind: AccountKind, now: Timestamp, history: HistoryId) -
         disable_time: None,
         kind,
         totp_enabled: false,
+        email_verified: false,
         revision: 0,
         history,
         version: 1,

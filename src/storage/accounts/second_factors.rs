@@ -4,7 +4,8 @@ use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use crate::domain::{Draft, Resource, Result, SecondFactor, Timestamp, UserId};
+use super::mails::queue_mail;
+use crate::domain::{Draft, NewMail, Resource, Result, SecondFactor, Timestamp, UserId};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::{recovery_codes, second_factors, users};
@@ -14,6 +15,7 @@ use crate::storage::schema::{recovery_codes, second_factors, users};
 pub struct SecondFactors<'a> {
     pool: &'a Pool,
     draft: Option<Draft>,
+    mail: Option<NewMail>,
 }
 
 /// Notes at the account whether it has a second factor; everybody else who would change it waits. Answers how many
@@ -65,13 +67,19 @@ pub(in crate::storage) use remove_factor;
 
 impl<'a> SecondFactors<'a> {
     pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
-        Self { pool, draft: None }
+        Self { pool, draft: None, mail: None }
     }
 
     /// Records this event in the transaction of the change that is called next.
     #[must_use]
     pub fn recording(self, draft: Draft) -> Self {
         Self { draft: Some(draft), ..self }
+    }
+
+    /// Queues this mail in the transaction of the change that is called next.
+    #[must_use]
+    pub fn mailing(self, mail: Option<NewMail>) -> Self {
+        Self { mail, ..self }
     }
 
     /// The second factor of a user, confirmed or not.
@@ -137,7 +145,7 @@ impl<'a> SecondFactors<'a> {
         recovery_hashes: Vec<Vec<u8>>,
         now: Timestamp,
     ) -> Result<()> {
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             if note_factor!(conn, user, true, now) == 0 {
                 return Err(Error::TotpAlreadyEnabled);
@@ -158,6 +166,7 @@ impl<'a> SecondFactors<'a> {
             }
             replace_codes!(conn, user, recovery_hashes);
             record!(conn, draft, user, None, now);
+            queue_mail!(conn, mail);
             Ok(())
         })
     }
@@ -167,13 +176,14 @@ impl<'a> SecondFactors<'a> {
     /// # Errors
     /// `TotpNotEnabled`, `NotFound` when there is no such user, or those of the storage.
     pub async fn disable(&self, user: UserId, now: Timestamp) -> Result<()> {
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             if note_factor!(conn, user, false, now) == 0 {
                 return Err(Error::TotpNotEnabled);
             }
             remove_factor!(conn, user);
             record!(conn, draft, user, None, now);
+            queue_mail!(conn, mail);
             Ok(())
         })
     }
@@ -188,7 +198,7 @@ impl<'a> SecondFactors<'a> {
         hashes: Vec<Vec<u8>>,
         now: Timestamp,
     ) -> Result<()> {
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             // Writing the row, even unchanged, keeps the factor from being taken away meanwhile.
             let enabled = diesel::update(users::table.find(Id::from(user)).filter(users::totp_enabled))
@@ -200,6 +210,7 @@ impl<'a> SecondFactors<'a> {
             }
             replace_codes!(conn, user, hashes);
             record!(conn, draft, user, None, now);
+            queue_mail!(conn, mail);
             Ok(())
         })
     }

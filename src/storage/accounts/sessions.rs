@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::audit::record;
 use super::login_challenges::{Completion, spend};
+use super::mails::queue_mail;
 use super::revocations::{end_sessions, revoke};
 use super::sweep::sweep;
 use crate::domain::{
-    AuditTarget, Device, Draft, Error, NewSession, RefreshSecrets, Result, Session, SessionId, Timestamp,
-    UserId,
+    AuditTarget, Device, Draft, Error, NewMail, NewSession, RefreshSecrets, Result, Session, SessionId,
+    Timestamp, UserId,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
@@ -28,6 +29,7 @@ const LIST_MAX: i64 = 1000;
 pub struct Sessions<'a> {
     pool: &'a Pool,
     draft: Option<Draft>,
+    mail: Option<NewMail>,
 }
 
 /// What a login has proved, to be checked again in the transaction that opens the session: neither a password
@@ -78,13 +80,19 @@ impl std::fmt::Debug for Rotation {
 
 impl<'a> Sessions<'a> {
     pub(in crate::storage) const fn new(pool: &'a Pool) -> Self {
-        Self { pool, draft: None }
+        Self { pool, draft: None, mail: None }
     }
 
     /// Records this event in the transaction of the change that is called next.
     #[must_use]
     pub fn recording(self, draft: Draft) -> Self {
         Self { draft: Some(draft), ..self }
+    }
+
+    /// Queues this mail in the transaction of a session that is opened next.
+    #[must_use]
+    pub fn mailing(self, mail: Option<NewMail>) -> Self {
+        Self { mail, ..self }
     }
 
     /// Opens a session of a user who needs no password.
@@ -120,7 +128,7 @@ impl<'a> Sessions<'a> {
                 rotate_idempotency_key: None,
             },
         };
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             // Writing the row, even unchanged, keeps everybody else from changing it until this is committed.
             let stored: Option<(Option<String>, bool)> = diesel::update(
@@ -167,6 +175,7 @@ impl<'a> Sessions<'a> {
                 .await?;
             let target = Some(AuditTarget::Session(session.id));
             record!(conn, draft, session.user, target, session.create_time);
+            queue_mail!(conn, mail);
             Ok(session)
         })
     }
@@ -290,6 +299,23 @@ impl<'a> Sessions<'a> {
                 .optional()
         })?;
         Ok(known.is_some())
+    }
+
+    /// The addresses from which sessions of this user were last used, those that have ended and are still kept included; at most
+    /// 1000.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn peers(&self, user: UserId) -> Result<Vec<String>> {
+        with_conn!(self.pool, |conn| {
+            sessions::table
+                .filter(sessions::user_id.eq(Id::from(user)))
+                .select(sessions::peer)
+                .distinct()
+                .limit(LIST_MAX)
+                .load(conn)
+                .await
+        })
     }
 
     /// Removes sessions that ended before `cutoff`, a bounded number at a time; answers how many.

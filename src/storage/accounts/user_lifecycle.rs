@@ -7,6 +7,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
+use super::mails::queue_mail;
 use super::revocations::{end_sessions, revoke};
 use super::second_factors::remove_factor;
 use super::users::{Account, UserRow, Users};
@@ -19,7 +20,8 @@ use crate::storage::engine::types::{Id, Moment};
 use crate::storage::events::outbox::tell;
 use crate::storage::found;
 use crate::storage::schema::{
-    emails, guards, identities, requests, task_changes, task_lists, tasks, users, webhook_queues, webhooks,
+    emails, guards, identities, mail_tokens, mails, requests, task_changes, task_lists, tasks, users,
+    webhook_queues, webhooks,
 };
 
 /// Rows that one step of a deletion removes, so that no statement runs into its time limit.
@@ -173,7 +175,7 @@ impl Users<'_> {
         keep: Option<SessionId>,
         now: Timestamp,
     ) -> Result<()> {
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             let verified = users::table
                 .find(Id::from(id))
@@ -196,6 +198,7 @@ impl Users<'_> {
             }
             end_sessions!(conn, id, keep, now);
             record!(conn, draft, id, None, now);
+            queue_mail!(conn, mail);
             Ok(())
         })
     }
@@ -208,7 +211,7 @@ impl Users<'_> {
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Conflict` when another change came in between, or those of the storage.
     pub async fn delete(&self, id: UserId, now: Timestamp) -> Result<()> {
-        let silent = Users { draft: None, ..*self };
+        let silent = Users { draft: None, mail: None, token: None, ..*self };
         silent.disable(id, now).await?;
         while self.delete_step(id).await? {}
         let mark = history::raise_mark(self.pool).await?;
@@ -216,6 +219,10 @@ impl Users<'_> {
         with_write!(self.pool, async move |conn| {
             diesel::delete(emails::table.filter(emails::user_id.eq(Id::from(id)))).execute(conn).await?;
             remove_factor!(conn, id);
+            diesel::delete(mail_tokens::table.filter(mail_tokens::user_id.eq(Id::from(id))))
+                .execute(conn)
+                .await?;
+            diesel::delete(mails::table.filter(mails::user_id.eq(Id::from(id)))).execute(conn).await?;
             diesel::delete(identities::table.filter(identities::user_id.eq(Id::from(id))))
                 .execute(conn)
                 .await?;

@@ -7,8 +7,10 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
+use super::mails::queue_mail;
 use crate::domain::{
-    AccountKind, DisplayName, Draft, Email, Error, Resource, Result, Role, Timestamp, User, UserId, UserPatch,
+    AccountKind, DisplayName, Draft, Email, Error, NewMail, NewMailToken, Resource, Result, Role, Timestamp,
+    User, UserId, UserPatch,
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::history;
@@ -42,6 +44,9 @@ pub struct Users<'a> {
     /// For what reaches rows by their key alone.
     pub(in crate::storage) by_key: &'a Pool,
     pub(in crate::storage) draft: Option<Draft>,
+    pub(in crate::storage) mail: Option<NewMail>,
+    pub(in crate::storage) token: Option<NewMailToken>,
+    pub(in crate::storage) as_if: bool,
 }
 
 /// An account together with the hash of its password.
@@ -61,13 +66,31 @@ impl std::fmt::Debug for Account {
 
 impl<'a> Users<'a> {
     pub(in crate::storage) const fn new(pool: &'a Pool, by_key: &'a Pool) -> Self {
-        Self { pool, by_key, draft: None }
+        Self { pool, by_key, draft: None, mail: None, token: None, as_if: false }
     }
 
     /// Records this event in the transaction of the change that is called next.
     #[must_use]
     pub fn recording(self, draft: Draft) -> Self {
         Self { draft: Some(draft), ..self }
+    }
+
+    /// Queues this mail in the transaction of what is called next: of a registration, or of another password or email.
+    #[must_use]
+    pub fn mailing(self, mail: Option<NewMail>) -> Self {
+        Self { mail, ..self }
+    }
+
+    /// Keeps this token in the transaction of a registration that is called next.
+    #[must_use]
+    pub fn with_token(self, token: Option<NewMailToken>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Answers a registration that is called next as if it had been made, and makes no account.
+    #[must_use]
+    pub fn as_if(self) -> Self {
+        Self { as_if: true, ..self }
     }
 
     /// The account.
@@ -108,7 +131,7 @@ impl<'a> Users<'a> {
     /// `NotFound`, `EtagMismatch`, `UserAlreadyExists` when the new email is taken, `Conflict` when another
     /// change came in between, or those of the storage.
     pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
-        let draft = self.draft.clone();
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
         with_write!(self.pool, async move |conn| {
             let row: Option<UserRow> =
                 users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
@@ -126,6 +149,7 @@ impl<'a> Users<'a> {
                 diesel::update(users::table.find(Id::from(id)).filter(users::version.eq(current.version)))
                     .set((
                         users::email.eq(next.email.as_str()),
+                        users::email_verified.eq(next.email_verified),
                         users::display_name.eq(next.display_name.as_str()),
                         users::update_time.eq(Moment::from(next.update_time)),
                         users::version.eq(next.version),
@@ -136,6 +160,9 @@ impl<'a> Users<'a> {
                 return Err(Error::Conflict);
             }
             record!(conn, draft, id, None, now);
+            if next.email.key() != current.email.key() {
+                queue_mail!(conn, mail);
+            }
             Ok(next)
         })
     }
@@ -155,6 +182,7 @@ pub(in crate::storage) struct UserRow {
     disable_time: Option<Moment>,
     kind: i16,
     totp_enabled: bool,
+    email_verified: bool,
     version: i64,
     revision: i64,
     #[diesel(select_expression = history::present(), select_expression_type = history::Present)]
@@ -177,6 +205,7 @@ impl TryFrom<UserRow> for User {
             kind: AccountKind::from_code(row.kind)
                 .ok_or_else(|| Error::Internal("a stored kind of account is unknown".into()))?,
             totp_enabled: row.totp_enabled,
+            email_verified: row.email_verified,
             version: row.version,
             revision: row.revision,
             history: history::read(row.history)?,

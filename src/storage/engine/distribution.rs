@@ -19,13 +19,15 @@ enum Spread {
 
 /// All tables that are spread, users first. The others stay where statements are sent to: they are small, and what is read of
 /// them goes together with the numbers of that server's own transactions.
-const TABLES: [(&str, Spread); 19] = [
+const TABLES: [(&str, Spread); 21] = [
     ("users", Spread::ByUser("id")),
     ("sessions", Spread::ByUser("user_id")),
     ("api_keys", Spread::ByUser("user_id")),
     ("second_factors", Spread::ByUser("user_id")),
     ("recovery_codes", Spread::ByUser("user_id")),
     ("login_challenges", Spread::ByUser("user_id")),
+    ("mails", Spread::ByUser("user_id")),
+    ("mail_tokens", Spread::ByUser("user_id")),
     ("tasks", Spread::ByUser("user_id")),
     ("task_lists", Spread::ByUser("user_id")),
     ("task_changes", Spread::ByUser("user_id")),

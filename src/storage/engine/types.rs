@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
-    ApiKeyId, AuditEventId, ChallengeId, HistoryId, SessionId, TaskId, TaskListId, Timestamp, UserId,
-    WebhookId,
+    ApiKeyId, AuditEventId, ChallengeId, HistoryId, MailId, MailTokenId, SessionId, TaskId, TaskListId,
+    Timestamp, UserId, WebhookId,
 };
 
 /// A UUID.
@@ -77,7 +77,19 @@ macro_rules! id_of {
         }
     )*};
 }
-id_of!(ChallengeId, UserId, TaskId, TaskListId, SessionId, ApiKeyId, AuditEventId, HistoryId, WebhookId);
+id_of!(
+    ChallengeId,
+    MailId,
+    MailTokenId,
+    UserId,
+    TaskId,
+    TaskListId,
+    SessionId,
+    ApiKeyId,
+    AuditEventId,
+    HistoryId,
+    WebhookId
+);
 
 impl ToSql<DbUuid, Pg> for Id {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

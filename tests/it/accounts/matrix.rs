@@ -70,6 +70,10 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "Login" => anyone("CREDENTIALS_INVALID"),
         "RefreshSession" => anyone("REFRESH_TOKEN_INVALID"),
         "CompleteLogin" => anyone("CHALLENGE_INVALID"),
+        "RequestPasswordReset" => anyone("MAIL_NOT_CONFIGURED"),
+        "ResetPassword" | "VerifyEmail" | "ConfirmEmailChange" => anyone("MAIL_TOKEN_INVALID"),
+        "SendVerification" => anyone("MAIL_NOT_CONFIGURED"),
+        "RequestEmailChange" => own("MAIL_NOT_CONFIGURED"),
         "BeginTotpEnrolment" => own("OK"),
         "ConfirmTotpEnrolment" | "RegenerateRecoveryCodes" => own("TOTP_NOT_ENABLED"),
         "DisableTotp" => managed("TOTP_NOT_ENABLED"),
@@ -174,6 +178,18 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "CompleteLogin" => {
             let proof = Some(pb::complete_login_request::Proof::Code("123456".into()));
             pb::CompleteLoginRequest { challenge: "twc_no".into(), proof }.encode_to_vec()
+        }
+        "RequestPasswordReset" | "SendVerification" => {
+            pb::RequestPasswordResetRequest { email: email.to_owned() }.encode_to_vec()
+        }
+        "VerifyEmail" | "ConfirmEmailChange" => {
+            pb::VerifyEmailRequest { token: "twm_no".into() }.encode_to_vec()
+        }
+        "RequestEmailChange" => {
+            pb::RequestEmailChangeRequest { name, new_email: "new@example.org".into() }.encode_to_vec()
+        }
+        "ResetPassword" => {
+            pb::ResetPasswordRequest { token: "twm_no".into(), new_password: PASSWORD.into() }.encode_to_vec()
         }
         "ConfirmTotpEnrolment" => {
             pb::ConfirmTotpEnrolmentRequest { name, code: "123456".into() }.encode_to_vec()

@@ -2,9 +2,14 @@
 
 mod api_keys;
 mod audit;
+mod email_change;
+mod email_verification;
 mod issuers;
 mod keys;
+mod mail_server;
+mod mail_warnings;
 pub(crate) mod matrix;
+mod password_reset;
 mod passwords;
 mod refresh;
 mod registration;

@@ -9,6 +9,7 @@ use taskwire::accounts::{Accounts, AccountsConfig, PasswordPolicy, Passwords};
 use taskwire::api::TaskRules;
 use taskwire::auth::{Authenticator, Issuers, KeyRing, Sealer, SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, DisplayName, Email, ManualClock, Role, Timestamp, Trace};
+use taskwire::outbound::{MailConfig, Mailer};
 use taskwire::pb;
 use taskwire::pb::task_service_client::TaskServiceClient;
 use taskwire::pb::user_service_client::UserServiceClient;
@@ -40,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Option<Limits>,
     /// What seals secrets; that of all tests when there is none.
     pub(crate) sealer: Option<Arc<Sealer>>,
+    /// How mail goes out; not at all when there is none.
+    pub(crate) mail: Option<MailConfig>,
 }
 
 impl Default for Setup {
@@ -51,6 +54,7 @@ impl Default for Setup {
             passwords: None,
             limits: None,
             sealer: None,
+            mail: None,
         }
     }
 }
@@ -118,6 +122,9 @@ impl World {
             clock.clone(),
             self.setup.accounts,
         );
+        let mail = self.setup.mail.clone();
+        let mailer = Mailer::new(storage.clone(), clock.clone(), Arc::clone(&seals), mail);
+        let accounts = accounts.with_mail(mailer);
         let services = Services {
             outbound: outbound(&storage, &clock),
             storage,
@@ -218,11 +225,16 @@ impl Replica {
 
     /// An administrator, whom no call can make; logged in.
     pub(crate) async fn register_admin(&self, email: &str) -> pb::TokenPair {
+        self.make_admin(email).await;
+        self.log_in(email, PASSWORD).await.unwrap()
+    }
+
+    /// An administrator who is not logged in.
+    pub(crate) async fn make_admin(&self, email: &str) {
         let address = Email::parse(email).unwrap();
         let password = PasswordPolicy { code_points_min: 8 }.parse(PASSWORD, None).unwrap();
         let name = DisplayName::default();
         self.accounts.register(address, name, password, Role::Admin, &Trace::default()).await.unwrap();
-        self.log_in(email, PASSWORD).await.unwrap()
     }
 
     /// A key of this user's, with its secret.

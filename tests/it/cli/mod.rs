@@ -1,6 +1,7 @@
 //! `taskwire` as a client of the service: what a person types, and what a script reads, as processes of their own.
 
 mod account;
+mod by_mail;
 mod completions;
 mod credentials;
 mod lists;

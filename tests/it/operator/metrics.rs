@@ -75,6 +75,9 @@ async fn they_count_what_happens(database: TestDatabase) {
         ("taskwire_watched_users".into(), 1.0),
         ("taskwire_ready".into(), 1.0),
         ("taskwire_panics_total".into(), 0.0),
+        ("taskwire_mail_attempts_total{outcome=\"failed\"}".into(), 0.0),
+        ("taskwire_mails_dropped_total".into(), 0.0),
+        ("taskwire_mails{state=\"waiting\"}".into(), 0.0),
         ("taskwire_admission_in_flight".into(), 0.0),
         (format!("taskwire_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1.0),
     ] {

@@ -111,7 +111,7 @@ pub(super) fn is_on_the_path(statement: &str) -> bool {
 }
 
 /// Tables that are spread by user where there is a Citus, and those that are by a key of their own.
-const SPREAD: [&str; 15] = [
+const SPREAD: [&str; 17] = [
     "users",
     "sessions",
     "api_keys",
@@ -124,20 +124,25 @@ const SPREAD: [&str; 15] = [
     "events",
     "webhooks",
     "webhook_queues",
+    "mails",
+    "mail_tokens",
     "emails",
     "identities",
     "login_throttles",
 ];
 
 /// Statements that ask all servers of a Citus, with the reason: how they begin, and what they hold.
-const ASK_ALL: [(&str, &str); 21] = [
+const ASK_ALL: [(&str, &str); 24] = [
     // Of many users, which are on any server: who has news for those that watch.
     ("select users.id, users.revision from ", "cross join users"),
     // Sets of rows; where they are spread, each statement says once more of which users, who are on one shard.
     ("select requests.", "cross join requests"),
     ("select tasks.", "cross join tasks"),
     ("select task_lists.", "cross join task_lists"),
-    // Jobs look for what is old, whose ever it is.
+    // Jobs look for what is old or due, whose ever it is.
+    ("SELECT mails.", "mails.next_attempt_time"),
+    ("SELECT mail_tokens.", "mail_tokens.expire_time"),
+    ("SELECT COUNT(*) FROM mails", ""),
     ("SELECT task_lists.user_id, task_lists.list_id FROM", "unfinished IS NOT NULL"),
     ("SELECT task_lists.user_id, task_lists.list_id FROM", "purge_time"),
     ("SELECT tasks.user_id, tasks.task_id FROM tasks", "purge_time"),

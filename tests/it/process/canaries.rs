@@ -18,6 +18,7 @@ use tonic_types::StatusExt as _;
 use crate::accounts::matrix::Raw;
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::process::{Ended, Sandbox, Service};
+use crate::support::spool::{SETTINGS, Spool};
 use crate::support::{both_engines, totp_now};
 use crate::surface::descriptors;
 
@@ -246,6 +247,45 @@ async fn second_factor(planted: &mut Planted, service: &Service, token: &str, lo
     }
 }
 
+/// Somebody else, who has tokens mailed and shows them, right and wrong.
+async fn mails(planted: &mut Planted, service: &Service, spool: &Spool) {
+    let mut users = service.users().await;
+    // Addresses of their own, which the mails are found by.
+    let (email, next) = ("mailed-canary@example.com".to_owned(), "next-canary@example.com".to_owned());
+    let password = planted.plant("password of somebody mailed");
+    let user = pb::User { email: email.clone(), ..Default::default() };
+    let create = pb::CreateUserRequest { user: Some(user), password: password.clone(), ..Default::default() };
+    planted.answered("CreateUser", users.create_user(create).await).unwrap();
+    let first = spool.token(&email, "email_verification").await;
+    let ask = pb::SendVerificationRequest { email: email.clone() };
+    planted.answered("SendVerification", users.send_verification(ask).await).unwrap();
+    let second = spool.token(&email, "email_verification").await;
+    for token in [planted.plant("token out of no mail"), first, second] {
+        planted.note("token that verifies", &token);
+        planted.answered("VerifyEmail", users.verify_email(pb::VerifyEmailRequest { token }).await);
+    }
+    let login = pb::LoginRequest { email: email.clone(), password, device: String::new() };
+    let pair = planted.answered("Login", users.login(login).await).unwrap();
+    planted.pair(&pair);
+    let change = pb::RequestEmailChangeRequest { name: "users/me".into(), new_email: next.clone() };
+    let asked = users.request_email_change(bearing(change, &pair.access_token)).await;
+    planted.answered("RequestEmailChange", asked).unwrap();
+    let token = spool.token(&next, "email_change").await;
+    planted.note("token for another address", &token);
+    let confirm = pb::ConfirmEmailChangeRequest { token };
+    planted.answered("ConfirmEmailChange", users.confirm_email_change(confirm).await).unwrap();
+    let ask = pb::RequestPasswordResetRequest { email: next.clone() };
+    planted.answered("RequestPasswordReset", users.request_password_reset(ask).await).unwrap();
+    let token = spool.token(&next, "password_reset").await;
+    planted.note("token for a password", &token);
+    let new_password = planted.plant("password by mail");
+    for new_password in [planted.plant("long password by mail") + &"x".repeat(200), new_password] {
+        let reset = pb::ResetPasswordRequest { token: token.clone(), new_password };
+        planted.answered("ResetPassword", users.reset_password(reset).await);
+    }
+    spool.next(&next, "Your password was changed").await;
+}
+
 /// Makes two API keys and revokes one; answers the other.
 async fn keys(planted: &mut Planted, service: &Service, token: &str) -> String {
     let mut users = service.users().await;
@@ -386,14 +426,17 @@ async fn no_planted_secret_comes_out_anywhere(database: TestDatabase) {
         ["--signing-key-file", "key.pem"],
         ["--secrets-key-file", "secrets.key"],
         ["--trusted-issuers-file", "issuers.json"],
+        ["--email-verification", "optional"],
     ]
     .concat();
+    let settings = [&settings[..], &SETTINGS].concat();
     commands(&mut planted, &sandbox, &settings);
 
     let service = sandbox.serve(&[&settings[..], &["--log", "trace"]].concat());
     service.wait_until(ServingStatus::Serving).await;
     let (token, api_key) = live(&mut planted, &service, &gateway).await;
     work(&mut planted, &service, &token).await;
+    mails(&mut planted, &service, &Spool::of(&sandbox)).await;
     let channel = service.connect().await;
     let methods = fill_every_method(&mut planted, &channel, &["", &token, &api_key]).await;
     let ended = service.stop();
@@ -405,7 +448,7 @@ async fn no_planted_secret_comes_out_anywhere(database: TestDatabase) {
     }
     planted.heard.extend(ended.stderr.lines().map(|line| ("the log".to_owned(), line.to_owned())));
     // What a password hash and our own tokens begin with.
-    for beginning in ["$argon2", "twr_", "twk_", "twc_", "eyJ"] {
+    for beginning in ["$argon2", "twr_", "twk_", "twc_", "twm_", "eyJ"] {
         planted.secrets.insert(beginning.to_owned());
     }
     println!("{} secrets of {} kinds, {methods} methods", planted.secrets.len(), planted.kinds.len());

@@ -2,7 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::databases::{as_refs, settings};
+use crate::support::database::TestDatabase;
+use crate::support::one_engine;
 use crate::support::process::Sandbox;
+use crate::support::spool::SETTINGS;
+
+one_engine!(Postgres: addresses_that_have_to_be_verified_need_a_key_for_the_mail);
 
 #[test]
 fn a_key_on_standard_output_is_pem() {
@@ -151,4 +157,19 @@ fn keys_of_secrets_are_read_again() {
     service.running.signal("HUP");
     service.running.wait_for("the keys that seal secrets cannot be read");
     assert_eq!(service.stop().status, Some(0));
+}
+
+async fn addresses_that_have_to_be_verified_need_a_key_for_the_mail(database: TestDatabase) {
+    let sandbox = Sandbox::new();
+    let settings = settings(&sandbox, &database);
+    let required = [&as_refs(&settings)[..], &SETTINGS, &["--email-verification", "required"]].concat();
+    // Nobody could come in.
+    let ended = sandbox.run(["serve", "--listen", "127.0.0.1:0"].iter().chain(&required));
+    assert_eq!((ended.status, ended.complaints().len()), (Some(64), 1), "{}", ended.stderr);
+    for part in ["TASKWIRE_EMAIL_VERIFICATION", "TASKWIRE_SECRETS_KEY_FILE"] {
+        assert!(ended.complaints()[0].contains(part), "{}", ended.stderr);
+    }
+    assert_eq!(sandbox.run(["keys", "generate-secrets-key", "--out", "own.key"]).status, Some(0));
+    let with_key = [&required[..], &["--secrets-key-file", "own.key"]].concat();
+    assert_eq!(sandbox.serve(&with_key).stop().status, Some(0));
 }

@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Running, Sandbox};
 const CANARY: &str = "canary-4b1f";
 
 /// What is set, and the setting that the complaint must name.
-const WRONG: [(&str, &str); 119] = [
+const WRONG: [(&str, &str); 127] = [
     ("REGISTRATION_OPEN", "maybe"),
     ("AUDIT_KEPT_DAYS", "0"),
     ("AUDIT_KEPT_DAYS", "forever"),
@@ -21,6 +21,15 @@ const WRONG: [(&str, &str); 119] = [
     ("TRUSTED_PROXIES", "everybody"),
     ("WEBHOOK_NETWORKS", "everybody"),
     ("WEBHOOK_HTTP", "perhaps"),
+    ("MAIL_URL", "http://user:canary-4b1f@mail.example.org"),
+    ("MAIL_URL", "smtp+plain://user:canary-4b1f@mail.example.org"),
+    ("MAIL_URL", "file:"),
+    ("MAIL_FROM", "nobody"),
+    ("MAIL_LINK_URL", "app.example/mail"),
+    ("MAIL_TEMPLATES_DIR", "missing-directory"),
+    ("EMAIL_VERIFICATION", "always"),
+    // Without anything that sends mail.
+    ("EMAIL_VERIFICATION", "required"),
     ("LISTEN", "nonsense"),
     ("LISTEN", "127.0.0.1"),
     ("LISTEN", "127.0.0.1:65536"),

@@ -56,7 +56,7 @@ const LIST: &str = "users/me/taskLists/0198c0de-0000-7000-8000-{}00000000000a";
 const TASK: &str = "users/me/tasks/0198c0de-0000-7000-8000-{}00000000000a";
 
 /// All of them. `every_text_field_is_in_the_table` holds this against the descriptors.
-pub(super) const FIELDS: [Field; 79] = [
+pub(super) const FIELDS: [Field; 87] = [
     field("CreateTaskRequest", "parent", INVALID, "users/{}me"),
     field("CreateTaskRequest", "task_id", INVALID, "0198c0de-0000-7000-8000-{}00000000000a"),
     field("CreateTaskRequest", "task.title", INVALID, "Buy {}milk"),
@@ -128,6 +128,14 @@ pub(super) const FIELDS: [Field; 79] = [
     secret("CompleteLoginRequest", "challenge", "CHALLENGE_INVALID", "twc_{}AQID"),
     secret("CompleteLoginRequest", "code", "CHALLENGE_INVALID", "287{}082"),
     secret("CompleteLoginRequest", "recovery_code", "CHALLENGE_INVALID", "abcd-efgh-{}ijkl-mnop"),
+    field("RequestPasswordResetRequest", "email", INVALID, "ad{}a@example.com"),
+    secret("ResetPasswordRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
+    field("ResetPasswordRequest", "new_password", INVALID, "correct {}horse battery staple"),
+    field("SendVerificationRequest", "email", INVALID, "ad{}a@example.com"),
+    secret("VerifyEmailRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
+    field("RequestEmailChangeRequest", "name", INVALID, "users/{}me"),
+    field("RequestEmailChangeRequest", "new_email", INVALID, "ad{}a@example.com"),
+    secret("ConfirmEmailChangeRequest", "token", "MAIL_TOKEN_INVALID", "twm_{}AQID"),
     // Ignored where a task or a user is created; what they hold does not matter.
     field("CreateTaskRequest", "task.name", "", "x{}"),
     field("CreateUserRequest", "user.name", "", "x{}"),
@@ -159,6 +167,12 @@ impl Field {
             "CreateUserRequest" | "LoginRequest" | "RefreshSessionRequest" => {
                 self.send_anonymously(server, text).await
             }
+            "RequestPasswordResetRequest"
+            | "SendVerificationRequest"
+            | "VerifyEmailRequest"
+            | "ConfirmEmailChangeRequest" => self.send_about_mail(server, text).await,
+            "RequestEmailChangeRequest" => self.send_email_change(session, text).await,
+            "ResetPasswordRequest" => self.send_reset(server, text).await,
             "CompleteLoginRequest" => self.send_completion(server, text).await,
             "GetUserRequest" => session.account(&text).await.map(drop),
             "UpdateUserRequest" => self.send_user_update(session, text).await,
@@ -312,59 +326,6 @@ impl Field {
         }
     }
 
-    async fn send_user_update(&self, session: &Session, text: String) -> Answer<()> {
-        let mut user = pb::User { name: session.user.clone(), ..pb::User::default() };
-        match self.path {
-            "user.name" => user.name = text,
-            "user.email" => user.email = text,
-            "user.display_name" => user.display_name = text,
-            "user.etag" => user.etag = text,
-            _ => return session.update_account(user, &[&text]).await.map(drop),
-        }
-        session.update_account(user, &[]).await.map(drop)
-    }
-
-    async fn send_completion(&self, server: &TestServer, text: String) -> Answer<()> {
-        use pb::complete_login_request::Proof;
-        let mut request = pb::CompleteLoginRequest {
-            challenge: "twc_AQID".to_owned(),
-            proof: Some(Proof::Code("287082".to_owned())),
-        };
-        match self.path {
-            "challenge" => request.challenge = text,
-            "code" => request.proof = Some(Proof::Code(text)),
-            _ => request.proof = Some(Proof::RecoveryCode(text)),
-        }
-        answer(server.anonymous().complete_login(request).await).map(drop)
-    }
-
-    async fn send_anonymously(&self, server: &TestServer, text: String) -> Answer<()> {
-        let mut client = server.anonymous();
-        let mut user = pb::User { email: "new@example.com".to_owned(), ..pb::User::default() };
-        let mut password = PASSWORD.to_owned();
-        let mut login = pb::LoginRequest {
-            email: "ada@example.com".to_owned(),
-            password: PASSWORD.to_owned(),
-            ..pb::LoginRequest::default()
-        };
-        match (self.message, self.path) {
-            ("RefreshSessionRequest", _) => return server.refresh(&text).await.map(drop),
-            ("LoginRequest", "email") => login.email = text,
-            ("LoginRequest", "password") => login.password = text,
-            ("LoginRequest", _) => login.device = text,
-            (_, "user.email") => user.email = text,
-            (_, "user.name") => user.name = text,
-            (_, "user.display_name") => user.display_name = text,
-            _ => password = text,
-        }
-        if self.message == "LoginRequest" {
-            return answer(client.login(login).await).map(drop);
-        }
-        let request =
-            pb::CreateUserRequest { user: Some(user), password, ..pb::CreateUserRequest::default() };
-        answer(client.create_user(request).await).map(drop)
-    }
-
     /// Checks that this was refused as the table says.
     fn check(&self, answered: Answer<()>, what: &str) {
         let (message, path) = (self.message, self.path);
@@ -416,7 +377,7 @@ async fn a_megabyte_is_refused_in_every_field(database: TestDatabase) {
 }
 
 /// The messages whose fields the table holds.
-const MESSAGES: [&str; 24] = [
+const MESSAGES: [&str; 30] = [
     "CreateTaskRequest",
     "GetTaskRequest",
     "ListTasksRequest",
@@ -440,6 +401,12 @@ const MESSAGES: [&str; 24] = [
     "LoginRequest",
     "RefreshSessionRequest",
     "CompleteLoginRequest",
+    "RequestPasswordResetRequest",
+    "ResetPasswordRequest",
+    "SendVerificationRequest",
+    "VerifyEmailRequest",
+    "RequestEmailChangeRequest",
+    "ConfirmEmailChangeRequest",
     "LogoutRequest",
 ];
 

@@ -7,6 +7,7 @@ mod annotations;
 mod days;
 mod every_field;
 mod fields;
+mod fields_of_accounts;
 mod filters;
 mod health;
 mod lengths;

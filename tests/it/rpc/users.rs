@@ -70,6 +70,7 @@ async fn nobody_registers_as_more_than_a_user(database: TestDatabase) {
             disabled: true,
             kind: pb::user::Kind::Service.into(),
             totp_enabled: true,
+            email_verified: true,
             revision: 99,
             etag: "99".to_owned(),
             ..with_email(&email)

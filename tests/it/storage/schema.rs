@@ -279,6 +279,8 @@ async fn the_schema_can_be_spread_by_user(database: TestDatabase) {
         ("second_factors", "user_id"),
         ("recovery_codes", "user_id"),
         ("login_challenges", "user_id"),
+        ("mails", "user_id"),
+        ("mail_tokens", "user_id"),
         ("tasks", "user_id"),
         ("task_lists", "user_id"),
         ("task_changes", "user_id"),

@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod process;
 pub(crate) mod refusal;
 pub(crate) mod server;
+pub(crate) mod spool;
 
 use std::future::Future;
 use std::sync::Arc;

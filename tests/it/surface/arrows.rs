@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("storage", &["domain", "storage"]),
     ("auth", &["auth", "domain", "methods", "storage"]),
     ("outbound", &["auth", "domain", "outbound", "storage"]),
-    ("accounts", &["accounts", "auth", "domain", "storage"]),
+    ("accounts", &["accounts", "auth", "domain", "outbound", "storage"]),
     ("api", &["accounts", "api", "auth", "domain", "outbound", "pb", "storage"]),
     ("server", &["accounts", "api", "auth", "domain", "methods", "outbound", "pb", "server", "storage"]),
     ("openapi", &["domain", "methods", "openapi", "pb"]),

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 51] = [
+const BINDINGS: [(&str, &str, &str); 57] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -114,6 +114,12 @@ const BINDINGS: [(&str, &str, &str); 51] = [
     ("ConfirmTotpEnrolment", "post", "/v1/{name=users/*}:confirmTotpEnrolment"),
     ("DisableTotp", "post", "/v1/{name=users/*}:disableTotp"),
     ("RegenerateRecoveryCodes", "post", "/v1/{name=users/*}:regenerateRecoveryCodes"),
+    ("RequestPasswordReset", "post", "/v1/passwords:requestReset"),
+    ("ResetPassword", "post", "/v1/passwords:reset"),
+    ("SendVerification", "post", "/v1/emails:sendVerification"),
+    ("VerifyEmail", "post", "/v1/emails:verify"),
+    ("RequestEmailChange", "post", "/v1/{name=users/*}:requestEmailChange"),
+    ("ConfirmEmailChange", "post", "/v1/emails:confirmChange"),
     ("CreateServiceAccount", "post", "/v1/users:createServiceAccount"),
     ("ExchangeToken", "post", "/v1/tokens:exchange"),
 ];

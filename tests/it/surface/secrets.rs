@@ -56,6 +56,10 @@ fn messages_hide_passwords_and_tokens() {
     let complete = pb::CompleteLoginRequest { challenge: canary(), proof: proof() };
     assert_hidden("CompleteLoginRequest", &complete);
     assert_hidden("Proof", &proof());
+    let reset = pb::ResetPasswordRequest { token: canary(), new_password: canary() };
+    assert_hidden("ResetPasswordRequest", &reset);
+    assert_hidden("VerifyEmailRequest", &pb::VerifyEmailRequest { token: canary() });
+    assert_hidden("ConfirmEmailChangeRequest", &pb::ConfirmEmailChangeRequest { token: canary() });
     let begun = pb::BeginTotpEnrolmentResponse { secret: canary(), otpauth_uri: canary() };
     assert_hidden("BeginTotpEnrolmentResponse", &begun);
     let confirm = pb::ConfirmTotpEnrolmentRequest { code: canary(), ..Default::default() };
@@ -120,6 +124,7 @@ fn values_hide_passwords_keys_and_hashes() {
         disable_time: None,
         kind: AccountKind::Person,
         totp_enabled: false,
+        email_verified: false,
         revision: 0,
         history: taskwire::domain::HistoryId::generate(),
         version: 1,

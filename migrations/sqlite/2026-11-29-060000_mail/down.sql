@@ -1,0 +1,3 @@
+delete from audit_events where type = 23;
+drop table mail_tokens;
+drop table mails;
