@@ -164,6 +164,9 @@ pub enum Command {
     },
     /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
     Check {
+        /// Print a line of JSON for each finding, and one for all of them
+        #[arg(long)]
+        json: bool,
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,
