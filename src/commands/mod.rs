@@ -59,6 +59,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::User { command: UserCommand::ServiceAccount { email, display_name, scopes, settings } } => {
             user::create_service(*settings, &email, &display_name, &scopes).await
         }
+        Command::User { command: UserCommand::Erase { user, yes, settings } } => {
+            user::erase(*settings, &user, yes).await
+        }
         Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;
             say("the configuration is valid")

@@ -13,9 +13,9 @@ use super::users::{Account, UserRow, Users};
 use crate::domain::{
     EmailFilter, Error, EventKind, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
 };
-use crate::storage::engine::history;
 use crate::storage::engine::pool::{with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment, TextList};
+use crate::storage::engine::{erasure, history};
 use crate::storage::events::outbox::tell;
 use crate::storage::found;
 use crate::storage::schema::{
@@ -214,7 +214,8 @@ impl Users<'_> {
         })
     }
 
-    /// Deletes an account for good, with all that belongs to it; what stays is the audit trail and the revocation.
+    /// Deletes an account for good, with all that belongs to it. What stays is the audit trail, the revocation, and in the journal
+    /// that something happened: ids, numbers and times.
     ///
     /// The first step takes the account away from its user; the rows go in bounded steps after it, and the account
     /// last. A deletion that stops in the middle leaves a disabled account, and is taken up by the next call.
@@ -260,6 +261,7 @@ impl Users<'_> {
             Ok::<(), Error>(())
         })?;
         self.pool.note_deletion(mark);
+        erasure::empty_log(self.pool).await;
         Ok(())
     }
 
