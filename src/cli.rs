@@ -166,6 +166,9 @@ pub enum Command {
     },
     /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
     Check {
+        /// Print a line of JSON for each finding, and one for all of them
+        #[arg(long)]
+        json: bool,
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,
@@ -176,7 +179,7 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Make accounts
+    /// Make accounts, or erase one
     User {
         /// What to do
         #[command(subcommand)]
@@ -437,6 +440,19 @@ pub enum UserCommand {
         /// Make an administrator
         #[arg(long)]
         admin: bool,
+        /// The settings
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
+    /// Erase an account and all that belongs to it, for good; may be run while the service serves. What stays is the audit
+    /// trail, for as long as it is kept
+    Erase {
+        /// Email address of the account, or its name, users/ID
+        #[arg(value_name = "EMAIL|users/ID")]
+        user: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,

@@ -44,7 +44,7 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::History { command: HistoryCommand::New { settings } } => {
             history::begin(&checked_storage(*settings)?).await
         }
-        Command::Check { settings } => check::run(&checked_storage(*settings)?).await,
+        Command::Check { json, settings } => check::run(&checked_storage(*settings)?, json).await,
         Command::Keys { command: KeysCommand::Generate { out } } => keys::generate(out.as_deref()),
         Command::Keys { command: KeysCommand::GenerateSecretsKey { out } } => {
             keys::generate_secrets_key(out.as_deref())
@@ -58,6 +58,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         }
         Command::User { command: UserCommand::ServiceAccount { email, display_name, scopes, settings } } => {
             user::create_service(*settings, &email, &display_name, &scopes).await
+        }
+        Command::User { command: UserCommand::Erase { user, yes, settings } } => {
+            user::erase(*settings, &user, yes).await
         }
         Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;

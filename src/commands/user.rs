@@ -1,13 +1,13 @@
-//! `taskwire user`: accounts that are made beside the service.
+//! `taskwire user`: accounts that are made or erased beside the service.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use super::database::{checked_storage, prepare_schema, time_of};
 use super::outcome::{Failure, Outcome, say};
 use crate::accounts::Passwords;
 use crate::auth::{ApiKeys, NewKey};
 use crate::config::Settings;
-use crate::domain::{AuditEventType, DisplayName, Email, NewUser, Role, Rule, Scopes, Trace, UserId};
+use crate::domain::{AuditEventType, DisplayName, Email, Error, NewUser, Role, Rule, Scopes, Trace, UserId};
 
 pub(super) async fn create(settings: Settings, email: &str, display_name: &str, admin: bool) -> Outcome {
     let policy = settings.passwords();
@@ -59,6 +59,60 @@ pub(super) async fn create_service(
     let keys = ApiKeys::new(storage.clone(), storage.clock().clone());
     let (_, secret) = keys.create(key, &trace).await.map_err(Failure::new)?;
     say(&secret)
+}
+
+/// Erases an account and all that belongs to it.
+pub(super) async fn erase(settings: Settings, user: &str, yes: bool) -> Outcome {
+    let days = settings.audit_kept_days;
+    let storage = checked_storage(settings)?;
+    let which = Which::parse(user).ok_or_else(|| {
+        Failure::usage(vec!["EMAIL|users/ID: must be an email address, or users/ID".to_owned()])
+    })?;
+    if !yes && !std::io::stdin().is_terminal() {
+        let line = "--yes: must be given where there is no terminal to ask on";
+        return Err(Failure::usage(vec![line.to_owned()]));
+    }
+    prepare_schema(&storage, false).await?;
+    let missing = || Failure::new("there is no such user");
+    let id = match which {
+        Which::Id(id) => id,
+        Which::Email(email) => {
+            let account = storage.users().find_by_email(&email).await.map_err(Failure::new)?;
+            account.ok_or_else(missing)?.user.id
+        }
+    };
+    if !yes && !is_confirmed(id).map_err(Failure::new)? {
+        return Err(Failure::new("nothing was erased"));
+    }
+    let now = time_of(&storage).await;
+    let users = storage.users().recording(Trace::default().did(AuditEventType::UserDeleted));
+    users.delete(id, now).await.map_err(|error| match error {
+        Error::NotFound(_) => missing(),
+        error => Failure::new(error),
+    })?;
+    say(&format!("erased users/{id}; its audit events are kept for {days} days"))
+}
+
+/// Which account is meant.
+enum Which {
+    Id(UserId),
+    Email(Email),
+}
+
+impl Which {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("users/") {
+            Some(id) => UserId::parse(id).ok().map(Self::Id),
+            None => Email::parse(text).ok().map(Self::Email),
+        }
+    }
+}
+
+fn is_confirmed(id: UserId) -> std::io::Result<bool> {
+    write!(std::io::stderr(), "Erase users/{id} and all that belongs to it, for good? [y/N] ")?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// Asks on a terminal without showing what is typed; takes the first line elsewhere.

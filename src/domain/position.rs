@@ -90,6 +90,16 @@ impl Position {
         self.0
     }
 
+    /// Whether it can have been given: digits, and behind a dot the revision, if it was given between two others.
+    pub fn is_well_formed(&self) -> bool {
+        let mut parts = self.0.split('.');
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| DIGITS.contains(&byte));
+        self.0.len() <= Self::MAX_BYTES
+            && parts.next().is_some_and(is_number)
+            && parts.next().is_none_or(is_number)
+            && parts.next().is_none()
+    }
+
     /// Whether it was given between two others, and does not just say when its owner's task came to this place.
     pub fn was_given(&self) -> bool {
         self.0.contains('.')
@@ -297,6 +307,19 @@ mod tests {
             row.put(id, at);
         }
         assert!(row.longest <= Position::MAX_BYTES, "{}", row.longest);
+    }
+
+    #[test]
+    fn what_was_given_is_told_from_what_cannot_have_been() {
+        let (low, high) = (Position::at_end(4), Position::at_end(5));
+        let between = Position::between(Some(&low), &high, 6).unwrap();
+        let of_old = Position::stored("0000000007".into());
+        for given in [low, high, between, of_old] {
+            assert!(given.is_well_formed(), "{given:?}");
+        }
+        for none in ["", ".", "1.", ".1", "1.2.3", "a b", "é", &"1".repeat(65)] {
+            assert!(!Position::stored(none.into()).is_well_formed(), "{none}");
+        }
     }
 
     #[test]

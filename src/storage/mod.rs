@@ -29,7 +29,7 @@ pub use accounts::sessions::{Rotation, Sessions, Verified};
 pub use accounts::throttles::{Counter, Throttles};
 pub use accounts::users::{Account, Users};
 pub use budget::ConnectionBudget;
-pub use check::{Findings, Orphans};
+pub use check::{FINDINGS_MAX, Finding, Findings, Invariant};
 pub use engine::deadline::Deadline;
 pub use engine::limits::Limits;
 pub use engine::meters::{PoolState, StorageErrors};

@@ -14,15 +14,16 @@ use super::users::{Account, UserRow, Users};
 use crate::domain::{
     EmailFilter, Error, EventKind, PageSize, Resource, Result, Role, SessionId, Timestamp, User, UserId,
 };
-use crate::storage::engine::history;
 use crate::storage::engine::pool::{with_conn, with_write};
-use crate::storage::engine::types::{Id, Moment};
+use crate::storage::engine::types::{Id, Moment, TextList};
+use crate::storage::engine::{erasure, history};
 use crate::storage::events::outbox::tell;
 use crate::storage::found;
 use crate::storage::schema::{
     emails, guards, identities, mail_tokens, mails, requests, task_changes, task_lists, tasks, users,
     webhook_queues, webhooks,
 };
+use crate::storage::tasks::set_statements::lock_users;
 
 /// Rows that one step of a deletion removes, so that no statement runs into its time limit.
 const DELETE_STEP: i64 = 5_000;
@@ -57,6 +58,19 @@ macro_rules! read {
         let user: User = found(row, Error::NotFound(Resource::User))?.try_into()?;
         user
     }};
+}
+
+/// Removes those of a user's tasks for which this holds, and counts them off.
+macro_rules! remove_some {
+    ($conn:ident, $user:expr, $which:expr) => {
+        let some = tasks::table.filter(tasks::user_id.eq($user)).filter($which);
+        let live: i64 = some.filter(tasks::delete_time.is_null()).count().get_result($conn).await?;
+        diesel::delete(some).execute($conn).await?;
+        diesel::update(users::table.find($user))
+            .set(users::live_tasks.eq(users::live_tasks - live))
+            .execute($conn)
+            .await?;
+    };
 }
 
 impl Users<'_> {
@@ -203,7 +217,8 @@ impl Users<'_> {
         })
     }
 
-    /// Deletes an account for good, with all that belongs to it; what stays is the audit trail and the revocation.
+    /// Deletes an account for good, with all that belongs to it. What stays is the audit trail, the revocation, and in the journal
+    /// that something happened: ids, numbers and times.
     ///
     /// The first step takes the account away from its user; the rows go in bounded steps after it, and the account
     /// last. A deletion that stops in the middle leaves a disabled account, and is taken up by the next call.
@@ -213,7 +228,7 @@ impl Users<'_> {
     pub async fn delete(&self, id: UserId, now: Timestamp) -> Result<()> {
         let silent = Users { draft: None, mail: None, token: None, ..*self };
         silent.disable(id, now).await?;
-        while self.delete_step(id).await? {}
+        while self.delete_step(id, DELETE_STEP).await? {}
         let mark = history::raise_mark(self.pool).await?;
         let draft = self.draft.clone();
         with_write!(self.pool, async move |conn| {
@@ -253,30 +268,56 @@ impl Users<'_> {
             Ok::<(), Error>(())
         })?;
         self.pool.note_deletion(mark);
+        erasure::empty_log(self.pool).await;
         Ok(())
     }
 
-    /// Removes some of the changes and tasks; answers whether there are more.
-    async fn delete_step(&self, id: UserId) -> Result<bool> {
+    /// Removes some of the changes and tasks, about so many; answers whether there are more. What is left agrees with itself after
+    /// each step: the user's numbers move along, and subtasks go together with what is noted of them.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn delete_step(&self, id: UserId, rows_max: i64) -> Result<bool> {
         with_write!(self.pool, async move |conn| {
+            let user = Id::from(id);
+            // Holds the numbers against writes that are still under way.
+            let locked = lock_users(vec![user]).load::<(Id, i64, i64, bool)>(conn).await?;
+            let revision = locked.as_slice().first().map_or(0, |(_, revision, ..)| *revision);
             let first: Option<i64> = task_changes::table
-                .filter(task_changes::user_id.eq(Id::from(id)))
+                .filter(task_changes::user_id.eq(user))
                 .order(task_changes::revision)
                 .select(task_changes::revision)
                 .first(conn)
                 .await
                 .optional()?;
             if let Some(first) = first {
+                let last = first.saturating_add(rows_max - 1).min(revision);
                 let some = task_changes::table
-                    .filter(task_changes::user_id.eq(Id::from(id)))
-                    .filter(task_changes::revision.lt(first.saturating_add(DELETE_STEP)));
+                    .filter(task_changes::user_id.eq(user))
+                    .filter(task_changes::revision.le(last));
                 diesel::delete(some).execute(conn).await?;
+                diesel::update(users::table.find(user))
+                    .set(users::compacted_revision.eq(last))
+                    .execute(conn)
+                    .await?;
+                return Ok(true);
+            }
+            let below = tasks::table.filter(tasks::user_id.eq(user)).filter(tasks::parent_id.is_not_null());
+            let parents: Vec<Option<Id>> =
+                below.order(tasks::parent_id).limit(rows_max).select(tasks::parent_id).load(conn).await?;
+            if let Some(last) = parents.last().copied() {
+                let mut parents: Vec<Id> = parents.into_iter().flatten().collect();
+                parents.dedup();
+                let noted =
+                    tasks::table.filter(tasks::user_id.eq(user)).filter(tasks::task_id.eq_any(parents));
+                diesel::update(noted).set(tasks::details.eq(None::<TextList>)).execute(conn).await?;
+                remove_some!(conn, user, tasks::parent_id.le(last));
                 return Ok(true);
             }
             let last: Option<Id> = tasks::table
-                .filter(tasks::user_id.eq(Id::from(id)))
+                .filter(tasks::user_id.eq(user))
                 .order(tasks::task_id)
-                .offset(DELETE_STEP - 1)
+                .offset(rows_max - 1)
                 .select(tasks::task_id)
                 .first(conn)
                 .await
@@ -284,8 +325,7 @@ impl Users<'_> {
             let Some(last) = last else {
                 return Ok::<bool, Error>(false);
             };
-            let some = tasks::table.filter(tasks::user_id.eq(Id::from(id))).filter(tasks::task_id.le(last));
-            diesel::delete(some).execute(conn).await?;
+            remove_some!(conn, user, tasks::task_id.le(last));
             Ok(true)
         })
     }

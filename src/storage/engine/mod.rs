@@ -3,6 +3,7 @@
 pub(super) mod connections;
 pub(super) mod deadline;
 pub(super) mod distribution;
+pub(super) mod erasure;
 pub(super) mod error;
 pub(super) mod history;
 pub(super) mod last_change;

@@ -76,7 +76,7 @@ pub(in crate::storage) fn page(
 }
 
 /// What is added to the number of a change's kind when it is one of a list.
-const OF_LISTS: i16 = 10;
+pub(in crate::storage) const OF_LISTS: i16 = 10;
 
 /// The number under which the kind of a change is stored.
 pub(in crate::storage) const fn code(kind: ChangeType, subject: Subject) -> i16 {

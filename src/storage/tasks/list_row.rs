@@ -52,6 +52,13 @@ pub(in crate::storage) struct ListRow {
     unfinished: Option<i16>,
 }
 
+impl ListRow {
+    /// Whose it is, and its id.
+    pub(in crate::storage) const fn key(&self) -> (Id, Id) {
+        (self.user_id, self.list_id)
+    }
+}
+
 impl TryFrom<ListRow> for TaskList {
     type Error = Error;
 

@@ -87,6 +87,7 @@ impl Setup {
         let slowest = callers.users.iter().map(|(_, fortune)| fortune.slowest()).max().unwrap();
         println!("the longest attempt took {slowest:?}");
         callers.finish(&self.service).await;
+        self.database.assert_sound().await;
     }
 
     fn callers(&self) -> &Callers {

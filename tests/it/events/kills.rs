@@ -147,4 +147,5 @@ async fn no_change_is_lost_or_out_of_order_when_services_are_killed(database: Te
     // Nothing is left behind.
     let left = "select (select count(*) from outbox) + (select count(*) from webhook_queues)";
     crate::storage::eventually("all is told", async || database.query_i64(left).await == 0).await;
+    database.assert_sound().await;
 }

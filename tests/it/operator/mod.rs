@@ -2,6 +2,8 @@
 //! file, and the dashboard and alerts that go with them.
 
 mod admin;
+mod check;
+mod check_planted;
 mod config_file;
 mod dashboards;
 mod documents;

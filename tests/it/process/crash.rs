@@ -121,6 +121,7 @@ async fn a_kill_between_rotation_and_answer_leaves_the_request_id(database: Test
     let service = serve(&sandbox, &database).await;
     let pair = service.users().await.refresh_session(request).await.unwrap().into_inner();
     goes_on(&service, &database, pair).await;
+    database.assert_sound().await;
 }
 
 async fn a_kill_between_rotation_and_answer_leaves_the_grace(database: TestDatabase) {
@@ -135,6 +136,7 @@ async fn a_kill_between_rotation_and_answer_leaves_the_grace(database: TestDatab
     let asked = tokio::time::timeout(Duration::from_secs(30), users.refresh_session(request));
     let pair = asked.await.unwrap().unwrap().into_inner();
     goes_on(&standby, &database, pair).await;
+    database.assert_sound().await;
 }
 
 async fn a_killed_service_goes_on_with_its_history_and_a_copy_put_back_does_not(_: TestDatabase) {
@@ -181,5 +183,7 @@ async fn a_killed_service_goes_on_with_its_history_and_a_copy_put_back_does_not(
     let (revision, another) = known(&service, &pair).await;
     assert_eq!(revision, 8);
     assert_ne!(another, history);
+    let checked = sandbox.run(["check"]);
+    assert_eq!((checked.status, checked.complaints()), (Some(0), Vec::<&str>::new()));
     service.stop();
 }

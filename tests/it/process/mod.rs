@@ -6,6 +6,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod databases;
+mod erasure;
 mod flood;
 mod keys;
 mod logs;

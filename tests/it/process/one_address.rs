@@ -238,6 +238,7 @@ fn replicas_are_killed_again_and_again() {
             house.replica(number).wait_until(ServingStatus::Serving).await;
         }
         callers.finish(house.replica(0)).await;
+        database.assert_sound().await;
     });
 }
 
@@ -272,13 +273,14 @@ fn replicas_are_restarted_one_after_another() {
             callers.answered(200).await;
         }
         callers.finish(house.replica(2)).await;
+        database.assert_sound().await;
     });
 }
 
 #[test]
 fn a_replica_is_cut_off_from_the_database() {
     run(async {
-        let Some((_database, house, callers)) = with_callers(&program(), Repeats::Once).await else {
+        let Some((database, house, callers)) = with_callers(&program(), Repeats::Once).await else {
             return;
         };
         for _ in 0..faults().0.div_ceil(10) {
@@ -291,6 +293,7 @@ fn a_replica_is_cut_off_from_the_database() {
         }
         callers.answered(200).await;
         callers.finish(house.replica(0)).await;
+        database.assert_sound().await;
     });
 }
 

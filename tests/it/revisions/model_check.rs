@@ -77,6 +77,7 @@ async fn random_calls_do_what_the_model_does(database: TestDatabase) {
     for subject in &subjects {
         subject.compare(&database, &replica.tasks(&subject.user)).await;
     }
+    database.assert_sound().await;
     let purged = subjects.iter().flat_map(|subject| &subject.model.log);
     assert!(purged.filter(|entry| entry.after.is_none()).count() > 0, "nothing was purged");
 }

@@ -307,6 +307,7 @@ async fn random_moves_do_what_the_model_does(database: TestDatabase) {
         run.past.insert(revision, run.model.clone());
         if call % 40 == 39 {
             assert_eq!(as_told(&replayed(&mut run.tasks).await), as_told(&run.model), "call {call}");
+            database.assert_sound().await;
         }
     }
 }

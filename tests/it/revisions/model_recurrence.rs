@@ -182,6 +182,7 @@ async fn random_occurrences_are_what_the_model_says(database: TestDatabase) {
         assert_eq!(told(now.clone()), visible(&run.model), "call {call}");
         if call % 20 == 19 {
             assert_eq!(replayed(&mut run.tasks).await, now, "call {call}");
+            database.assert_sound().await;
         }
         let revision = revision(&mut run.tasks).await;
         run.past.insert(revision, run.model.clone());

@@ -12,7 +12,7 @@ use super::harness::address::Address;
 use super::harness::cluster::Cluster;
 use super::harness::replica::{Replica, Tasks, User, World, rules};
 use super::*;
-use crate::support::database::{TestDatabase, limits};
+use crate::support::database::{TestDatabase, assert_sound, limits};
 use crate::support::one_engine;
 
 one_engine!(Postgres:
@@ -114,6 +114,7 @@ async fn all_are_there(replica: &Replica, user: &User, answered: &[pb::Task]) {
         let found = tasks.get_task(pb::GetTaskRequest { name, ..Default::default() }).await;
         assert_eq!(found.unwrap().into_inner().name, task.name);
     }
+    assert_sound(&replica.services.storage).await;
 }
 
 async fn history(tasks: &mut Tasks) -> String {

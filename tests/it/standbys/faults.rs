@@ -6,6 +6,7 @@ use taskwire::pb;
 use taskwire::pb::watch_tasks_response::Event;
 
 use super::{Setup, create, getting, run, titles};
+use crate::support::database::assert_sound;
 
 #[test]
 fn a_standby_that_dies_is_not_missed() {
@@ -41,6 +42,7 @@ fn a_standby_that_dies_is_not_missed() {
             read().await;
         }
         assert!(setup.replica.services.storage.standby_states()[0].answered > before);
+        assert_sound(&setup.replica.services.storage).await;
     });
 }
 

@@ -120,6 +120,11 @@ impl TestDatabase {
         }
     }
 
+    /// Checks that what has to hold in the database does; how a test of kills and faults ends.
+    pub(crate) async fn assert_sound(&self) {
+        assert_sound(&self.storage).await;
+    }
+
     /// Runs statements past the storage.
     pub(crate) async fn execute(&self, sql: &str) {
         self.raw().await.execute(sql).await;
@@ -160,6 +165,12 @@ impl TestDatabase {
             }
         }
     }
+}
+
+/// Checks that what has to hold in this database does.
+pub(crate) async fn assert_sound(storage: &Storage) {
+    let findings = storage.check().await.unwrap();
+    assert!(findings.is_sound(), "{:#?}", findings.found);
 }
 
 /// A connection past the storage.
