@@ -20,11 +20,13 @@ both_engines!(
 );
 
 /// Tables that hold something of users, from which a deletion takes all of it.
-const ERASED: [&str; 14] = [
+const ERASED: [&str; 16] = [
     "api_keys",
     "emails",
     "identities",
     "login_challenges",
+    "mail_tokens",
+    "mails",
     "recovery_codes",
     "requests",
     "second_factors",
