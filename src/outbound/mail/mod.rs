@@ -65,12 +65,20 @@ pub struct Mailer {
     sealer: Arc<Sealer>,
     config: Option<Arc<MailConfig>>,
     meters: Arc<meters::Meters>,
+    /// Whether this process sends what waits; else others do.
+    sends: bool,
 }
 
 impl Mailer {
     /// Sends as configured; nothing at all without a configuration.
     pub fn new(storage: Storage, clock: Clock, sealer: Arc<Sealer>, config: Option<MailConfig>) -> Self {
-        Self { storage, clock, sealer, config: config.map(Arc::new), meters: Arc::default() }
+        Self { storage, clock, sealer, config: config.map(Arc::new), meters: Arc::default(), sends: true }
+    }
+
+    /// Queues mail, and leaves it to others to send it.
+    #[must_use]
+    pub fn queueing_only(self) -> Self {
+        Self { sends: false, ..self }
     }
 
     /// Checks that mail can be queued.
@@ -110,12 +118,12 @@ impl Mailer {
         self.meters.state()
     }
 
-    /// Whether a mail is to be sent now.
+    /// Whether a mail is to be sent now, and by this process.
     ///
     /// # Errors
     /// Those of the storage.
     pub async fn is_due(&self) -> Result<bool> {
-        if self.config.is_none() {
+        if self.config.is_none() || !self.sends {
             return Ok(false);
         }
         if self.meters.is_old() {

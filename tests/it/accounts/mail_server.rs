@@ -45,12 +45,9 @@ pub(crate) async fn mailing(database: TestDatabase, mode: EmailVerification) -> 
     let server = MailServer::start().await;
     let accounts = AccountsConfig { email_verification: mode, ..settings().accounts() };
     let proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let setup = Setup { mail: Some(server.config()), accounts, proxies, ..Setup::default() };
-    let world = World::with(database, setup);
-    let year = Duration::from_secs(365 * 24 * 60 * 60);
-    let leases = world.database.storage.leases();
-    assert!(leases.take("mails", world.clock.now(), year, year).await.unwrap());
-    (world, server)
+    let mail = Some(server.config());
+    let setup = Setup { mail, mail_by_hand: true, accounts, proxies, ..Setup::default() };
+    (World::with(database, setup), server)
 }
 
 /// Sends what is to be sent by now.

@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) sealer: Option<Arc<Sealer>>,
     /// How mail goes out; not at all when there is none.
     pub(crate) mail: Option<MailConfig>,
+    /// Whether mail leaves only when a test has it sent.
+    pub(crate) mail_by_hand: bool,
 }
 
 impl Default for Setup {
@@ -55,6 +57,7 @@ impl Default for Setup {
             limits: None,
             sealer: None,
             mail: None,
+            mail_by_hand: false,
         }
     }
 }
@@ -124,14 +127,15 @@ impl World {
         );
         let mail = self.setup.mail.clone();
         let mailer = Mailer::new(storage.clone(), clock.clone(), Arc::clone(&seals), mail);
-        let accounts = accounts.with_mail(mailer);
+        let accounts = accounts.with_mail(mailer.clone());
+        let mailer = if self.setup.mail_by_hand { mailer.queueing_only() } else { mailer };
         let services = Services {
             outbound: outbound(&storage, &clock),
             storage,
             clock,
             tokens: tokens.clone(),
             authenticator: Arc::clone(&authenticator),
-            accounts: accounts.clone(),
+            accounts: accounts.clone().with_mail(mailer),
             sealer: seals,
             passwords: PasswordPolicy { code_points_min: 8 },
             tasks: TaskRules {
