@@ -120,11 +120,24 @@ impl SigningKey {
     }
 }
 
-/// Writes a file that must not exist yet, for its owner alone (0600).
+/// Writes a file that must not exist yet, for its owner alone (0600). Where links can be made, nobody ever sees it half written: two
+/// processes may start at once, and the one that comes second reads what the first one writes.
 pub(super) fn create_private(path: &Path, text: &str) -> Result<(), KeyError> {
     let failed = |source| KeyError::File { path: path.display().to_string(), source };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    let draft = path.with_file_name(format!(".{}.tmp", uuid::Uuid::new_v4().as_simple()));
+    write_new(&draft, text).map_err(failed)?;
+    let linked = fs::hard_link(&draft, path);
+    // It has served; what is left of it would do no harm.
+    let _ = fs::remove_file(&draft);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_new(path, text).map_err(failed),
+        linked => linked.map_err(failed),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all())
 }
 
 /// Has a file made, and the directory for it (0700), when there is none.
@@ -165,6 +178,7 @@ mod tests {
         let made = std::fs::read_to_string(&path).unwrap();
         SigningKey::create_missing(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), made);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         // No file can have such a name.
         let failed = SigningKey::create_missing(&directory.path().join("x".repeat(300)));
         assert!(matches!(failed, Err(KeyError::File { .. })));
