@@ -6,6 +6,7 @@ pub mod due;
 pub mod every;
 pub mod task_lists;
 pub mod totp;
+pub mod transfer;
 pub mod webhooks;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::server::Address;
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
 use totp::TotpCommand;
+use transfer::{BackupArgs, RestoreArgs};
 use webhooks::{EventsCommand, WebhookCommand, Whose};
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
@@ -82,7 +84,7 @@ impl Cli {
         let Some(settings) = innermost(&matches) else {
             return Ok(Self::from_arg_matches(&matches)?);
         };
-        let mut problems = file::unknown_variables(&client::VARIABLES);
+        let mut problems = file::unknown_variables(&[&client::VARIABLES[..], &transfer::VARIABLES].concat());
         let matches = match settings.get_one::<String>("config").filter(|path| !path.is_empty()) {
             None => matches,
             Some(path) => match file::read(path) {
@@ -162,6 +164,12 @@ pub enum Command {
         #[command(subcommand)]
         command: HistoryCommand,
     },
+    /// Write everything to a file while the service serves, or prove such a file whole
+    #[command(after_help = transfer::BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Put a backup into an empty database
+    #[command(after_help = transfer::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
     /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
     Check {
         /// The settings

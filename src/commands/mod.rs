@@ -1,5 +1,6 @@
 //! What each command does, one file for each, and with which exit status it ends.
 
+mod backup;
 mod check;
 mod client;
 mod database;
@@ -8,6 +9,9 @@ mod history;
 mod keys;
 mod migrate;
 mod outcome;
+mod passphrase;
+mod progress;
+mod restore;
 mod serve;
 mod user;
 
@@ -44,6 +48,8 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::History { command: HistoryCommand::New { settings } } => {
             history::begin(&checked_storage(*settings)?).await
         }
+        Command::Backup(args) => Box::pin(backup::run(args)).await,
+        Command::Restore(args) => Box::pin(restore::run(args)).await,
         Command::Check { settings } => check::run(&checked_storage(*settings)?).await,
         Command::Keys { command: KeysCommand::Generate { out } } => keys::generate(out.as_deref()),
         Command::Keys { command: KeysCommand::GenerateSecretsKey { out } } => {
