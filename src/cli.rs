@@ -20,7 +20,7 @@ use crate::server::Address;
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
 use totp::TotpCommand;
-use transfer::{BackupArgs, RestoreArgs};
+use transfer::{BackupArgs, CopyArgs, RestoreArgs};
 use webhooks::{EventsCommand, WebhookCommand, Whose};
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
@@ -170,6 +170,9 @@ pub enum Command {
     /// Put a backup into an empty database
     #[command(after_help = transfer::RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
+    /// Copy a database to another one, of either engine, while the service serves
+    #[command(after_help = transfer::COPY_EXAMPLES)]
+    Copy(CopyArgs),
     /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
     Check {
         /// The settings

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod client;
+mod copy;
 mod database;
 mod health;
 mod history;
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         }
         Command::Backup(args) => Box::pin(backup::run(args)).await,
         Command::Restore(args) => Box::pin(restore::run(args)).await,
+        Command::Copy(args) => Box::pin(copy::run(args)).await,
         Command::Check { settings } => check::run(&checked_storage(*settings)?).await,
         Command::Keys { command: KeysCommand::Generate { out } } => keys::generate(out.as_deref()),
         Command::Keys { command: KeysCommand::GenerateSecretsKey { out } } => {

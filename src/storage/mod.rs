@@ -47,7 +47,7 @@ pub use tasks::lists::{TaskListPage, TaskLists};
 pub use tasks::notifier::{Notifier, Subscription};
 pub use tasks::operation::{Idempotency, Operation, Outcome, Review, WriteError};
 pub use tasks::standbys::{ReadCounts, StandbyState};
-pub use transfer::{Class, Column, Piece, Source, TransferError, carried_tables};
+pub use transfer::{Class, Column, Copied, CopyEnd, Piece, Source, Told, TransferError, carried_tables};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};

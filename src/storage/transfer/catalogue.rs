@@ -66,6 +66,9 @@ pub(super) const NOT_CARRIED: [(&str, &str); 3] = [
     ("guards", "rows to be locked, which every database has"),
 ];
 
+/// The table of a target that says of what it is an unfinished copy. It goes with the end of the copy.
+pub(super) const COPY_TABLE: &str = "taskwire_copy";
+
 /// What the migrations note.
 pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
@@ -133,6 +136,11 @@ impl Table {
         self.listed.name
     }
 
+    /// How many columns the key has.
+    pub(super) fn keys(&self) -> usize {
+        self.columns.iter().filter(|column| column.is_key).count()
+    }
+
     /// The names of all columns, as in a statement.
     pub(super) fn names(&self) -> String {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
@@ -175,6 +183,7 @@ pub(super) fn tables(found: Vec<Found>, is_sqlite: bool) -> Result<Vec<Table>, T
         all.entry(column.table.clone()).or_default().push(column);
     }
     all.remove(MIGRATIONS);
+    all.remove(COPY_TABLE);
     if !all.contains_key("users") {
         return Err(TransferError::NoSchema);
     }

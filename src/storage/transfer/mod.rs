@@ -1,14 +1,18 @@
 //! All rows of a database on their way: out of it in one snapshot, into another one at once, whichever the engines. Knows no file.
 
 mod catalogue;
+mod copy;
+mod fence;
 mod postgres;
 mod row;
+mod side;
 mod sqlite;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use self::catalogue::{Carried, NOT_CARRIED, TABLES, Table};
 pub use self::catalogue::{Class, Column};
+pub use self::copy::{Copied, CopyEnd, Told};
 use super::{OpenError, Storage, Target};
 use crate::domain::HistoryId;
 
@@ -39,6 +43,12 @@ pub enum TransferError {
     /// What comes in does not fit.
     #[error("the database has no place for what comes in: {0}")]
     Unfit(String),
+    /// It is taken by a copy of another database.
+    #[error("the database holds an unfinished copy of another one, of the history {0}")]
+    OtherCopy(String),
+    /// What was copied is not the same.
+    #[error("the databases differ: {0}")]
+    Differs(String),
     /// The other side has ended before its end.
     #[error("it was ended in the middle")]
     Stopped,

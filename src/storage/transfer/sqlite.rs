@@ -39,7 +39,9 @@ pub(super) async fn on_thread<T: Send + 'static>(
     mut connection: SqliteConn,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, TransferError> + Send + 'static,
 ) -> Result<T, TransferError> {
-    connection.spawn_blocking(move |connection| Ok(work(connection))).await?
+    // In a task of its own: whoever is interrupted does not wait for the end of what is to be given up.
+    let done = tokio::spawn(async move { connection.spawn_blocking(move |conn| Ok(work(conn))).await });
+    done.await.map_err(|stopped| TransferError::Database(stopped.to_string()))??
 }
 
 #[derive(QueryableByName)]
@@ -70,6 +72,22 @@ struct Version {
 struct History {
     #[diesel(sql_type = DbUuid)]
     history: Id,
+}
+
+/// The first value of the first row, which SQLite turns into text.
+struct FirstText(Option<String>);
+
+impl FromSqlRow<Untyped, Sqlite> for FirstText {
+    fn build_from_row<'a>(row: &impl Row<'a, Sqlite>) -> deserialize::Result<Self> {
+        let field = row.get(0).ok_or("no column")?;
+        Ok(Self(field.value().map(|mut value| value.read_text().to_owned())))
+    }
+}
+
+/// The first value of the first row, as text; none where there is no row or no value.
+pub(super) fn first_text(conn: &mut SqliteConnection, sql: &str) -> Result<Option<String>, TransferError> {
+    let rows: Vec<FirstText> = sql_query(sql).load(conn)?;
+    Ok(rows.into_iter().next().and_then(|row| row.0))
 }
 
 /// The tables as they are.

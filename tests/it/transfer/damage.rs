@@ -116,7 +116,7 @@ fn rows_that_do_not_fit_are_refused_as_a_whole() {
     for (columns, rows, words) in [
         (
             vec![column("none", true)],
-            vec![],
+            row(b""),
             "no place for what comes in: the column none of the table emails",
         ),
         (emails.clone(), row(b"\x01\0\0\0\0\0\0\0\x01\0"), "a row of emails is not as its columns are"),

@@ -1,6 +1,7 @@
 //! Data that moves: backups taken while the service serves, what comes back of them, and what is refused.
 
 mod backups;
+mod copies;
 mod damage;
 mod keys;
 mod load;
