@@ -7,6 +7,7 @@ pub mod due;
 pub mod every;
 pub mod task_lists;
 pub mod totp;
+pub mod transfer;
 pub mod webhooks;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use by_mail::{ByMail, Reset};
 use client::{Remote, TaskCommand};
 use task_lists::ListCommand;
 use totp::TotpCommand;
+use transfer::{BackupArgs, CopyArgs, RestoreArgs};
 use webhooks::{EventsCommand, WebhookCommand, Whose};
 
 /// Tasks and accounts over gRPC, on an embedded SQLite file or on PostgreSQL.
@@ -84,7 +86,7 @@ impl Cli {
         let Some(settings) = innermost(&matches) else {
             return Ok(Self::from_arg_matches(&matches)?);
         };
-        let mut problems = file::unknown_variables(&client::VARIABLES);
+        let mut problems = file::unknown_variables(&[&client::VARIABLES[..], &transfer::VARIABLES].concat());
         let matches = match settings.get_one::<String>("config").filter(|path| !path.is_empty()) {
             None => matches,
             Some(path) => match file::read(path) {
@@ -164,6 +166,15 @@ pub enum Command {
         #[command(subcommand)]
         command: HistoryCommand,
     },
+    /// Write everything to a file while the service serves, or prove such a file whole
+    #[command(after_help = transfer::BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Put a backup into an empty database
+    #[command(after_help = transfer::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// Copy a database to another one, of either engine, while the service serves
+    #[command(after_help = transfer::COPY_EXAMPLES)]
+    Copy(CopyArgs),
     /// Check that what has to hold in the database does; changes nothing, and may be run while the service serves
     Check {
         /// Print a line of JSON for each finding, and one for all of them

@@ -16,6 +16,7 @@
 //! | [`api`] | messages to values and back, errors to statuses | SQL |
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
+//! [`transfer`] is how a backup looks as a file, and knows none of them.
 //! [`methods`] lists every method once.
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
 //! Beside them, in crates of their own: [`pb`], the generated code, and [`client`], for the other side of the wire.
@@ -33,6 +34,7 @@ pub mod outbound;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod transfer;
 
 pub use taskwire_client as client;
 pub use taskwire_proto as pb;

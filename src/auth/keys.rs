@@ -140,6 +140,26 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all())
 }
 
+/// The text of a key file, which other users must not be able to access.
+///
+/// # Errors
+/// `File` or `TooOpen`.
+pub fn read_key_file(path: &Path) -> Result<String, KeyError> {
+    read_private(path)
+}
+
+/// Writes the text of a key file that must not exist yet, for its owner alone (0600), and the directory for it (0700).
+///
+/// # Errors
+/// `File`.
+pub fn write_key_file(path: &Path, text: &str) -> Result<(), KeyError> {
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let failed = |source| KeyError::File { path: path.display().to_string(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    }
+    create_private(path, text)
+}
+
 /// Has a file made, and the directory for it (0700), when there is none.
 pub(super) fn create_missing_file(
     path: &Path,

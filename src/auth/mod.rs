@@ -20,7 +20,7 @@ pub use authenticator::{Authenticator, Verdict};
 pub use issuers::{IssuerConfig, Issuers};
 pub use jwks::FetchError;
 pub use key_ring::{KeyRing, KeyState};
-pub use keys::{KeyError, SigningKey};
+pub use keys::{KeyError, SigningKey, read_key_file, write_key_file};
 pub use revocations::Revocations;
 pub use seal::{Sealer, SecretsKeys};
 pub use token::{ActClaim, Claims, TokenConfig, Tokens};

@@ -3,7 +3,7 @@
 use super::outcome::{Failure, Outcome, say_error};
 use crate::config::{Config, Settings};
 use crate::domain::Timestamp;
-use crate::storage::{OpenError, Storage};
+use crate::storage::{OpenError, Storage, TransferError};
 
 /// The settings, checked; all problems at once when there are any.
 pub(super) fn checked(settings: Settings) -> Result<Config, Failure> {
@@ -36,7 +36,15 @@ pub(super) async fn prepare_schema(storage: &Storage, migrate: bool) -> Outcome 
                     "the database schema is newer than this program, which can work on it"
                 );
             }
-            storage.check_distribution().await.map_err(Failure::new)
+            storage.check_distribution().await.map_err(Failure::new)?;
+            match storage.copied_from().await {
+                Ok(Some(history)) => Err(Failure::new(format!(
+                    "the database is an unfinished copy of the history {history}: run `taskwire copy` to its end, or remove it"
+                ))),
+                // One that went away just now is as one that was away before.
+                Ok(None) | Err(TransferError::Open(OpenError::Away(_))) => Ok(()),
+                Err(error) => Err(Failure::new(error)),
+            }
         }
         Err(OpenError::Away(cause)) => {
             tracing::warn!(%cause, "the database does not answer yet; not ready until it does");

@@ -73,3 +73,62 @@ pub(super) fn generate_secrets_key(out: Option<&Path>) -> Outcome {
         None => say(SecretsKeys::generate().map_err(Failure::new)?.trim_end()),
     }
 }
+
+/// The texts of the key files, for a backup; of each, as far as there is one.
+pub(super) fn texts(config: &Config) -> Result<(Option<String>, Option<String>), Failure> {
+    let text = |file: &Path| match file.exists() {
+        true => crate::auth::read_key_file(file).map(Some),
+        false => Ok(None),
+    };
+    let signing = text(&config.signing_key_file).map_err(key_failure)?;
+    let secrets = config.secrets_key_file.as_deref().map(text).transpose();
+    let secrets =
+        secrets.map_err(|error| failure("TASKWIRE_SECRETS_KEY_FILE (--secrets-key-file)", error))?;
+    Ok((signing, secrets.flatten()))
+}
+
+/// Where the texts of a backup belong.
+fn places<'a>(
+    config: &'a Config,
+    signing: Option<&'a str>,
+    secrets: Option<&'a str>,
+) -> Result<Vec<(&'a Path, &'a str)>, Failure> {
+    let mut places: Vec<(&Path, &str)> = Vec::new();
+    places.extend(signing.map(|text| (config.signing_key_file.as_path(), text)));
+    match (secrets, &config.secrets_key_file) {
+        (Some(text), Some(file)) => places.push((file, text)),
+        (Some(_), None) => {
+            let text = "TASKWIRE_SECRETS_KEY_FILE (--secrets-key-file): says where the keys of the backup go that seal secrets";
+            return Err(Failure::usage(vec![text.to_owned()]));
+        }
+        (None, _) => {}
+    }
+    Ok(places)
+}
+
+/// Whether keys of a backup can be put where they belong: nothing is replaced.
+pub(super) fn check_restore(config: &Config, signing: Option<&str>, secrets: Option<&str>) -> Outcome {
+    for (file, text) in places(config, signing, secrets)? {
+        match std::fs::read_to_string(file) {
+            Ok(found) if found == text => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Ok(_) => {
+                let text = format!("{} holds other keys than the backup: move it away", file.display());
+                return Err(Failure::new(text));
+            }
+            Err(error) => return Err(Failure::new(format!("{}: {error}", file.display()))),
+        }
+    }
+    Ok(())
+}
+
+/// Puts keys of a backup where they belong.
+pub(super) fn restore(config: &Config, signing: Option<&str>, secrets: Option<&str>) -> Outcome {
+    check_restore(config, signing, secrets)?;
+    for (file, text) in places(config, signing, secrets)? {
+        if !file.exists() {
+            crate::auth::write_key_file(file, text).map_err(Failure::new)?;
+        }
+    }
+    Ok(())
+}

@@ -1,13 +1,18 @@
 //! What each command does, one file for each, and with which exit status it ends.
 
+mod backup;
 mod check;
 mod client;
+mod copy;
 mod database;
 mod health;
 mod history;
 mod keys;
 mod migrate;
 mod outcome;
+mod passphrase;
+mod progress;
+mod restore;
 mod serve;
 mod user;
 
@@ -45,6 +50,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
             history::begin(&checked_storage(*settings)?).await
         }
         Command::Check { json, settings } => check::run(&checked_storage(*settings)?, json).await,
+        Command::Backup(args) => Box::pin(backup::run(args)).await,
+        Command::Restore(args) => Box::pin(restore::run(args)).await,
+        Command::Copy(args) => Box::pin(copy::run(args)).await,
         Command::Keys { command: KeysCommand::Generate { out } } => keys::generate(out.as_deref()),
         Command::Keys { command: KeysCommand::GenerateSecretsKey { out } } => {
             keys::generate_secrets_key(out.as_deref())

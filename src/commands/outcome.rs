@@ -6,6 +6,9 @@ use std::process::ExitCode;
 /// Wrong usage or configuration (EX_USAGE of sysexits.h).
 pub const USAGE: u8 = 64;
 
+/// Ended by a signal, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// Why a command ends without success: the lines to print, and the status.
 #[derive(Debug)]
 pub struct Failure {
@@ -25,6 +28,11 @@ impl Failure {
     /// Whoever reads the answer has seen enough of it.
     pub(super) fn silent() -> Self {
         Self { lines: Vec::new(), status: 0 }
+    }
+
+    /// Somebody asked for the end before it.
+    pub(super) fn interrupted(what_is_left: &str) -> Self {
+        Self { lines: vec![format!("interrupted: {what_is_left}")], status: INTERRUPTED }
     }
 
     /// Tells of something that does not keep the command from being done.

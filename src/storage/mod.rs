@@ -12,6 +12,7 @@ mod leases;
 pub(crate) mod schema;
 mod secrets;
 mod tasks;
+mod transfer;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -48,6 +49,7 @@ pub use tasks::lists::{TaskListPage, TaskLists};
 pub use tasks::notifier::{Notifier, Subscription};
 pub use tasks::operation::{Idempotency, Operation, Outcome, Review, WriteError};
 pub use tasks::standbys::{ReadCounts, StandbyState};
+pub use transfer::{Class, Column, Copied, CopyEnd, Piece, Source, Told, TransferError, carried_tables};
 
 use crate::domain::{Clock, Error, Result, Timestamp, machine_time};
 use engine::pool::{Engine, Pool};

@@ -22,3 +22,4 @@ mod standbys;
 mod storage;
 mod support;
 mod surface;
+mod transfer;

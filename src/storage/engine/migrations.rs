@@ -61,14 +61,20 @@ impl SchemaState {
     }
 }
 
+/// A name begins with the version, which has no dashes: `2026-11-28-000000_replicas`, `20261128000000`.
+fn version(migration: &AppliedMigration) -> String {
+    migration.name.split('_').next().unwrap_or_default().replace('-', "")
+}
+
 impl SchemaState {
+    /// The versions that this program knows, oldest first.
+    pub fn versions(&self) -> Vec<String> {
+        self.migrations.iter().map(version).collect()
+    }
+
     /// Whether what is newer was made so that this program can live with it. One that lacks something of its own is not
     /// followed by something newer.
     fn is_compatible(&self) -> bool {
-        // A name begins with the version, which has no dashes: `2026-11-28-000000_replicas`, `20261128000000`.
-        let version = |migration: &AppliedMigration| -> String {
-            migration.name.split('_').next().unwrap_or_default().replace('-', "")
-        };
         self.migrations.iter().all(|migration| migration.applied)
             && self.compatible_from.as_deref().is_some_and(|oldest| {
                 self.migrations.last().is_some_and(|newest| version(newest).as_str() >= oldest)
@@ -137,6 +143,25 @@ impl Storage {
                 Err(_) => Err(failed),
             },
         }
+    }
+
+    /// Brings a database without any tables as far as this version, for rows that are of it. `migrate` brings it on.
+    ///
+    /// # Errors
+    /// `Migration`, also where the database is further already.
+    pub async fn migrate_to(&self, version: &str) -> Result<(), OpenError> {
+        let mut connection = self.connect().await?;
+        if let Connection::Postgres(conn) = &mut connection {
+            lock(conn).await?;
+        }
+        let applied = applied_versions(&mut connection).await?;
+        if applied.last().is_some_and(|newest| newest.as_str() > version) {
+            let text =
+                "the tables are newer than what they are to hold: begin with a database without tables";
+            return Err(OpenError::Migration(text.to_owned()));
+        }
+        run_until(connection, version)?;
+        self.spread_new_tables().await
     }
 
     /// Spreads over the servers of a Citus what is not spread yet; answers what was done. With no number of shards, Citus
@@ -291,6 +316,26 @@ async fn applied_versions(connection: &mut Connection) -> Result<Vec<String>, Op
             text => Err(OpenError::Refused(text)),
         },
     }
+}
+
+fn run_until(connection: Connection, version: &str) -> Result<(), OpenError> {
+    fn run<DB: diesel::backend::Backend>(
+        mut harness: impl MigrationHarness<DB>,
+        source: EmbeddedMigrations,
+        version: &str,
+    ) -> diesel::migration::Result<()>
+    where
+        EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
+    {
+        let mut pending = harness.pending_migrations(source)?;
+        pending.retain(|migration| migration.name().version().to_string().as_str() <= version);
+        harness.run_migrations(&pending).map(drop)
+    }
+    let run = match connection {
+        Connection::Postgres(conn) => run(AsyncMigrationHarness::new(*conn), POSTGRES, version),
+        Connection::Sqlite(conn) => run(AsyncMigrationHarness::new(*conn), SQLITE, version),
+    };
+    run.map_err(|error| OpenError::Migration(error.to_string()))
 }
 
 fn run_pending(connection: Connection) -> Result<Vec<String>, OpenError> {

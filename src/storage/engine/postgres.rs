@@ -71,7 +71,7 @@ pub(in crate::storage) enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    fn text(&self) -> &str {
+    pub(in crate::storage) fn text(&self) -> &str {
         match self {
             Self::Away(text) | Self::Refused(text) => text,
         }
@@ -149,6 +149,20 @@ impl Target {
             set.map_err(|error| ConnectFailure::Away(error.to_string()))?;
         }
         Ok(connection)
+    }
+}
+
+impl Target {
+    /// Makes a connection of the driver's own, for rows that go in bulk: nothing on it is limited in time but the wait for locks.
+    pub(in crate::storage) async fn bulk(&self) -> Result<tokio_postgres::Client, ConnectFailure> {
+        let (client, connection) = self.hosts.connect().await?;
+        tokio::spawn(connection);
+        let settings = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; \
+                        set client_min_messages = warning";
+        client.batch_execute(settings).await.map_err(|error| classify(&error))?;
+        // As in `connect`.
+        let _ = client.batch_execute("set lc_messages to 'C'").await;
+        Ok(client)
     }
 }
 
@@ -246,7 +260,7 @@ fn classify(error: &tokio_postgres::Error) -> ConnectFailure {
 }
 
 /// The innermost text of an error: `db error` alone helps nobody.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(in crate::storage) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

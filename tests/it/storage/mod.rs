@@ -13,7 +13,7 @@ mod migrations;
 mod orders;
 mod plans;
 mod reminders;
-mod schema;
+pub(crate) mod schema;
 mod secrets;
 mod sessions;
 mod shards;

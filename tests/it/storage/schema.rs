@@ -25,14 +25,14 @@ one_engine!(Postgres: the_schema_can_be_spread_by_user);
 const DECLARED: &str = include_str!("../../../src/storage/schema.rs");
 
 #[derive(Debug, Default)]
-struct Table {
-    key: Vec<String>,
+pub(crate) struct Table {
+    pub(crate) key: Vec<String>,
     /// Name to type and whether it may be null.
-    columns: BTreeMap<String, (String, bool)>,
+    pub(crate) columns: BTreeMap<String, (String, bool)>,
 }
 
 /// Reads the `table!` declarations.
-fn declared() -> BTreeMap<String, Table> {
+pub(crate) fn declared() -> BTreeMap<String, Table> {
     let mut tables = BTreeMap::new();
     for block in DECLARED.split("diesel::table! {").skip(1) {
         let (mut name, mut table, mut renamed) = (String::new(), Table::default(), None);

@@ -69,7 +69,7 @@ fn is_known(name: &str) -> bool {
 pub(super) const CRATES: [&str; 2] = ["client", "pb"];
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 13] = [
+pub(super) const FLOORS: [&str; 14] = [
     "accounts",
     "api",
     "auth",
@@ -83,6 +83,7 @@ pub(super) const FLOORS: [&str; 13] = [
     "server",
     "storage",
     "telemetry",
+    "transfer",
 ];
 
 /// The first name of a path, or of each path of a group.

@@ -1,0 +1,484 @@
+//! From one database to another while the first one serves: round after round, each of one moment, until little is left; then a short
+//! stop, or none.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use super::catalogue::{COPY_TABLE, Table};
+use super::fence;
+use super::row::{self, Field};
+use super::side::{Page, Side, compare, key_of};
+use super::{TransferError, misfit};
+use crate::domain::HistoryId;
+use crate::storage::Storage;
+use crate::storage::engine::sqlite::Role;
+
+/// How many bytes a page is to have.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Rows of the first page of a table, before it is known how large they are, and of the largest.
+const PAGE_ROWS: usize = 100;
+const PAGE_ROWS_MAX: usize = 5000;
+/// So few rows that were mended in a round are left for the last one.
+const LITTLE: u64 = 1000;
+/// More rounds than this do not come closer.
+const ROUNDS_MAX: usize = 8;
+/// Tables whose rows are as they were where the row of their user is: each change of theirs changes that as well. All but the time of the
+/// next reminder, which is looked for by itself.
+const OF_USERS: [&str; 3] = ["task_lists", "tasks", "task_changes"];
+const REMINDED: &str = "(details->>'remind_time') is not null";
+
+/// What is told while it goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// So many rows there are at the source.
+    Whole(u64),
+    /// A round begins.
+    Round(usize),
+    /// A table is looked at.
+    Table(&'a str),
+    /// So many rows were looked at.
+    Rows(u64),
+    /// The source takes no writes from now on.
+    Stopped,
+    /// Each row is compared.
+    Verifying,
+}
+
+/// How a copy is to end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CopyEnd {
+    /// The source takes no writes any more, and the history goes on at the target.
+    pub cutover: bool,
+    /// Every row is compared at the end.
+    pub verify: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Rounds, with the last one.
+    pub rounds: usize,
+    /// Rows that were written to the target.
+    pub written: u64,
+    /// Rows that were compared at the end, if they were.
+    pub verified: Option<u64>,
+    /// The history of the target.
+    pub history: HistoryId,
+}
+
+/// Which rows a round looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    /// Those that can be others than in the round before.
+    Changed,
+    /// All, and nothing is mended: the first that differs is an error.
+    Verify,
+}
+
+struct Copying<'a> {
+    source: Side,
+    target: Side,
+    /// As the source has it and as the target has it.
+    tables: Vec<(Table, Table)>,
+    tell: &'a (dyn Fn(Told<'_>) + Send + Sync),
+    /// Rows that were written in this round.
+    written: u64,
+    /// Users whose rows differed in this round.
+    users: BTreeSet<Vec<u8>>,
+}
+
+impl Storage {
+    /// Copies this database to another one, which is empty or holds an unfinished copy of this one. May be ended at any time, and goes on
+    /// when it is called again.
+    ///
+    /// # Errors
+    /// `NotEmpty`, `Unfit`, `Differs`; those of the databases.
+    pub async fn copy_to(
+        &self,
+        target: &Self,
+        end: CopyEnd,
+        tell: &(dyn Fn(Told<'_>) + Send + Sync),
+    ) -> Result<Copied, TransferError> {
+        let mut copying = begin(self, target, end, tell).await?;
+        let (mut rounds, mut written) = (0, 0);
+        loop {
+            rounds += 1;
+            tell(Told::Round(rounds));
+            copying.source.begin_snapshot().await?;
+            copying.round(if rounds == 1 { Scope::All } else { Scope::Changed }).await?;
+            written += copying.written;
+            if (rounds > 1 && copying.written <= LITTLE) || rounds == ROUNDS_MAX {
+                break;
+            }
+            copying.source.run("commit".to_owned()).await?;
+        }
+        let mut verified = None;
+        let history = if end.cutover {
+            copying.source.run("commit".to_owned()).await?;
+            rounds += 1;
+            let history = copying.cut_over(self).await?;
+            written += copying.written;
+            if end.verify {
+                copying.source.begin_snapshot().await?;
+                verified = Some(copying.verify().await?);
+            }
+            history
+        } else {
+            if end.verify {
+                verified = Some(copying.verify().await?);
+            }
+            HistoryId::generate()
+        };
+        fence::finish(&mut copying.target, history).await?;
+        Ok(Copied { rounds, written, verified, history })
+    }
+}
+
+/// Makes the target ready, and sees whether both fit together.
+async fn begin<'a>(
+    from: &Storage,
+    to: &Storage,
+    end: CopyEnd,
+    tell: &'a (dyn Fn(Told<'_>) + Send + Sync),
+) -> Result<Copying<'a>, TransferError> {
+    let mut source = Side::connect(from, Role::Reader).await?;
+    let here = source.catalogue().await?;
+    let seen = source.source().await?;
+    if end.cutover && !seen.one_moment {
+        return Err(TransferError::Unfit(
+            "tables that are spread over several servers cannot be closed".into(),
+        ));
+    }
+    let history = seen.history.map(|history| history.to_string()).unwrap_or_default();
+    let is_resumed = match to.copied_from().await? {
+        Some(other) if other != history => {
+            return Err(TransferError::OtherCopy(other));
+        }
+        Some(_) => true,
+        None => {
+            if let Some(table) = to.occupied().await? {
+                return Err(TransferError::NotEmpty(table));
+            }
+            to.migrate().await?;
+            false
+        }
+    };
+    let mut target = Side::connect(to, Role::Writer).await?;
+    let there = target.source().await?;
+    if there.schema != seen.schema {
+        let text = format!("its schema is {}, and that of the source is {}", there.schema, seen.schema);
+        return Err(TransferError::Unfit(format!("{text}: bring both up to date first")));
+    }
+    let mut all = target.catalogue().await?;
+    let mut tables = Vec::new();
+    for table in here {
+        let same =
+            all.iter().position(|other| other.name() == table.name() && other.columns == table.columns);
+        let same = same.ok_or_else(|| TransferError::Unfit(format!("the table {}", table.name())))?;
+        tables.push((table, all.swap_remove(same)));
+    }
+    if !is_resumed {
+        fence::mark(&mut target, &history).await?;
+    }
+    // What a power failure takes here is copied again. The end waits for the disk.
+    target
+        .run(match &target {
+            Side::Postgres(_) => "set synchronous_commit = off".to_owned(),
+            Side::Sqlite(_) => "pragma synchronous = normal; pragma cache_size = -32768".to_owned(),
+        })
+        .await?;
+    let mut whole = 0;
+    for (table, _) in &tables {
+        let count = source.text(format!("select count(*) from {}", table.name())).await?;
+        whole += count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    }
+    tell(Told::Whole(whole));
+    Ok(Copying { source, target, tables, tell, written: 0, users: BTreeSet::new() })
+}
+
+impl Copying<'_> {
+    /// Looks at all tables in the present snapshot of the source, and makes the target the same.
+    async fn round(&mut self, scope: Scope) -> Result<u64, TransferError> {
+        (self.written, self.users) = (0, BTreeSet::new());
+        let mut seen = 0;
+        for number in 0..self.tables.len() {
+            let Some((table, _)) = self.tables.get(number) else { break };
+            let name = table.name();
+            (self.tell)(Told::Table(name));
+            if scope != Scope::Changed || !OF_USERS.contains(&name) {
+                seen += self.table(number, None, scope, false).await?;
+                continue;
+            }
+            if name == "tasks" {
+                self.table(number, Some(REMINDED), scope, true).await?;
+            }
+            for user in self.users.clone() {
+                let condition = self.of_user(&user);
+                seen += self.table_of_user(number, &condition, scope).await?;
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The condition for rows of a user, at the source and at the target.
+    fn of_user(&self, user: &[u8]) -> (String, String) {
+        let hex: String = user.iter().map(|byte| format!("{byte:02x}")).collect();
+        let condition = |side: &Side| match side {
+            Side::Postgres(_) => format!("user_id = '{hex}'::uuid"),
+            Side::Sqlite(_) => format!("user_id = x'{hex}'"),
+        };
+        (condition(&self.source), condition(&self.target))
+    }
+
+    async fn table_of_user(
+        &mut self,
+        number: usize,
+        condition: &(String, String),
+        scope: Scope,
+    ) -> Result<u64, TransferError> {
+        self.pages(number, (Some(&condition.0), Some(&condition.1)), scope, false).await
+    }
+
+    async fn table(
+        &mut self,
+        number: usize,
+        condition: Option<&str>,
+        scope: Scope,
+        users_alone: bool,
+    ) -> Result<u64, TransferError> {
+        self.pages(number, (condition, condition), scope, users_alone).await
+    }
+
+    /// Goes through a table, page by page, in step on both sides. With `users_alone` nothing is mended: whose rows differ is noted.
+    async fn pages(
+        &mut self,
+        number: usize,
+        conditions: (Option<&str>, Option<&str>),
+        scope: Scope,
+        users_alone: bool,
+    ) -> Result<u64, TransferError> {
+        let Some((here, there)) = self.tables.get(number).cloned() else { return Ok(0) };
+        let keys = here.keys();
+        let (mut limit, mut seen) = (PAGE_ROWS, 0);
+        let mut after: Option<Vec<u8>> = None;
+        // Read ahead while the page before is written.
+        let mut ahead: Option<Page> = None;
+        let mut target_ended = false;
+        loop {
+            let source = match ahead.take() {
+                Some(page) => page,
+                None => self.source.page(&here, conditions.0, after.as_deref(), limit).await?,
+            };
+            let target = if target_ended {
+                Page::default()
+            } else {
+                self.target.page(&there, conditions.1, after.as_deref(), limit).await?
+            };
+            // As far as both pages tell all that there is.
+            let ends = [&source, &target].into_iter().filter(|page| page.is_full).filter_map(Page::last);
+            let bound = ends.min_by(|one, other| compare(one, other, keys)).map(<[u8]>::to_vec);
+            // What lies behind that comes again with the next page.
+            let is_within = |last: &[u8]| {
+                bound.as_deref().is_none_or(|bound| compare(last, bound, keys) != Ordering::Greater)
+            };
+            target_ended |= !target.is_full && target.last().is_none_or(is_within);
+            let all_of_source = source.last().is_none_or(is_within);
+            let page = differences(&here, &source, &target, bound.as_deref());
+            seen += page.seen;
+            (self.tell)(Told::Rows(page.seen));
+            limit = next_limit(limit, &source);
+            let next = bound.clone().filter(|_| source.is_full && all_of_source);
+            let (read, mended) = {
+                let Self { source: from, target: to, users, written, .. } = &mut *self;
+                let read = async {
+                    match &next {
+                        Some(next) => from.page(&here, conditions.0, Some(next), limit).await.map(Some),
+                        None => Ok(None),
+                    }
+                };
+                let mend = async {
+                    if scope == Scope::Verify {
+                        return page.refuse(&here);
+                    }
+                    page.note_users(&here, users)?;
+                    if users_alone {
+                        return Ok(());
+                    }
+                    *written += page.mend(to, &there).await?;
+                    Ok(())
+                };
+                tokio::join!(read, mend)
+            };
+            mended?;
+            ahead = read?;
+            let Some(bound) = bound else { return Ok(seen) };
+            after = Some(bound);
+        }
+    }
+
+    /// Compares every row.
+    async fn verify(&mut self) -> Result<u64, TransferError> {
+        (self.tell)(Told::Verifying);
+        self.round(Scope::Verify).await
+    }
+
+    /// The last round, while nobody can write, after which nobody writes there any more. Answers the history of the source.
+    async fn cut_over(&mut self, from: &Storage) -> Result<HistoryId, TransferError> {
+        let mut fenced = Side::connect(from, Role::Writer).await?;
+        let tables: Vec<&'static str> = self.tables.iter().map(|(table, _)| table.name()).collect();
+        fence::stop(&mut fenced, &tables).await?;
+        (self.tell)(Told::Stopped);
+        std::mem::swap(&mut self.source, &mut fenced);
+        self.round(Scope::Changed).await?;
+        let history = self.source.source().await?.history;
+        // From here on the source is closed. Before, a kill would have opened it again.
+        self.source.run("commit".to_owned()).await?;
+        history.ok_or_else(|| TransferError::Unfit("the source has no history".into()))
+    }
+}
+
+/// So many rows as make a page, by those of the last one; never many more at once.
+fn next_limit(limit: usize, page: &Page) -> usize {
+    let bytes = page.bytes.len().max(1);
+    let fitting = page.rows.len().saturating_mul(PAGE_BYTES) / bytes;
+    fitting.clamp(1, limit.saturating_mul(2)).min(PAGE_ROWS_MAX).max(1)
+}
+
+/// How a page of one side differs from that of the other.
+struct Differences<'a> {
+    /// Rows of the source.
+    seen: u64,
+    /// At the target alone.
+    gone: Vec<&'a [u8]>,
+    /// At both, and not the same: as the source has them, and as the target has.
+    changed: Vec<(&'a [u8], &'a [u8])>,
+    /// At the source alone.
+    new: Vec<&'a [u8]>,
+}
+
+fn differences<'a>(
+    table: &Table,
+    source: &'a Page,
+    target: &'a Page,
+    bound: Option<&[u8]>,
+) -> Differences<'a> {
+    let keys = table.keys();
+    let within = |row: &&[u8]| bound.is_none_or(|bound| compare(row, bound, keys) != Ordering::Greater);
+    let mut all = Differences { seen: 0, gone: Vec::new(), changed: Vec::new(), new: Vec::new() };
+    let (mut here, mut there) = (0, 0);
+    loop {
+        let (one, other) = (source.row(here).filter(within), target.row(there).filter(within));
+        let order = match (one, other) {
+            (None, None) => return all,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(one), Some(other)) => compare(one, other, keys),
+        };
+        if let Some(one) = one.filter(|_| order != Ordering::Greater) {
+            (here, all.seen) = (here + 1, all.seen + 1);
+            match other.filter(|_| order == Ordering::Equal) {
+                Some(other) if other == one => {}
+                Some(other) => all.changed.push((one, other)),
+                None => all.new.push(one),
+            }
+        }
+        if order != Ordering::Less {
+            if let Some(other) = other.filter(|_| order == Ordering::Greater) {
+                all.gone.push(other);
+            }
+            there += 1;
+        }
+    }
+}
+
+impl Differences<'_> {
+    /// Notes whose rows these are.
+    fn note_users(&self, table: &Table, users: &mut BTreeSet<Vec<u8>>) -> Result<(), TransferError> {
+        let is_of_users = table.name() == "users" || OF_USERS.contains(&table.name());
+        let changed = self.changed.iter().map(|(row, _)| row);
+        for row in self.gone.iter().chain(changed).chain(&self.new).filter(|_| is_of_users) {
+            match row::next_field(&mut &**row) {
+                Some(Field::Bytes(user)) => users.insert(user.to_vec()),
+                _ => return Err(misfit(table)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Makes the target the same; answers how many rows were written.
+    async fn mend(&self, target: &mut Side, table: &Table) -> Result<u64, TransferError> {
+        let count = self.gone.len() + self.changed.len() + self.new.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        target.run("begin".to_owned()).await?;
+        let changed: Vec<&[u8]> = self.changed.iter().map(|(row, _)| *row).collect();
+        target.mend(table, &self.gone, &changed).await?;
+        if !self.new.is_empty() {
+            let mut rows = Vec::new();
+            for row in &self.new {
+                let at = row::begin(&mut rows);
+                rows.extend_from_slice(row);
+                row::end(&mut rows, at);
+            }
+            target.fill(table, rows).await?;
+        }
+        target.run("commit".to_owned()).await?;
+        Ok(count as u64)
+    }
+
+    /// Fails with the first difference.
+    fn refuse(&self, table: &Table) -> Result<(), TransferError> {
+        let differs = |row: &[u8], what: String| {
+            Err(TransferError::Differs(format!(
+                "{}, the row with {}: {what}",
+                table.name(),
+                key_of(table, row)
+            )))
+        };
+        if let Some(row) = self.gone.first() {
+            return differs(row, "the source has none".to_owned());
+        }
+        if let Some(row) = self.new.first() {
+            return differs(row, "the target has none".to_owned());
+        }
+        let Some((one, other)) = self.changed.first() else { return Ok(()) };
+        let (mut here, mut there) = (*one, *other);
+        for column in &table.columns {
+            if row::next_field(&mut here) != row::next_field(&mut there) {
+                return differs(one, format!("the column {} is not the same", column.name));
+            }
+        }
+        differs(one, "it is not the same".to_owned())
+    }
+}
+
+impl Storage {
+    /// The history of which this is an unfinished copy, if it is one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn copied_from(&self) -> Result<Option<String>, TransferError> {
+        if self.file().is_some_and(|file| !file.exists()) {
+            return Ok(None);
+        }
+        let mut side = Side::connect(self, Role::Reader).await?;
+        if !fence::is_marked(&mut side).await? {
+            return Ok(None);
+        }
+        side.text(format!("select source from {COPY_TABLE}"))
+            .await
+            .map(|source| Some(source.unwrap_or_default()))
+    }
+
+    /// Lets a source be written to again that a cutover has closed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn reopen(&self) -> Result<(), TransferError> {
+        let mut side = Side::connect(self, Role::Writer).await?;
+        let tables: Vec<&'static str> = side.catalogue().await?.iter().map(Table::name).collect();
+        fence::reopen(&mut side, &tables).await
+    }
+}

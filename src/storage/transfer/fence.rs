@@ -1,0 +1,105 @@
+//! What keeps two databases from being taken for one: the mark of a copy that is not finished, and the end of writes at a source that was
+//! left.
+
+use super::TransferError;
+use super::catalogue::COPY_TABLE;
+use super::side::Side;
+use crate::domain::HistoryId;
+
+/// How often the tables of the source are locked anew when a writer and this wait for each other.
+const ATTEMPTS: usize = 5;
+
+/// What whoever writes is told. Both engines' words for a server that cannot be written to, so that clients wait and try again.
+const MOVED: &str =
+    "attempt to write a readonly database: it was copied to another one, which serves in its place";
+
+pub(super) async fn is_marked(side: &mut Side) -> Result<bool, TransferError> {
+    let sql = match side {
+        Side::Postgres(_) => format!("select 1 where to_regclass('{COPY_TABLE}') is not null"),
+        Side::Sqlite(_) => format!("select 1 from sqlite_master where name = '{COPY_TABLE}'"),
+    };
+    Ok(side.text(sql).await?.is_some())
+}
+
+/// Says of what the target is an unfinished copy.
+pub(super) async fn mark(target: &mut Side, history: &str) -> Result<(), TransferError> {
+    let sql = format!(
+        "begin; create table {COPY_TABLE} (source text not null); insert into {COPY_TABLE} values ('{history}'); commit"
+    );
+    target.run(sql).await
+}
+
+/// The copy is finished, and the target a database by itself.
+pub(super) async fn finish(target: &mut Side, history: HistoryId) -> Result<(), TransferError> {
+    let history = history.uuid().simple();
+    let sql = match target {
+        Side::Postgres(_) => format!(
+            "set synchronous_commit = on; begin; update database_state set history = '{history}', seen_on = null; \
+             drop table {COPY_TABLE}; commit"
+        ),
+        Side::Sqlite(_) => format!(
+            "pragma synchronous = full; begin; update database_state set history = x'{history}', seen_on = null; \
+             drop table {COPY_TABLE}; commit; pragma wal_checkpoint(truncate)"
+        ),
+    };
+    target.run(sql).await
+}
+
+/// Begins a transaction in which nobody else can write, and after whose commit nobody writes at all.
+pub(super) async fn stop(source: &mut Side, tables: &[&str]) -> Result<(), TransferError> {
+    let sql = match source {
+        Side::Sqlite(_) => {
+            let triggers = tables.iter().flat_map(|table| {
+                ["insert", "update", "delete"].map(|write| {
+                    format!(
+                        "create trigger if not exists taskwire_moved_{table}_{write} before {write} on {table} \
+                         begin select raise(abort, '{MOVED}'); end"
+                    )
+                })
+            });
+            let triggers: Vec<String> = triggers.collect();
+            format!("begin immediate; {}", triggers.join("; "))
+        }
+        Side::Postgres(_) => {
+            let triggers = tables.iter().map(|table| {
+                format!(
+                    "create or replace trigger taskwire_moved before insert or update or delete on {table} \
+                     for each statement execute function taskwire_moved()"
+                )
+            });
+            let triggers: Vec<String> = triggers.collect();
+            format!(
+                "begin; lock table {} in share row exclusive mode; create or replace function taskwire_moved() \
+                 returns trigger language plpgsql as $$ begin raise exception '{MOVED}' using errcode = '25006'; \
+                 end $$; {}",
+                tables.join(", "),
+                triggers.join("; "),
+            )
+        }
+    };
+    let mut failed = None;
+    for _ in 0..ATTEMPTS {
+        match source.run(sql.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => failed = Some(error),
+        }
+        // A transaction that was refused in the middle; on SQLite there may be none.
+        let _ = source.run("rollback".to_owned()).await;
+    }
+    Err(failed.unwrap_or(TransferError::Stopped))
+}
+
+/// Takes away what `stop` has made.
+pub(super) async fn reopen(source: &mut Side, tables: &[&str]) -> Result<(), TransferError> {
+    let drops: Vec<String> = match source {
+        Side::Sqlite(_) => tables
+            .iter()
+            .flat_map(|table| {
+                ["insert", "update", "delete"]
+                    .map(|write| format!("drop trigger if exists taskwire_moved_{table}_{write}"))
+            })
+            .collect(),
+        Side::Postgres(_) => vec!["drop function if exists taskwire_moved() cascade".to_owned()],
+    };
+    source.run(format!("begin; {}; commit", drops.join("; "))).await
+}
