@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use self::client::LoggingIn;
 use self::database::{checked, checked_storage};
 use self::outcome::{Outcome, print_bytes, say};
-use crate::cli::{Cli, Command, ConfigCommand, HistoryCommand, KeysCommand, MigrateCommand, UserCommand};
+use crate::cli::operator::{KeysCommand, UserCommand};
+use crate::cli::{Cli, Command, ConfigCommand, HistoryCommand, MigrateCommand};
 use crate::{openapi, pb};
 
 pub use self::outcome::{Failure, USAGE, say_error};

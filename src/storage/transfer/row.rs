@@ -142,7 +142,7 @@ mod tests {
         fields.iter().for_each(|field| field.put(&mut rows));
         end(&mut rows, at);
         let (mut row, rest) = split(&rows).unwrap();
-        assert_eq!(rest, []);
+        assert!(rest.is_empty());
         for field in fields {
             assert_eq!(next_field(&mut row), Some(field));
         }
