@@ -54,11 +54,13 @@ pub(super) async fn run(args: RestoreArgs) -> Outcome {
     let begun = tokio::task::spawn_blocking(move || open(&path, &state)).await;
     let reader = begun.map_err(Failure::new)?.map_err(failed)?;
     let version = reader.origin().schema.clone();
-    let is_older = prepare(&storage, &version, &place).await?;
-
-    let work = fill(&storage, reader, opening, &progress.state, &place);
-    let (manifest, history, had_keys) =
-        unless_interrupted("the database is as empty as before", work).await?;
+    let work = async {
+        let is_older = prepare(&storage, &version, &place).await?;
+        let filled = fill(&storage, reader, opening, &progress.state, &place).await?;
+        Ok((is_older, filled))
+    };
+    let (is_older, (manifest, history, had_keys)) =
+        unless_interrupted("the database is as empty as before", Box::pin(work)).await?;
     if is_older {
         let applied = storage.migrate().await.map_err(Failure::new)?;
         say(&format!("brought the schema from {version} up to date: {}", applied.join(", ")))?;

@@ -342,7 +342,7 @@ impl Copying<'_> {
 fn next_limit(limit: usize, page: &Page) -> usize {
     let bytes = page.bytes.len().max(1);
     let fitting = page.rows.len().saturating_mul(PAGE_BYTES) / bytes;
-    fitting.clamp(1, limit.saturating_mul(2)).min(PAGE_ROWS_MAX).max(1)
+    fitting.clamp(1, limit.saturating_mul(2).min(PAGE_ROWS_MAX))
 }
 
 /// How a page of one side differs from that of the other.
