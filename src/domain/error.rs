@@ -291,7 +291,7 @@ pub enum Error {
     #[error("email or password is wrong")]
     CredentialsInvalid,
     /// A secret would have to be sealed or opened, and the key for it is not configured.
-    #[error("the service has no key that seals secrets: its operator sets TASKWIRE_SECRETS_KEY_FILE")]
+    #[error("the service has no key that seals secrets")]
     SecretsKeyMissing,
     /// The password is right, and a code is asked for as well.
     #[error("the account has a second factor: complete the login with a code")]
@@ -340,8 +340,8 @@ pub enum Error {
     /// The API key is not one of ours, has expired, or was revoked.
     #[error("the API key is not valid")]
     ApiKeyInvalid,
-    /// An API key was sent that does not reach as far as this method.
-    #[error("the API key does not have the scope that this method needs")]
+    /// The key or token does not reach as far as this method.
+    #[error("the token does not have the scope that this method needs; an API key with it does")]
     ScopeInsufficient,
     /// The refresh token is not one of ours, or has expired.
     #[error("the refresh token is not valid")]

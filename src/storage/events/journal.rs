@@ -7,14 +7,14 @@ use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::EventRow;
-use super::outbox::{Ears, OutboxRow};
+use super::outbox::{Ears, OutboxRow, somebody_hears_all};
 use crate::domain::{HistoryId, QueuedEvent, Result, Timestamp, UserId};
 use crate::storage::engine::history;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::set::Piece::{Insert, Sql};
 use crate::storage::engine::set::{Column, Rows, SetStatement};
 use crate::storage::engine::types::{Id, Moment};
-use crate::storage::schema::{event_head, event_listeners, events, outbox, webhooks};
+use crate::storage::schema::{event_head, events, outbox, webhooks};
 
 /// Rows of the outbox that are put in order at once.
 const AT_ONCE: i64 = 1000;
@@ -191,12 +191,7 @@ impl<'a> Journal<'a> {
                 .select((webhooks::user_id, webhooks::id))
                 .load(conn)
                 .await?;
-            let to_everyone: i64 = event_listeners::table
-                .filter(event_listeners::everyone.eq(true))
-                .count()
-                .get_result(conn)
-                .await?;
-            let told = Told::number(&rows, &hooks, to_everyone > 0, &mut last);
+            let told = Told::number(&rows, &hooks, somebody_hears_all!(conn), &mut last);
             if !told.events.is_empty() {
                 insert_events(&told.events).at(place).execute(conn).await?;
                 diesel::update(event_head::table.find(1))

@@ -4,7 +4,7 @@ use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
 use super::journal::Journal;
-use super::outbox::Ears;
+use super::outbox::{Ears, somebody_hears_all};
 use crate::domain::{Result, Timestamp};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
@@ -94,17 +94,13 @@ impl<'a> Listeners<'a> {
             if known == 1 {
                 return Ok::<bool, Error>(false);
             }
-            let others: i64 = event_listeners::table
-                .filter(event_listeners::everyone.eq(true))
-                .count()
-                .get_result(conn)
-                .await?;
+            let is_heard_already = somebody_hears_all!(conn);
             diesel::insert_into(event_listeners::table)
                 .values((event_listeners::name.eq(name), event_listeners::everyone.eq(everyone), renew_time))
                 .on_conflict_do_nothing()
                 .execute(conn)
                 .await?;
-            if everyone && others == 0 {
+            if everyone && !is_heard_already {
                 // What happened since the last one went is not told, and whoever read until then has to learn it.
                 diesel::update(event_head::table.find(1))
                     .set((

@@ -70,17 +70,26 @@ pub(in crate::storage) fn insert_stretches(stretches: &[Stretch]) -> SetStatemen
 /// A row of the outbox: user, revision, id, last revision, kind, payload, time.
 pub(in crate::storage) type OutboxRow = (Id, i64, Id, i64, i16, Option<String>, Moment);
 
-/// Puts something about an account into the outbox, where somebody listens to all: `tell!(conn, user, kind, now)` inside
-/// `with_write!`, while the account's row is there.
-macro_rules! tell {
-    ($conn:ident, $user:expr, $kind:expr, $now:expr) => {{
-        use $crate::storage::schema::{event_listeners, outbox, users};
-        let listened: i64 = event_listeners::table
+/// Whether somebody listens to all users: `somebody_hears_all!(conn)` where errors are those of diesel or of the storage.
+macro_rules! somebody_hears_all {
+    ($conn:ident) => {{
+        use $crate::storage::schema::event_listeners;
+        let listeners: i64 = event_listeners::table
             .filter(event_listeners::everyone.eq(true))
             .count()
             .get_result($conn)
             .await?;
-        if listened > 0 {
+        listeners > 0
+    }};
+}
+pub(in crate::storage) use somebody_hears_all;
+
+/// Puts something about an account into the outbox, where somebody listens to all: `tell!(conn, user, kind, now)` inside
+/// `with_write!`, while the account's row is there.
+macro_rules! tell {
+    ($conn:ident, $user:expr, $kind:expr, $now:expr) => {{
+        use $crate::storage::schema::{outbox, users};
+        if $crate::storage::events::outbox::somebody_hears_all!($conn) {
             let user = $crate::storage::engine::types::Id::from($user);
             let revision: i64 = users::table.find(user).select(users::revision).first($conn).await?;
             diesel::insert_into(outbox::table)

@@ -4,12 +4,12 @@ use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 
-use super::outbox::Ears;
+use super::outbox::{Ears, somebody_hears_all};
 use crate::domain::{DueReminder, EventKind, Result, TaskId, Timestamp, UserId};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::sql::{Fragment, Value, Whole};
 use crate::storage::engine::types::{DbUuid, Id, Moment};
-use crate::storage::schema::{event_listeners, outbox};
+use crate::storage::schema::outbox;
 use crate::storage::tasks::set_statements::{find_tasks, lock_users, update_tasks};
 use crate::storage::tasks::task_row::{TaskRow, as_tasks};
 
@@ -65,11 +65,7 @@ impl<'a> TaskReminders<'a> {
         with_write!(self.by_key, async move |conn| {
             let locked: Vec<(Id, i64, i64, bool)> = lock_users(vec![user.into()]).load(conn).await?;
             let Some((_, revision, _, listened)) = locked.into_iter().next() else { return Ok(()) };
-            let to_everyone: i64 = event_listeners::table
-                .filter(event_listeners::everyone.eq(true))
-                .count()
-                .get_result(conn)
-                .await?;
+            let to_everyone = somebody_hears_all!(conn);
             let keys: Vec<(Id, Id)> = due.iter().map(|(task, _)| (user.into(), (*task).into())).collect();
             let rows: Vec<TaskRow> = find_tasks(&keys).at(place).load(conn).await?;
             let mut tasks = as_tasks(rows)?;
@@ -80,7 +76,7 @@ impl<'a> TaskReminders<'a> {
                 let Some(time) = task.remind_time else { continue };
                 let late = now.as_micros() - time.as_micros() > LATE_AFTER;
                 let told = DueReminder { task: task.id, time, late };
-                if listened || to_everyone > 0 {
+                if listened || to_everyone {
                     diesel::insert_into(outbox::table)
                         .values((
                             outbox::user_id.eq(Id::from(user)),
