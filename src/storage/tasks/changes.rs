@@ -11,7 +11,8 @@ use super::set_statements::{find_revisions, lock_users};
 use super::standbys::Standbys;
 use super::task_row::TaskRow;
 use crate::domain::{
-    ChangePage, Error, HistoryId, Owner, Resource, Result, State, Task, TaskChange, TaskId, Timestamp, UserId,
+    ChangePage, Error, HistoryId, Owner, Resource, Result, State, Subject, Task, TaskChange, TaskId,
+    Timestamp, UserId,
 };
 use crate::storage::engine::history;
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
@@ -115,7 +116,6 @@ impl<'a> Changes<'a> {
         let (row, current, counters) = with_conn!(self.by_key, |conn| {
             let row: Option<ChangeRow> = task_changes::table
                 .find((key.0, revision))
-                .filter(task_changes::task_id.eq(key.1))
                 .select(change_row::columns())
                 .first(conn)
                 .await
@@ -138,6 +138,7 @@ impl<'a> Changes<'a> {
             return Ok((current, history));
         }
         let change = row.map(|row| change_row::change(owner, row)).transpose()?;
+        let change = change.filter(|change| change.subject == Subject::Task(id));
         match change.and_then(|change| change.state).and_then(State::task) {
             Some(task) => Ok((task, history)),
             None if revision <= earliest => Err(Error::RevisionCompacted { earliest }),

@@ -105,6 +105,11 @@ impl World {
 
     /// Another process, with connections of its own.
     pub(crate) async fn replica(&self) -> Replica {
+        // Boxed, so that no test carries the room for what starts one.
+        Box::pin(self.start()).await
+    }
+
+    async fn start(&self) -> Replica {
         let storage = self.database.open(self.setup.limits.unwrap_or_else(limits));
         let tokens = Tokens::with_ring(self.ring(), token_config(), self.clock.clone());
         let passwords = self.setup.passwords.clone().unwrap_or_else(|| Passwords::with_params(4, cheap()));

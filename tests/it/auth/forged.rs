@@ -36,7 +36,7 @@ macro_rules! forged {
                 let distinct: BTreeSet<String> = refused.map(|(_, token, _)| token).collect();
                 assert!(distinct.len() >= 60, "{} kinds", distinct.len());
                 // Against each of these methods, which are all but those that need no token, and `Logout`.
-                assert!(guarded().count() + 5 == METHODS.iter().filter(|method| method.path.starts_with("/taskwire.")).count());
+                assert!(guarded().count() + 10 == METHODS.iter().filter(|method| method.path.starts_with("/taskwire.")).count());
             });
         }
     };

@@ -22,6 +22,9 @@ async fn an_older_schema_is_restored_and_brought_up_to_date(database: TestDataba
              compacted_revision) values ({user}, 'ada@example.com', 'Ada', 1, {time}, {time}, 1, 0, 0, 0)"
         ))
         .await;
+    database
+        .execute(&format!("insert into emails (email_key, user_id) values ('ada@example.com', {user})"))
+        .await;
     done(&sandbox, &database.url, &["backup", "older"]);
     let lines = sums(&sandbox, "older");
     assert!(lines.iter().any(|line| line.ends_with("  users  1")), "{lines:#?}");
