@@ -192,7 +192,6 @@ impl Service {
             (_, "MFA_REQUIRED") => format!("; {}", self.command("login EMAIL --code CODE")),
             (_, "TASK_DELETED") => "; `taskwire task restore` takes it back".to_owned(),
             (_, "TASK_LIST_DELETED") => "; `taskwire list restore` takes it back".to_owned(),
-            (_, "SECRETS_KEY_MISSING") => "; its operator sets TASKWIRE_SECRETS_KEY_FILE".to_owned(),
             (_, "ADMIN_REQUIRED") => "; it takes a login as an administrator".to_owned(),
             (_, "CURSOR_EXPIRED") => "; without --from it begins now".to_owned(),
             (Code::Unavailable, "") => {

@@ -291,7 +291,7 @@ pub enum Error {
     #[error("email or password is wrong")]
     CredentialsInvalid,
     /// A secret would have to be sealed or opened, and the key for it is not configured.
-    #[error("the service has no key that seals secrets")]
+    #[error("the service has no key that seals secrets: its operator sets TASKWIRE_SECRETS_KEY_FILE")]
     SecretsKeyMissing,
     /// The password is right, and a code is asked for as well.
     #[error("the account has a second factor: complete the login with a code")]
