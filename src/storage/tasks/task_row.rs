@@ -231,6 +231,30 @@ impl Details {
         Document(serde_json::to_string(self).unwrap_or_default())
     }
 
+    /// The task with these.
+    fn put_into(self, task: Task) -> Result<Task> {
+        Ok(Task {
+            due_day: self.due_day()?,
+            start_time: times(self.start_time)?,
+            time_zone: self.time_zone.map(TimeZone::stored),
+            annotations: Annotations::parse(self.annotations).map_err(corrupt("set of annotations"))?,
+            subtasks: self
+                .subtasks
+                .map_or_else(Subtasks::default, |(count, completed)| Subtasks { count, completed }),
+            deleted_with: match (self.deleted_with_list, self.deleted_with_parent) {
+                (Some(_), _) => Some(DeletedWith::List),
+                (None, Some(_)) => Some(DeletedWith::Parent),
+                (None, None) => None,
+            },
+            took_subtasks: self.took_subtasks.is_some(),
+            recurrence: self.recurrence.map(|recurrence| Box::new(recurrence.into())),
+            next_task: self.next_task.map(Into::into),
+            reminders: reminders(self.reminders)?,
+            remind_time: times(self.remind_time)?,
+            ..task
+        })
+    }
+
     fn due_day(&self) -> Result<Option<DueDay>> {
         let Some((number, end)) = self.due_day.zip(self.due_end) else { return Ok(None) };
         let day =
@@ -250,8 +274,7 @@ impl TryFrom<TaskRow> for Task {
         let description =
             row.description.map(|text| Description::parse(text).map_err(corrupt("description")));
         let priority = Priority::from_code(row.priority);
-        let details = row.details.map(|Boxed(details)| *details).unwrap_or_default();
-        Ok(Self {
+        let task = Self {
             owner: row.user_id.into(),
             id: row.task_id.into(),
             title: Title::parse(row.title).map_err(corrupt("title"))?,
@@ -260,33 +283,32 @@ impl TryFrom<TaskRow> for Task {
             priority: priority.ok_or_else(|| Error::Internal("a stored priority is unknown".into()))?,
             due_time: times(row.due_time)?,
             labels: Labels::parse(row.labels.0).map_err(corrupt("set of labels"))?,
-            due_day: details.due_day()?,
-            start_time: times(details.start_time)?,
-            time_zone: details.time_zone.map(TimeZone::stored),
-            annotations: Annotations::parse(details.annotations).map_err(corrupt("set of annotations"))?,
+            due_day: None,
+            start_time: None,
+            time_zone: None,
+            annotations: Annotations::default(),
             task_list: row.list_id.map(Into::into),
             position: Position::stored(row.position),
             parent_task: row.parent_id.map(Into::into),
-            subtasks: details
-                .subtasks
-                .map_or_else(Subtasks::default, |(count, completed)| Subtasks { count, completed }),
-            deleted_with: match (details.deleted_with_list, details.deleted_with_parent) {
-                (Some(_), _) => Some(DeletedWith::List),
-                (None, Some(_)) => Some(DeletedWith::Parent),
-                (None, None) => None,
-            },
-            took_subtasks: details.took_subtasks.is_some(),
-            recurrence: details.recurrence.map(|recurrence| Box::new(recurrence.into())),
-            next_task: details.next_task.map(Into::into),
-            reminders: reminders(details.reminders)?,
-            remind_time: times(details.remind_time)?,
+            subtasks: Subtasks::default(),
+            deleted_with: None,
+            took_subtasks: false,
+            recurrence: None,
+            next_task: None,
+            reminders: Reminders::default(),
+            remind_time: None,
             create_time: row.create_time.try_into()?,
             update_time: row.update_time.try_into()?,
             complete_time: times(row.complete_time)?,
             delete_time: times(row.delete_time)?,
             purge_time: times(row.purge_time)?,
             revision: row.revision,
-        })
+        };
+        match row.details {
+            // Nearly all have none.
+            None => Ok(task),
+            Some(Boxed(details)) => details.put_into(task),
+        }
     }
 }
 
@@ -372,5 +394,10 @@ pub(in crate::storage) fn decode(owner: UserId, id: TaskId, text: &str) -> Resul
 
 /// All or nothing: a list that left out what cannot be read would lie.
 pub(in crate::storage) fn as_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>> {
-    rows.into_iter().map(Task::try_from).collect()
+    // A `collect` of results knows no length and grows as it goes, and a task is no small thing to be moved.
+    let mut tasks = Vec::with_capacity(rows.len());
+    for row in rows {
+        tasks.push(row.try_into()?);
+    }
+    Ok(tasks)
 }
