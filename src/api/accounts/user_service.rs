@@ -8,10 +8,11 @@ use super::{convert_account, convert_service, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
+use crate::api::tasks::watch::WatchStream;
 use crate::api::{caller, idempotency, trace, traced};
 use crate::auth::Principal;
 use crate::auth::api_keys::ApiKeys;
-use crate::domain::{Clock, Email, Role, Violations};
+use crate::domain::{Clock, Email, Error, Role, Violations};
 use crate::pb;
 use crate::pb::user_service_server::UserService;
 use crate::storage::{Registration, Storage};
@@ -55,6 +56,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl UserService for UserApi {
+    type ExportUserDataStream = WatchStream<pb::HttpBody>;
+
     async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::User> {
         let trace = trace(&request);
         let caller = request.extensions().get::<Principal>();
@@ -257,6 +260,13 @@ impl UserService for UserApi {
         };
         let audit_events = events.iter().map(convert_account::audit_event_to_pb).collect();
         Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
+    }
+
+    async fn export_user_data(
+        &self,
+        _request: Request<pb::ExportUserDataRequest>,
+    ) -> Answer<Self::ExportUserDataStream> {
+        Err(Error::MethodUnknown.into())
     }
 
     async fn begin_totp_enrolment(

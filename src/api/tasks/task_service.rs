@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
@@ -299,6 +299,13 @@ impl TaskService for TaskApi {
         let key = IdempotencyKey::of("BatchDeleteTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::deletes(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchDeleteTasksResponse { tasks }).await
+    }
+
+    async fn import_tasks(
+        &self,
+        _request: Request<Streaming<pb::ImportTasksRequest>>,
+    ) -> Result<Response<pb::ImportTasksResponse>, Status> {
+        Err(Error::MethodUnknown.into())
     }
 
     async fn count_tasks(
