@@ -1,18 +1,22 @@
 //! `UserService`: each handler parses, authorises, does one thing, and answers.
 
+use std::time::Duration;
+
 use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{convert_account, convert_service, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
+use crate::api::export::Exports;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
 use crate::api::tasks::watch::WatchStream;
 use crate::api::{caller, idempotency, trace, traced};
 use crate::auth::Principal;
 use crate::auth::api_keys::ApiKeys;
-use crate::domain::{Clock, Email, Error, Role, Violations};
+use crate::domain::{Clock, Email, Role, Violations};
 use crate::pb;
 use crate::pb::user_service_server::UserService;
 use crate::storage::{Registration, Storage};
@@ -26,19 +30,22 @@ pub struct UserApi {
     clock: Clock,
     passwords: PasswordPolicy,
     page_tokens: PageTokens,
+    exports: Exports,
 }
 
 impl UserApi {
-    /// Serves the accounts in this storage.
+    /// Serves the accounts in this storage; exports end with `shutdown`, or when nobody reads for so long.
     pub fn new(
         storage: Storage,
         accounts: Accounts,
         api_keys: ApiKeys,
         clock: Clock,
         passwords: PasswordPolicy,
+        (stall_timeout, shutdown): (Duration, CancellationToken),
     ) -> Self {
+        let exports = Exports::new(storage.clone(), clock.clone(), stall_timeout, shutdown);
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "list_token");
-        Self { storage, accounts, api_keys, clock, passwords, page_tokens }
+        Self { storage, accounts, api_keys, clock, passwords, page_tokens, exports }
     }
 }
 
@@ -264,9 +271,10 @@ impl UserService for UserApi {
 
     async fn export_user_data(
         &self,
-        _request: Request<pb::ExportUserDataRequest>,
+        request: Request<pb::ExportUserDataRequest>,
     ) -> Answer<Self::ExportUserDataStream> {
-        Err(Error::MethodUnknown.into())
+        let (caller, trace, request) = traced(request)?;
+        Ok(Response::new(self.exports.open(&caller, &trace, &request).await?))
     }
 
     async fn begin_totp_enrolment(
