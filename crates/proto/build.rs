@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "taskwire/v1/event_service.proto",
+    "taskwire/v1/export.proto",
     "taskwire/v1/task_service.proto",
     "taskwire/v1/user_service.proto",
     // No file imports these: errors carry their messages inside `Any`. With them here, a client can
@@ -15,6 +16,9 @@ const FILES: [&str; 6] = [
     "google/rpc/error_details.proto",
     "google/rpc/status.proto",
 ];
+
+/// The one file of this package that becomes code: the others are annotations.
+const HTTP_BODY: &str = "google/api/httpbody.proto";
 
 /// The generator takes a space off the continuation lines of lists in the comments of services, and
 /// has inner attributes of its own.
@@ -53,13 +57,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The code needs the comments, but neither annotations nor error messages as Rust types.
     let mut code = compiler.include_source_info(true).file_descriptor_set();
     let mut types = code.clone();
-    types.file.retain(|file| file.package() == "google.type");
+    types.file.retain(|file| file.package() == "google.type" || file.name() == HTTP_BODY);
     code.file.retain(|file| ["taskwire.v1", "google.protobuf", "google.type"].contains(&file.package()));
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .codec_path("crate::Codec")
         .extern_path(".google.type", "crate::google_type")
+        .extern_path(".google.api", "crate::google_api")
         // One that is empty costs nothing, and the order is the same each time.
         .btree_map(".")
         .client_mod_attribute(".", ALLOW)

@@ -6,11 +6,14 @@
 mod accounts;
 pub mod answer;
 mod events;
+mod export;
 mod field_mask;
 mod fields;
 mod idempotency;
+mod json;
 mod names;
 mod page_token;
+mod places;
 pub mod reason;
 pub mod request_id;
 pub mod status;

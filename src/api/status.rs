@@ -16,7 +16,7 @@ use crate::domain::{Error, Resource, State, Violation};
 pub const DOMAIN: &str = "taskwire";
 
 /// Most violations that one error names. Details travel in a trailer, and trailers are short.
-const VIOLATIONS_MAX: usize = 20;
+pub(super) const VIOLATIONS_MAX: usize = 20;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -182,7 +182,7 @@ fn field_violation(violation: &Violation) -> FieldViolation {
 }
 
 /// What a caller may read. Texts of the storage and of bugs stay inside.
-fn public_text(error: &Error) -> String {
+pub(super) fn public_text(error: &Error) -> String {
     match error {
         Error::Invalid(violations) => {
             let first = violations.first().map(|first| format!("{}: {}", first.field, first.rule.text));

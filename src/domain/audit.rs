@@ -73,6 +73,8 @@ event_types! {
     EmailVerified = 24;
     /// The address was replaced with one that was proved by mail.
     EmailChanged = 25;
+    /// The user took all data of the account away.
+    DataExported = 26;
     /// A webhook was made.
     WebhookCreated = 40;
     /// A webhook was deleted.

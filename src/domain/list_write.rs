@@ -4,8 +4,8 @@
 use super::change::{ChangeType, State, TaskField, TaskFields};
 use super::position::{Placement, place};
 use super::{
-    Error, Etag, NewTaskList, Position, Resource, Result, TaskList, TaskListId, TasksOfDeleted, Title,
-    Unfinished, UserId, WriteRules,
+    Error, Etag, ImportedList, NewTaskList, Position, Resource, Result, TaskList, TaskListId, TasksOfDeleted,
+    Title, Unfinished, UserId, WriteRules,
 };
 
 /// A place among others.
@@ -24,6 +24,8 @@ pub enum Place<Id> {
 pub enum ListWrite {
     /// Make a list, behind the others.
     Create(NewTaskList),
+    /// Take one in under the id that it brings.
+    Import(ImportedList),
     /// Call it otherwise.
     Update {
         /// Which list.
@@ -108,6 +110,7 @@ impl ListWrite {
     pub const fn id(&self) -> TaskListId {
         match self {
             Self::Create(new) => new.id,
+            Self::Import(list) => list.new.id,
             Self::Update { id, .. }
             | Self::Move { id, .. }
             | Self::Delete { id, .. }
@@ -136,6 +139,7 @@ impl ListWrite {
                 Some(_) => Err(Error::TaskListAlreadyExists),
                 None => Ok(store(create(new, owner, rules, revision), ChangeType::Created)),
             },
+            Self::Import(list) => list.decide(owner, current, rules, revision),
             Self::Update { title, etag, .. } => {
                 let current = live(current)?;
                 check_etag(&current, etag.as_ref())?;
@@ -182,7 +186,7 @@ impl ListWrite {
     }
 }
 
-fn create(new: NewTaskList, owner: UserId, rules: WriteRules, revision: i64) -> TaskList {
+pub(super) fn create(new: NewTaskList, owner: UserId, rules: WriteRules, revision: i64) -> TaskList {
     TaskList {
         owner,
         id: new.id,
@@ -212,12 +216,12 @@ fn check_etag(current: &TaskList, expected: Option<&Etag>) -> Result<()> {
     }
 }
 
-fn store(list: TaskList, change: ChangeType) -> ListDecision {
+pub(super) fn store(list: TaskList, change: ChangeType) -> ListDecision {
     ListDecision::Store { list, change, fields: TaskFields::default() }
 }
 
 /// An ordinary change, or none.
-fn updated(list: TaskList, current: TaskList, rules: WriteRules) -> ListDecision {
+pub(super) fn updated(list: TaskList, current: TaskList, rules: WriteRules) -> ListDecision {
     let mut fields = TaskFields::default();
     fields.note(TaskField::Title, list.title != current.title);
     fields.note(TaskField::Position, list.position != current.position);

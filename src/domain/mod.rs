@@ -15,6 +15,7 @@ mod etag;
 mod event;
 mod filter;
 mod id;
+mod import;
 mod list_write;
 mod mail;
 mod owner;
@@ -51,6 +52,7 @@ pub use id::{
     ApiKeyId, AuditEventId, ChallengeId, HistoryId, MailId, MailTokenId, SessionId, TaskId, TaskListId,
     UserId, WebhookId,
 };
+pub use import::{ImportedList, ImportedTask};
 pub use list_write::{ListDecision, ListWrite, Place};
 pub use mail::{
     EmailVerification, Mail, MailCounts, MailKind, MailPurpose, MailToken, NewMail, NewMailToken,

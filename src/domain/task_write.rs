@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::task::changed_fields;
 use super::{
-    Basis, ChangeType, Error, Etag, NewTask, Position, Resource, Result, State, Task, TaskField, TaskFields,
-    TaskId, TaskPatch, Timestamp, UserId,
+    Basis, ChangeType, Error, Etag, ImportedTask, NewTask, Position, Resource, Result, State, Task,
+    TaskField, TaskFields, TaskId, TaskPatch, Timestamp, UserId,
 };
 
 /// A change of a task that depends on no other one.
@@ -16,6 +16,8 @@ use super::{
 pub enum TaskWrite {
     /// Make a task.
     Create(NewTask),
+    /// Take a task in under the id that it brings.
+    Import(Box<ImportedTask>),
     /// Change fields of a task.
     Update {
         /// Which task.
@@ -111,6 +113,7 @@ impl TaskWrite {
     pub const fn id(&self) -> TaskId {
         match self {
             Self::Create(new) => new.id,
+            Self::Import(task) => task.new.id,
             Self::Update { id, .. }
             | Self::Delete { id, .. }
             | Self::Undelete { id }
@@ -160,6 +163,7 @@ impl TaskWrite {
                     Ok(store(task, ChangeType::Created, 1))
                 }
             },
+            Self::Import(task) => task.decide(owner, current, rules, revision),
             Self::Update { patch, etag, .. } => {
                 update(existing(current)?, patch, etag.as_ref(), rules, revision)
             }

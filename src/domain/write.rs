@@ -31,6 +31,7 @@ impl Write {
     pub fn parent_task(&self) -> Option<TaskId> {
         match self {
             Self::Task(TaskWrite::Create(new)) => new.parent_task,
+            Self::Task(TaskWrite::Import(task)) => task.new.parent_task,
             Self::Task(TaskWrite::Update { patch, .. }) => patch.parent_task.flatten(),
             Self::Task(write) => write.former()?.parent_task,
             Self::Move(write) => write.parent_task.flatten(),
@@ -42,6 +43,7 @@ impl Write {
     pub fn task_list(&self) -> Option<TaskListId> {
         match self {
             Self::Task(TaskWrite::Create(new)) => new.task_list,
+            Self::Task(TaskWrite::Import(task)) => task.new.task_list,
             Self::Task(TaskWrite::Update { patch, .. }) => patch.task_list.flatten(),
             Self::Task(write) => write.former()?.task_list,
             Self::Move(write) => write.task_list.flatten(),
@@ -88,6 +90,8 @@ impl WriteResult {
 /// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
+    /// It came into being, and took a revision.
+    Created,
     /// The task changed and took a revision.
     Changed,
     /// There was nothing to change.

@@ -50,13 +50,14 @@ impl Routes {
             watch,
             draining.clone(),
         );
-        let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining);
+        let tasks = TaskApi::new(storage.clone(), services.clock.clone(), services.tasks, draining.clone());
         let users = UserApi::new(
             storage,
             services.accounts.clone(),
             services.authenticator.api_keys().clone(),
             services.clock.clone(),
             services.passwords,
+            (watch.stall_timeout, draining),
         );
         let reflection = || {
             tonic_reflection::server::Builder::configure()

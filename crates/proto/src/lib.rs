@@ -13,6 +13,12 @@ pub mod google_type {
     tonic::include_proto!("google.r#type");
 }
 
+/// Answers that are no JSON over REST.
+pub mod google_api {
+    tonic::include_proto!("google.api");
+}
+
+pub use google_api::HttpBody;
 pub use google_type::Date;
 
 tonic::include_proto!("taskwire.v1");

@@ -194,6 +194,7 @@ pub(in crate::api) fn audit_event_to_pb(event: &AuditEvent) -> pb::AuditEvent {
         AuditEventType::PasswordReset => Type::PasswordReset,
         AuditEventType::EmailVerified => Type::EmailVerified,
         AuditEventType::EmailChanged => Type::EmailChanged,
+        AuditEventType::DataExported => Type::DataExported,
         AuditEventType::WebhookCreated => Type::WebhookCreated,
         AuditEventType::WebhookDeleted => Type::WebhookDeleted,
         AuditEventType::WebhookSecretRotated => Type::WebhookSecretRotated,

@@ -1,13 +1,18 @@
 //! `UserService`: each handler parses, authorises, does one thing, and answers.
 
+use std::time::Duration;
+
 use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{convert_account, convert_service, convert_user};
 use crate::accounts::{Accounts, PasswordPolicy, registration};
+use crate::api::export::Exports;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
+use crate::api::tasks::watch::WatchStream;
 use crate::api::{caller, idempotency, trace, traced};
 use crate::auth::Principal;
 use crate::auth::api_keys::ApiKeys;
@@ -25,19 +30,22 @@ pub struct UserApi {
     clock: Clock,
     passwords: PasswordPolicy,
     page_tokens: PageTokens,
+    exports: Exports,
 }
 
 impl UserApi {
-    /// Serves the accounts in this storage.
+    /// Serves the accounts in this storage; exports end with `shutdown`, or when nobody reads for so long.
     pub fn new(
         storage: Storage,
         accounts: Accounts,
         api_keys: ApiKeys,
         clock: Clock,
         passwords: PasswordPolicy,
+        (stall_timeout, shutdown): (Duration, CancellationToken),
     ) -> Self {
+        let exports = Exports::new(storage.clone(), clock.clone(), stall_timeout, shutdown);
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "list_token");
-        Self { storage, accounts, api_keys, clock, passwords, page_tokens }
+        Self { storage, accounts, api_keys, clock, passwords, page_tokens, exports }
     }
 }
 
@@ -55,6 +63,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl UserService for UserApi {
+    type ExportUserDataStream = WatchStream<pb::HttpBody>;
+
     async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::User> {
         let trace = trace(&request);
         let caller = request.extensions().get::<Principal>();
@@ -257,6 +267,14 @@ impl UserService for UserApi {
         };
         let audit_events = events.iter().map(convert_account::audit_event_to_pb).collect();
         Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
+    }
+
+    async fn export_user_data(
+        &self,
+        request: Request<pb::ExportUserDataRequest>,
+    ) -> Answer<Self::ExportUserDataStream> {
+        let (caller, trace, request) = traced(request)?;
+        Ok(Response::new(self.exports.open(&caller, &trace, &request).await?))
     }
 
     async fn begin_totp_enrolment(

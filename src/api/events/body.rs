@@ -1,22 +1,18 @@
 //! What the receiver of a webhook gets: type, time and the message in the form that it has over REST.
 
-use std::sync::OnceLock;
-
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::{Map, Value};
 
 use super::convert_event::data_to_pb;
 use crate::domain::{Event, Timestamp};
-use crate::pb;
 use crate::pb::event::Data;
 
 /// The JSON of an event.
 pub fn event_body(event: &Event) -> Vec<u8> {
     let data = match data_to_pb(event) {
-        Data::Change(change) => json("taskwire.v1.TaskChange", &change),
-        Data::Account(user) => json("taskwire.v1.User", &user),
-        Data::Reminder(reminder) => json("taskwire.v1.DueReminder", &reminder),
+        Data::Change(change) => json("TaskChange", &change),
+        Data::Account(user) => json("User", &user),
+        Data::Reminder(reminder) => json("DueReminder", &reminder),
     };
     body(event.kind.name(), event.create_time, data)
 }
@@ -31,16 +27,7 @@ fn body(kind: &str, time: Timestamp, data: Value) -> Vec<u8> {
     serde_json::json!({"type": kind, "timestamp": timestamp, "data": data}).to_string().into_bytes()
 }
 
-/// A message as the gateway answers it: fields without presence also where they hold their default.
+/// A message as the gateway answers it. Its own messages the service can always write.
 fn json(name: &str, message: &impl Message) -> Value {
-    static CONTRACT: OnceLock<Option<DescriptorPool>> = OnceLock::new();
-    let contract = CONTRACT.get_or_init(|| DescriptorPool::decode(pb::DESCRIPTOR_SET).ok());
-    let written = contract.as_ref().and_then(|contract| {
-        let descriptor = contract.get_message_by_name(name)?;
-        let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()?;
-        let options = SerializeOptions::new().skip_default_fields(false);
-        dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
-    });
-    // Its own messages the service can always write.
-    written.unwrap_or_default()
+    crate::api::json::write(name, message, serde_json::value::Serializer).unwrap_or_default()
 }

@@ -161,7 +161,7 @@ pub(super) fn queue_page(caller: &Principal, page_size: i32) -> Result<PageSize>
 }
 
 /// A webhook as it is answered.
-pub(super) fn webhook_to_pb(webhook: &Webhook) -> pb::Webhook {
+pub(in crate::api) fn webhook_to_pb(webhook: &Webhook) -> pb::Webhook {
     let state =
         if webhook.disable_reason.is_some() { message::State::Disabled } else { message::State::Enabled };
     let disable_reason = match webhook.disable_reason {

@@ -9,6 +9,8 @@ pub(super) mod convert_value;
 mod cursor;
 pub(super) mod filter;
 mod filter_fields;
+mod import;
+mod import_calls;
 mod list_calls;
 pub(super) mod order_by;
 mod past_calls;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use prost::Message;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::import_calls::IMPORTS_MAX;
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
+use crate::api::places::Places;
 use crate::api::{answer, caller, idempotency};
 use crate::domain::{
     Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, Violation, Write, WriteResult,
@@ -39,6 +41,7 @@ pub struct TaskApi {
     pub(super) storage: Storage,
     pub(super) page_tokens: PageTokens,
     watches: Watches,
+    pub(super) imports: Places,
     clock: Clock,
     rules: TaskRules,
 }
@@ -64,7 +67,8 @@ impl TaskApi {
     pub fn new(storage: Storage, clock: Clock, rules: TaskRules, shutdown: CancellationToken) -> Self {
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "page_token");
         let watches = Watches::new(storage.clone(), clock.clone(), rules.watch, shutdown);
-        Self { storage, page_tokens, watches, clock, rules }
+        let imports = Places::new(IMPORTS_MAX, ("imports of this user", "imports of all users"));
+        Self { storage, page_tokens, watches, imports, clock, rules }
     }
 
     /// Writes of a user by the rules of now.
@@ -299,6 +303,13 @@ impl TaskService for TaskApi {
         let key = IdempotencyKey::of("BatchDeleteTasks", &mut request, |request| &mut request.request_id);
         let (owner, writes) = batch::deletes(&caller, request)?;
         self.write_all(owner, writes, key, |tasks| pb::BatchDeleteTasksResponse { tasks }).await
+    }
+
+    async fn import_tasks(
+        &self,
+        request: Request<Streaming<pb::ImportTasksRequest>>,
+    ) -> Result<Response<pb::ImportTasksResponse>, Status> {
+        self.import(request).await
     }
 
     async fn count_tasks(

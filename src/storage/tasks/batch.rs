@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
-use super::ledger::{self, Report};
+use super::ledger::{self, Purpose, Report};
 use super::write_conn::News;
 use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
@@ -23,7 +23,8 @@ pub(in crate::storage) async fn commit(
     notifier: &Notifier,
     operations: Vec<Operation>,
 ) -> Result<Vec<Result<Outcome, WriteError>>> {
-    let Report { results, raised, is_told } = pool.bounded_write(run(pool, notifier, operations)).await?;
+    let work = run(pool, notifier, operations, Purpose::Write);
+    let Report { results, raised, is_told } = pool.bounded_write(work).await?;
     pool.note_committed(&raised);
     if !pool.server().is_primary() {
         notifier.tell_others(raised.iter().map(|(user, _)| *user));
@@ -36,6 +37,16 @@ pub(in crate::storage) async fn commit(
     Ok(results)
 }
 
+/// What would become of a batch. Nothing is written, and the users' rows are held only while it is decided.
+pub(in crate::storage) async fn rehearse(
+    pool: &Pool,
+    notifier: &Notifier,
+    operations: Vec<Operation>,
+) -> Result<Vec<Result<Outcome, WriteError>>> {
+    let work = run(pool, notifier, operations, Purpose::Rehearse);
+    Ok(pool.bounded_write(work).await?.results)
+}
+
 /// A batch of one.
 pub(in crate::storage) async fn commit_one(
     pool: &Pool,
@@ -46,7 +57,12 @@ pub(in crate::storage) async fn commit_one(
     results.pop().unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
 }
 
-async fn run(pool: &Pool, notifier: &Notifier, operations: Vec<Operation>) -> Result<Report> {
+async fn run(
+    pool: &Pool,
+    notifier: &Notifier,
+    operations: Vec<Operation>,
+    purpose: Purpose,
+) -> Result<Report> {
     let (origin, ears) = (notifier.origin(), Arc::clone(notifier.ears()));
     match &pool.engine {
         Engine::Postgres(connections) => {
@@ -57,7 +73,7 @@ async fn run(pool: &Pool, notifier: &Notifier, operations: Vec<Operation>) -> Re
             let is_heard = pool.server().is_primary();
             let work = async move |conn: &mut _| {
                 let mut batch = PostgresBatch { conn, place, limits, is_heard };
-                ledger::run(&mut batch, operations, News { origin, ears: &ears }).await
+                ledger::run(&mut batch, operations, purpose, News { origin, ears: &ears }).await
             };
             conn.transaction::<_, Error, _>(work).await
         }
@@ -68,7 +84,7 @@ async fn run(pool: &Pool, notifier: &Notifier, operations: Vec<Operation>) -> Re
                 Ok(conn.immediate_transaction(|conn| {
                     let waits = || Err(Error::Internal("a write batch waits on SQLite".into()));
                     let news = News { origin, ears: &ears };
-                    ledger::run(conn, operations, news).now_or_never().unwrap_or_else(waits)
+                    ledger::run(conn, operations, purpose, news).now_or_never().unwrap_or_else(waits)
                 }))
             });
             on_thread.await?

@@ -133,7 +133,7 @@ impl Deciding<'_> {
                 if let Some(next) = next {
                     self.make_next(*next)?;
                 }
-                self.answer(state(Some(task.clone())), Effect::Changed);
+                self.answer(state(Some(task.clone())), effect(change));
                 if let Some(before) = before.filter(|_| !is_undo) {
                     self.carry_along(&task, &before, completes && task.completed)?;
                 }
@@ -257,7 +257,7 @@ impl Deciding<'_> {
                     self.settle(list)?;
                 }
                 let list = self.list(id);
-                self.answer(state(list), Effect::Changed);
+                self.answer(state(list), effect(change));
             }
         }
         Ok(())
@@ -338,6 +338,14 @@ impl Deciding<'_> {
             before,
             time: self.rules.now,
         });
+    }
+}
+
+/// What a write did that makes this change.
+const fn effect(change: ChangeType) -> Effect {
+    match change {
+        ChangeType::Created => Effect::Created,
+        _ => Effect::Changed,
     }
 }
 

@@ -27,10 +27,20 @@ pub(in crate::storage) struct Report {
     pub(in crate::storage) is_told: bool,
 }
 
+/// Whether a batch is carried out, or only decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Purpose {
+    /// What is decided is stored.
+    Write,
+    /// Nothing is; operations still see what those before them would have done.
+    Rehearse,
+}
+
 /// Carries out a batch inside a transaction. Outer errors are the storage's and concern the whole batch.
 pub(in crate::storage) async fn run<C: WriteConn>(
     conn: &mut C,
     operations: Vec<Operation>,
+    purpose: Purpose,
     news: News<'_>,
 ) -> Result<Report> {
     let snapshot = conn.read(keys(&operations)).await?;
@@ -42,6 +52,9 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     let mut ledger = Ledger::open(snapshot, history)?;
     surroundings::read(conn, &mut ledger.known, &operations).await?;
     let results = operations.into_iter().map(|operation| ledger.apply(operation)).collect();
+    if purpose == Purpose::Rehearse {
+        return Ok(Report { results, raised: Vec::new(), is_told: false });
+    }
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
     let is_told = if writes.is_empty() { false } else { conn.write(writes, news).await? };

@@ -246,6 +246,15 @@ impl<'a> Tasks<'a> {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
+    /// What would become of operations of one owner, as if they were carried out one after the other by `write_together`. Nothing
+    /// is written.
+    ///
+    /// # Errors
+    /// As `write_together`.
+    pub async fn rehearse(&self, operations: Vec<Operation>) -> Result<Vec<Result<Outcome, WriteError>>> {
+        batch::rehearse(self.by_key, self.notifier, operations).await
+    }
+
     /// The tasks with these ids, in order; `None` where there is none.
     ///
     /// # Errors
@@ -286,6 +295,15 @@ impl<'a> Tasks<'a> {
             statement().get_result::<(i64, i64, i64, i64, i64, i64)>(conn).await
         })?;
         Ok(TaskCounts { total, completed, low, medium, high, overdue })
+    }
+
+    /// A page of all tasks in the order of their ids, deleted ones too.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn walk_all(&self, owner: Owner, after: Option<TaskId>, limit: i64) -> Result<Vec<Task>> {
+        let statement = || Whole::<TaskRowTypes>::new(read_statements::walk_all(owner, after, limit));
+        load!(self.by_key, TaskRow, statement(), as_tasks)?
     }
 
     /// A page of all live tasks in the order of their ids, for whoever wants them all.

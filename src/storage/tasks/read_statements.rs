@@ -37,11 +37,25 @@ pub(in crate::storage) fn count(owner: Owner, query: &TaskQuery) -> Fragment {
 
 /// A page of all live tasks in the order of their ids.
 pub(in crate::storage) fn walk(owner: Owner, after: Option<TaskId>, limit: i64) -> Fragment {
+    walk_where(owner, after, " and delete_time is null", limit)
+}
+
+/// A page of all tasks in the order of their ids, deleted ones too.
+pub(in crate::storage) fn walk_all(owner: Owner, after: Option<TaskId>, limit: i64) -> Fragment {
+    walk_where(owner, after, "", limit)
+}
+
+fn walk_where(owner: Owner, after: Option<TaskId>, condition: &'static str, limit: i64) -> Fragment {
     let mut sql = Fragment::new();
     sql.sql("select ").sql(COLUMNS).sql(" from tasks where user_id = ");
-    sql.bind(Value::Id(owner.user().into())).sql(" and task_id > ");
+    // A task may have the smallest id that there is.
+    sql.bind(Value::Id(owner.user().into())).sql(if after.is_some() {
+        " and task_id > "
+    } else {
+        " and task_id >= "
+    });
     sql.bind(Value::Id(Id(after.map_or(uuid::Uuid::nil(), TaskId::uuid))));
-    sql.sql(" and delete_time is null order by task_id limit ").bind(Value::Big(limit));
+    sql.sql(condition).sql(" order by task_id limit ").bind(Value::Big(limit));
     sql
 }
 

@@ -224,7 +224,9 @@ impl Deciding<'_> {
             && written.effect != Effect::Conflict
         {
             written.state = Some(State::Task(Box::new(task.clone())));
-            written.effect = Effect::Changed;
+            if written.effect == Effect::Unchanged {
+                written.effect = Effect::Changed;
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What an operation has to know besides the rows that it names: the neighbours of a place, the tasks of a list, the lists of a
 //! user. Read under the user's lock, when the rows named are known. Nothing is read for operations that need none of it.
 
+use std::collections::BTreeSet;
+
 use super::deciding::STEP;
 use super::known::Known;
 use super::operation::Operation;
@@ -36,13 +38,17 @@ pub(super) async fn read<C: WriteConn>(
         let lists = conn.lists_by_key(lists).await?;
         known.learn_lists(lists);
     }
-    // Whatever needs more than that comes alone.
-    let [operation] = operations else { return Ok(()) };
-    let user = operation.owner.user();
-    if operation.writes.iter().any(|write| matches!(write, Write::List(_))) {
+    let of_lists = operations
+        .iter()
+        .filter(|operation| operation.writes.iter().any(|write| matches!(write, Write::List(_))));
+    let users: BTreeSet<UserId> = of_lists.map(|operation| operation.owner.user()).collect();
+    for user in users {
         let lists = conn.lists(live_lists(user)).await?;
         known.learn_lists(lists);
     }
+    // Whatever needs more than that comes alone.
+    let [operation] = operations else { return Ok(()) };
+    let user = operation.owner.user();
     match operation.writes.as_slice() {
         [Write::Move(write)] => read_neighbours(conn, known, operation, write).await,
         [Write::List(write)] => read_members(conn, known, user, write).await,

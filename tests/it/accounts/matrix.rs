@@ -51,7 +51,7 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
     let admins = |answer| all(missing, "ADMIN_REQUIRED", "ADMIN_REQUIRED", answer, SHUT, scope, scope);
     let anyone = |answer| all(answer, answer, answer, answer, [answer; 3], answer, answer);
     match method {
-        "CreateTask" | "BatchCreateTasks" => writes("OK"),
+        "CreateTask" | "BatchCreateTasks" | "ImportTasks" => writes("OK"),
         "GetTask" | "BatchGetTasks" => reads("TASK_NOT_FOUND"),
         "ListTasks" | "CountTasks" | "ListTaskChanges" | "WatchTasks" => reads("OK"),
         "UpdateTask" | "DeleteTask" | "UndeleteTask" => writes("TASK_NOT_FOUND"),
@@ -74,6 +74,7 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "ResetPassword" | "VerifyEmail" | "ConfirmEmailChange" => anyone("MAIL_TOKEN_INVALID"),
         "SendVerification" => anyone("MAIL_NOT_CONFIGURED"),
         "RequestEmailChange" => own("MAIL_NOT_CONFIGURED"),
+        "ExportUserData" => own("OK"),
         "BeginTotpEnrolment" => own("OK"),
         "ConfirmTotpEnrolment" | "RegenerateRecoveryCodes" => own("TOTP_NOT_ENABLED"),
         "DisableTotp" => managed("TOTP_NOT_ENABLED"),
@@ -118,6 +119,12 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "BatchCreateTasks" => {
             let item = pb::CreateTaskRequest { parent: parent.clone(), task: titled(), ..Default::default() };
             pb::BatchCreateTasksRequest { parent, requests: vec![item], ..Default::default() }.encode_to_vec()
+        }
+        "ImportTasks" => {
+            let task = pb::Task { name: task, ..titled().unwrap() };
+            let resource = Some(pb::import_tasks_request::item::Resource::Task(task));
+            let items = vec![pb::import_tasks_request::Item { line: 1, resource }];
+            pb::ImportTasksRequest { parent, items, ..Default::default() }.encode_to_vec()
         }
         "GetTask" => pb::GetTaskRequest { name: task, ..Default::default() }.encode_to_vec(),
         "BatchGetTasks" => {
@@ -204,7 +211,9 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
         "ExchangeToken" => {
             pb::ExchangeTokenRequest { subject_user: name, scopes: Vec::new() }.encode_to_vec()
         }
-        "GetUser" | "DisableUser" | "EnableUser" => pb::GetUserRequest { name }.encode_to_vec(),
+        "GetUser" | "DisableUser" | "EnableUser" | "ExportUserData" => {
+            pb::GetUserRequest { name }.encode_to_vec()
+        }
         "UpdateUser" => {
             let user = pb::User { name, display_name: "new".into(), ..Default::default() };
             pb::UpdateUserRequest { user: Some(user), update_mask: None }.encode_to_vec()

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 57] = [
+const BINDINGS: [(&str, &str, &str); 59] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -75,6 +75,7 @@ const BINDINGS: [(&str, &str, &str); 57] = [
     ("BatchCreateTasks", "post", "/v1/{parent=users/*}/tasks:batchCreate"),
     ("BatchUpdateTasks", "post", "/v1/{parent=users/*}/tasks:batchUpdate"),
     ("BatchDeleteTasks", "post", "/v1/{parent=users/*}/tasks:batchDelete"),
+    ("ImportTasks", "post", "/v1/{parent=users/*}/tasks:import"),
     ("CountTasks", "get", "/v1/{parent=users/*}/tasks:count"),
     ("ListTaskChanges", "get", "/v1/{parent=users/*}/taskChanges"),
     ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),
@@ -110,6 +111,7 @@ const BINDINGS: [(&str, &str, &str); 57] = [
     ("RevokeApiKey", "delete", "/v1/{name=users/*/apiKeys/*}"),
     ("ListAuditEvents", "get", "/v1/{parent=users/*}/auditEvents"),
     ("CompleteLogin", "post", "/v1/sessions:completeLogin"),
+    ("ExportUserData", "get", "/v1/{name=users/*}:exportData"),
     ("BeginTotpEnrolment", "post", "/v1/{name=users/*}:beginTotpEnrolment"),
     ("ConfirmTotpEnrolment", "post", "/v1/{name=users/*}:confirmTotpEnrolment"),
     ("DisableTotp", "post", "/v1/{name=users/*}:disableTotp"),
