@@ -63,6 +63,7 @@ use Class::{Always, Batch, Interactive};
 
 const READ: Access = Access::UserOrKey(Scope::TasksRead);
 const WRITE: Access = Access::UserOrKey(Scope::TasksWrite);
+const CALENDAR: Access = Access::UserOrKey(Scope::CalendarRead);
 const HOOKS: Access = Access::UserOrKey(Scope::WebhooksManage);
 
 /// The list. Tests hold it against the descriptors: each method once, streams as the contract says.
@@ -78,6 +79,7 @@ pub const METHODS: &[Entry] = &[
     entry("/taskwire.v1.TaskService/BatchUpdateTasks", WRITE, Batch, Single),
     entry("/taskwire.v1.TaskService/BatchDeleteTasks", WRITE, Batch, Single),
     entry("/taskwire.v1.TaskService/ImportTasks", WRITE, Batch, Single),
+    entry("/taskwire.v1.TaskService/GetCalendar", CALENDAR, Batch, Stream),
     entry("/taskwire.v1.TaskService/CountTasks", READ, Batch, Single),
     entry("/taskwire.v1.TaskService/ListTaskChanges", READ, Batch, Single),
     entry("/taskwire.v1.TaskService/WatchTasks", READ, Interactive, Stream),

@@ -6,15 +6,10 @@
 mod lines;
 mod moment;
 
-use std::collections::HashSet;
-use std::time::Duration;
-
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
 use self::lines::Lines;
 use self::moment::Moment;
 use super::accounts::{convert_account, convert_user};
+use super::chunks::Files;
 use super::events::convert_webhook::webhook_to_pb;
 use super::places::{Place, Places};
 use super::tasks::changes::change_to_pb;
@@ -31,11 +26,12 @@ use crate::domain::{
 use crate::pb;
 use crate::pb::export_line::Line;
 use crate::storage::Storage;
+use std::collections::HashSet;
 
 /// Exports of all users at once, on this replica: each reads as fast as it can.
 const EXPORTS_MAX: usize = 16;
-/// Chunks that wait for the reader.
-const CHUNKS_WAITING: usize = 4;
+/// What the lines are.
+const CONTENT_TYPE: &str = "application/jsonl";
 /// Tasks, or changes, that are read at once.
 const READ_MAX: usize = 200;
 /// Of the lines as they are now.
@@ -47,20 +43,13 @@ pub(super) struct Exports {
     storage: Storage,
     clock: Clock,
     places: Places,
-    /// How long a reader may not read.
-    stall_timeout: Duration,
-    shutdown: CancellationToken,
+    files: Files,
 }
 
 impl Exports {
-    pub(super) fn new(
-        storage: Storage,
-        clock: Clock,
-        stall_timeout: Duration,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let places = Places::new(EXPORTS_MAX, ("exports of this user", "exports of all users"));
-        Self { storage, clock, places, stall_timeout, shutdown }
+    pub(super) fn new(storage: Storage, clock: Clock, files: Files) -> Self {
+        let places = Places::new(EXPORTS_MAX, 1, ("exports of this user", "exports of all users"));
+        Self { storage, clock, places, files }
     }
 
     /// Begins an export of the caller's own data, and records that.
@@ -79,21 +68,14 @@ impl Exports {
         let draft = trace.did(AuditEventType::DataExported);
         self.storage.audit_events().record(user, draft, began).await?;
         let account = self.account(user, began).await?;
-        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-        let last_sender = sender.clone();
         let moment = Moment::new(self.storage.clone(), owner, (account.user.revision, account.user.history));
-        let export = Export {
-            storage: self.storage.clone(),
-            owner,
-            began,
-            moment,
-            lines: Lines::new(sender, self.stall_timeout),
-            caller: *caller,
-            _place: place,
+        let storage = self.storage.clone();
+        let caller = *caller;
+        let work = move |chunks| {
+            let lines = Lines::new(chunks);
+            Export { storage, owner, began, moment, lines, caller, _place: place }.tell(account)
         };
-        let lifetime = caller.expire_time.since(began);
-        let work = export.run(account, lifetime, self.shutdown.clone());
-        Ok(WatchStream::of(receiver, last_sender, work))
+        Ok(self.files.stream(CONTENT_TYPE, caller.expire_time.since(began), work))
     }
 
     async fn account(&self, user: crate::domain::UserId, now: Timestamp) -> Result<Account> {
@@ -126,18 +108,7 @@ struct Export {
 }
 
 impl Export {
-    /// Runs until everything is told, the reader leaves, or something ends it.
-    async fn run(mut self, account: Account, lifetime: Duration, shutdown: CancellationToken) -> Result<()> {
-        let reader = self.lines.reader();
-        tokio::select! {
-            ended = Box::pin(self.tell(account)) => ended,
-            () = reader.closed() => Ok(()),
-            () = shutdown.cancelled() => Err(Error::Draining),
-            () = tokio::time::sleep(lifetime) => Err(Error::TokenExpired),
-        }
-    }
-
-    async fn tell(&mut self, account: Account) -> Result<()> {
+    async fn tell(mut self, account: Account) -> Result<()> {
         self.tell_account(account).await?;
         self.tell_lists().await?;
         self.tell_tasks().await?;

@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod answer;
+mod chunks;
 mod events;
 mod export;
 mod field_mask;
@@ -20,6 +21,7 @@ pub mod status;
 mod tasks;
 
 pub use accounts::user_service::UserApi;
+pub use chunks::Files;
 pub use events::body::event_body;
 pub use events::event_service::EventApi;
 pub use tasks::task_service::{TaskApi, TaskRules};

@@ -15,12 +15,20 @@ pub enum Scope {
     WebhooksManage,
     /// Take on the part of users. For services.
     UsersImpersonate,
+    /// Read the calendar of tasks. Never beside another one: it is in the address that a calendar asks.
+    CalendarRead,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] =
-        [Self::TasksRead, Self::TasksWrite, Self::EventsRead, Self::WebhooksManage, Self::UsersImpersonate];
+    pub const ALL: [Self; 6] = [
+        Self::TasksRead,
+        Self::TasksWrite,
+        Self::EventsRead,
+        Self::WebhooksManage,
+        Self::UsersImpersonate,
+        Self::CalendarRead,
+    ];
     /// Those that only keys of services can have: they reach beyond one user.
     pub const OF_SERVICES: [Self; 2] = [Self::EventsRead, Self::UsersImpersonate];
 
@@ -32,6 +40,7 @@ impl Scope {
             Self::EventsRead => "events.read",
             Self::WebhooksManage => "webhooks.manage",
             Self::UsersImpersonate => "users.impersonate",
+            Self::CalendarRead => "calendar.read",
         }
     }
 
@@ -42,6 +51,7 @@ impl Scope {
             Self::EventsRead => 4,
             Self::WebhooksManage => 8,
             Self::UsersImpersonate => 16,
+            Self::CalendarRead => 32,
         }
     }
 }
@@ -54,11 +64,11 @@ impl Scopes {
     /// Reads scopes by name; a repeated one counts once.
     ///
     /// # Errors
-    /// The rule, when there are none or a name is unknown.
+    /// The rule, when there are none, a name is unknown, or one that stands alone has company.
     pub fn parse(names: &[String]) -> Result<Self, Rule> {
         let unknown = || {
             let text = "must hold at least one of `tasks.read`, `tasks.write`, `events.read`, `webhooks.manage`, \
-                        `users.impersonate`, and nothing else";
+                        `users.impersonate`, `calendar.read`, and nothing else";
             Rule::field(text)
         };
         let mut bits = 0;
@@ -66,7 +76,12 @@ impl Scopes {
             let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name);
             bits |= scope.ok_or_else(unknown)?.bit();
         }
-        Self::from_code(bits).ok_or_else(unknown)
+        let scopes = Self::from_code(bits).ok_or_else(unknown)?;
+        let calendar = Scope::CalendarRead.bit();
+        if bits & calendar != 0 && bits != calendar {
+            return Err(Rule::field("may hold `calendar.read` only alone: such a key stands in an address"));
+        }
+        Ok(scopes)
     }
 
     /// The number under which they are stored.
@@ -77,7 +92,7 @@ impl Scopes {
     /// The scopes with this number.
     pub const fn from_code(code: i16) -> Option<Self> {
         match code {
-            1..=31 => Some(Self(code)),
+            1..=63 => Some(Self(code)),
             _ => None,
         }
     }
@@ -177,7 +192,17 @@ mod tests {
         assert_eq!((service.check_for(AccountKind::Service), service.of_tasks()), (Ok(()), Some(read)));
         assert_eq!(service.claim(), "tasks.read users.impersonate");
         assert_eq!(scopes(&["webhooks.manage"]).unwrap().of_tasks(), None);
-        for wrong in [&[][..], &[""], &["tasks"], &["tasks.read", "*"], &["TASKS.READ"]] {
+        let calendar = scopes(&["calendar.read", "calendar.read"]).unwrap();
+        assert!(calendar.allow(Scope::CalendarRead) && !calendar.allow(Scope::TasksRead));
+        assert!(!write.allow(Scope::CalendarRead));
+        for wrong in [
+            &[][..],
+            &[""],
+            &["tasks"],
+            &["tasks.read", "*"],
+            &["TASKS.READ"],
+            &["calendar.read", "tasks.read"],
+        ] {
             assert!(scopes(wrong).is_err(), "{wrong:?}");
         }
     }

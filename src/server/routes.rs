@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::operator::health::HealthService;
 use super::{BoxError, Services, TransportLimits};
-use crate::api::{EventApi, TaskApi, UserApi};
+use crate::api::{EventApi, Files, TaskApi, UserApi};
 use crate::pb;
 use crate::pb::event_service_server::EventServiceServer;
 use crate::pb::task_service_server::TaskServiceServer;
@@ -57,7 +57,7 @@ impl Routes {
             services.authenticator.api_keys().clone(),
             services.clock.clone(),
             services.passwords,
-            (watch.stall_timeout, draining),
+            Files { stall_timeout: watch.stall_timeout, shutdown: draining },
         );
         let reflection = || {
             tonic_reflection::server::Builder::configure()

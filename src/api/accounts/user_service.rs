@@ -1,9 +1,6 @@
 //! `UserService`: each handler parses, authorises, does one thing, and answers.
 
-use std::time::Duration;
-
 use prost::Message as _;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -13,7 +10,7 @@ use crate::api::export::Exports;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::{List, PageTokens};
 use crate::api::tasks::watch::WatchStream;
-use crate::api::{caller, idempotency, trace, traced};
+use crate::api::{Files, caller, idempotency, trace, traced};
 use crate::auth::Principal;
 use crate::auth::api_keys::ApiKeys;
 use crate::domain::{Clock, Email, Role, Violations};
@@ -34,16 +31,16 @@ pub struct UserApi {
 }
 
 impl UserApi {
-    /// Serves the accounts in this storage; exports end with `shutdown`, or when nobody reads for so long.
+    /// Serves the accounts in this storage.
     pub fn new(
         storage: Storage,
         accounts: Accounts,
         api_keys: ApiKeys,
         clock: Clock,
         passwords: PasswordPolicy,
-        (stall_timeout, shutdown): (Duration, CancellationToken),
+        files: Files,
     ) -> Self {
-        let exports = Exports::new(storage.clone(), clock.clone(), stall_timeout, shutdown);
+        let exports = Exports::new(storage.clone(), clock.clone(), files);
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "list_token");
         Self { storage, accounts, api_keys, clock, passwords, page_tokens, exports }
     }

@@ -1,36 +1,20 @@
 //! The lines of an export, in chunks that wait for a reader, and how many there are of each kind.
 
-use std::time::Duration;
-
-use tokio::sync::mpsc::{Sender, error::SendTimeoutError};
-
+use crate::api::chunks::Chunks;
 use crate::api::json;
-use crate::domain::{Error, Result};
+use crate::domain::Result;
 use crate::pb;
 use crate::pb::export_line::Line;
 
-/// Most bytes of a chunk.
-const CHUNK_BYTES: usize = 64 * 1024;
-
-/// What the lines are.
-const CONTENT_TYPE: &str = "application/jsonl";
-
 /// Where lines go.
 pub(super) struct Lines {
-    sender: Sender<Box<pb::HttpBody>>,
-    stall_timeout: Duration,
-    chunk: Vec<u8>,
+    chunks: Chunks,
     counts: pb::ExportEnd,
 }
 
 impl Lines {
-    pub(super) fn new(sender: Sender<Box<pb::HttpBody>>, stall_timeout: Duration) -> Self {
-        Self { sender, stall_timeout, chunk: Vec::new(), counts: pb::ExportEnd::default() }
-    }
-
-    /// Tells when the reader has left.
-    pub(super) fn reader(&self) -> Sender<Box<pb::HttpBody>> {
-        self.sender.clone()
+    pub(super) fn new(chunks: Chunks) -> Self {
+        Self { chunks, counts: pb::ExportEnd::default() }
     }
 
     /// Adds a line, and waits while there are too many for the reader.
@@ -53,14 +37,10 @@ impl Lines {
             *count += 1;
         }
         let line = pb::ExportLine { line: Some(line) };
-        json::write("ExportLine", &line, &mut serde_json::Serializer::new(&mut self.chunk))?;
-        self.chunk.push(b'\n');
-        while self.chunk.len() >= CHUNK_BYTES {
-            let rest = self.chunk.split_off(CHUNK_BYTES);
-            let chunk = std::mem::replace(&mut self.chunk, rest);
-            self.send(chunk).await?;
-        }
-        Ok(())
+        let mut bytes = Vec::new();
+        json::write("ExportLine", &line, &mut serde_json::Serializer::new(&mut bytes))?;
+        bytes.push(b'\n');
+        self.chunks.add(&bytes).await
     }
 
     /// The last line: how many there were. Changes after `earliest_revision` are all there.
@@ -70,19 +50,6 @@ impl Lines {
     pub(super) async fn end(&mut self, earliest_revision: i64) -> Result<()> {
         let end = pb::ExportEnd { earliest_revision, ..self.counts };
         self.add(Line::End(end)).await?;
-        match std::mem::take(&mut self.chunk) {
-            rest if rest.is_empty() => Ok(()),
-            rest => self.send(rest).await,
-        }
-    }
-
-    async fn send(&self, data: Vec<u8>) -> Result<()> {
-        let chunk = pb::HttpBody { content_type: CONTENT_TYPE.to_owned(), data, extensions: Vec::new() };
-        match self.sender.send_timeout(Box::new(chunk), self.stall_timeout).await {
-            Ok(()) => Ok(()),
-            Err(SendTimeoutError::Timeout(_)) => Err(Error::StreamTooSlow),
-            // The reader has gone; the export ends by itself.
-            Err(SendTimeoutError::Closed(_)) => std::future::pending().await,
-        }
+        self.chunks.end().await
     }
 }

@@ -1,6 +1,7 @@
 //! `TaskService`: its handlers, and messages about tasks to values and back.
 
 pub(super) mod batch;
+mod calendar_calls;
 pub(super) mod changes;
 pub(super) mod convert;
 pub(super) mod convert_list;

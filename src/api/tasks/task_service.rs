@@ -7,13 +7,14 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::calendar_calls::{CALENDARS_MAX, CALENDARS_OF_USER_MAX};
 use super::import_calls::IMPORTS_MAX;
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::page_token::PageTokens;
 use crate::api::places::Places;
-use crate::api::{answer, caller, idempotency};
+use crate::api::{Files, answer, caller, idempotency};
 use crate::domain::{
     Clock, Error, Etag, HistoryId, Owner, Resource, Result, TaskWrite, Violation, Write, WriteResult,
     WriteRules,
@@ -42,7 +43,9 @@ pub struct TaskApi {
     pub(super) page_tokens: PageTokens,
     watches: Watches,
     pub(super) imports: Places,
-    clock: Clock,
+    pub(super) calendars: Places,
+    pub(super) files: Files,
+    pub(super) clock: Clock,
     rules: TaskRules,
 }
 
@@ -66,9 +69,12 @@ impl TaskApi {
     /// Serves the tasks in this storage; streams end with `shutdown`.
     pub fn new(storage: Storage, clock: Clock, rules: TaskRules, shutdown: CancellationToken) -> Self {
         let page_tokens = PageTokens::new(storage.clone(), clock.clone(), "page_token");
+        let files = Files { stall_timeout: rules.watch.stall_timeout, shutdown: shutdown.clone() };
         let watches = Watches::new(storage.clone(), clock.clone(), rules.watch, shutdown);
-        let imports = Places::new(IMPORTS_MAX, ("imports of this user", "imports of all users"));
-        Self { storage, page_tokens, watches, imports, clock, rules }
+        let calendars = ("calendars of this user", "calendars of all users");
+        let calendars = Places::new(CALENDARS_MAX, CALENDARS_OF_USER_MAX, calendars);
+        let imports = Places::new(IMPORTS_MAX, 1, ("imports of this user", "imports of all users"));
+        Self { storage, page_tokens, watches, imports, calendars, files, clock, rules }
     }
 
     /// Writes of a user by the rules of now.
@@ -151,6 +157,7 @@ fn in_item(field: &str, failed: WriteError) -> Error {
 #[tonic::async_trait]
 impl TaskService for TaskApi {
     type WatchTasksStream = WatchStream<pb::WatchTasksResponse>;
+    type GetCalendarStream = WatchStream<pb::HttpBody>;
 
     async fn create_task(
         &self,
@@ -310,6 +317,13 @@ impl TaskService for TaskApi {
         request: Request<Streaming<pb::ImportTasksRequest>>,
     ) -> Result<Response<pb::ImportTasksResponse>, Status> {
         self.import(request).await
+    }
+
+    async fn get_calendar(
+        &self,
+        request: Request<pb::GetCalendarRequest>,
+    ) -> Result<Response<Self::GetCalendarStream>, Status> {
+        self.calendar(request).await
     }
 
     async fn count_tasks(

@@ -195,7 +195,8 @@ impl Reader<'_> {
             self.ready.push_back(Entry::Refused(refused));
             return;
         }
-        let source = Source { line, list: self.list.as_ref().filter(|_| !self.is_own), options: self.options };
+        let source =
+            Source { line, list: self.list.as_ref().filter(|_| !self.is_own), options: self.options };
         match todo::task(&source, &lines) {
             Err(todo::Not::Refused(refused)) => self.ready.push_back(Entry::Refused(refused)),
             Err(todo::Not::LeftOut(what)) => self.ready.push_back(Entry::LeftOut { line, what }),

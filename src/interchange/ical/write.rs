@@ -70,7 +70,11 @@ impl Calendar {
             todo.categories(&task.labels);
         }
         if uuid(id_of(&task.parent_task)).is_some() {
-            todo.append_property(Property::new("RELATED-TO", id_of(&task.parent_task)).add_parameter("RELTYPE", "PARENT").done());
+            todo.append_property(
+                Property::new("RELATED-TO", id_of(&task.parent_task))
+                    .add_parameter("RELTYPE", "PARENT")
+                    .done(),
+            );
         }
         self.list_of(task, &mut todo);
         self.when(task, &mut todo);
