@@ -62,7 +62,7 @@ local MESSAGES = {
   Webhook = fields({name = true, url = true, eventTypes = true, state = true, disableReason = true, createTime = true, updateTime = true, lastSuccessTime = true, lastFailure = "Failure"}),
 }
 
--- Method, path, the message that the body holds, and the field of it that the path gives.
+-- Method, path, the message that the body holds, the field of it that the path gives, and whether it is a stream of them.
 local ROUTES = {
   {"POST", "^/v1/users/[^/:]+/tasks$", "Task"},
   {"PATCH", "^/v1/users/[^/:]+/tasks/[^/:]+$", "Task"},
@@ -242,15 +242,36 @@ check_value = function(text, at, message, depth)
   return text:match("^[eE][+-]?%d+()", finish) or finish
 end
 
--- Nothing when `text` is one JSON object with fields of `message`, each once; else what is wrong. Also tells which
--- fields are there.
-local function check_body(text, message)
+-- The end of an array of messages, as the body of a stream has them, and the fields that are in any of them.
+local function check_messages(text, at, message, seen)
+  if text:sub(at, at) ~= "[" then fail(at, "expected a JSON array") end
+  at = skip(text, at + 1)
+  if text:sub(at, at) == "]" then return at + 1 end
+  while true do
+    if text:sub(at, at) ~= "{" then fail(at, "expected a JSON object") end
+    local inner = {}
+    at = skip(text, check_object(text, at, message, 2, inner))
+    for name, value in pairs(inner) do seen[name] = value end
+    local c = text:sub(at, at)
+    if c == "]" then return at + 1 end
+    if c ~= "," then fail(at, "expected a comma or the end of the array") end
+    at = skip(text, at + 1)
+  end
+end
+
+-- Nothing when `text` is one JSON object with fields of `message`, each once, or of a stream an array of them; else what is
+-- wrong. Also tells which fields are there.
+local function check_body(text, message, is_stream)
   local seen = {}
   items = {}
   local ok, problem = pcall(function()
     local at = skip(text, 1)
-    if text:sub(at, at) ~= "{" then fail(at, "expected a JSON object") end
-    at = skip(text, check_object(text, at, message, 1, seen))
+    if is_stream then
+      at = skip(text, check_messages(text, at, message, seen))
+    else
+      if text:sub(at, at) ~= "{" then fail(at, "expected a JSON object") end
+      at = skip(text, check_object(text, at, message, 1, seen))
+    end
     if at <= #text then fail(at, "expected the end") end
   end)
   if ok then return nil, seen end
@@ -344,10 +365,10 @@ end
 
 -- The way in -------------------------------------------------------------------------------------------------------------
 
--- The message that the body holds, and the field that the path has given already.
+-- The message that the body holds, the field that the path has given already, and whether it is a stream of messages.
 local function body_of(method, path)
   for _, route in ipairs(ROUTES) do
-    if route[1] == method and path:find(route[2]) then return MESSAGES[route[3]], route[4] end
+    if route[1] == method and path:find(route[2]) then return MESSAGES[route[3]], route[4], route[5] end
   end
 end
 
@@ -393,7 +414,7 @@ function envoy_on_request(handle)
   if not old and (method == "DELETE" or path:find("/tasks:batchDelete$")) then
     handle:streamInfo():dynamicMetadata():set("taskwire.gateway", "deletes", "1")
   end
-  local message, given = body_of(method, path)
+  local message, given, is_stream = body_of(method, path)
   local seen = {}
   local buffered = handle:body()
   -- What was taken from the handle before it waited for the body is not to be used after it.
@@ -406,7 +427,7 @@ function envoy_on_request(handle)
       return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "this method takes no body")
     elseif message then
       local problem
-      problem, seen = check_body(text, message)
+      problem, seen = check_body(text, message, is_stream)
       if not problem and given and seen[given] then problem = "field \"" .. given .. "\" is given by the path" end
       if problem then
         return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "the body is not as it should be: " .. problem)

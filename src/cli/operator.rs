@@ -1,10 +1,15 @@
-//! The words of whoever runs the service, about its keys and its accounts.
+//! The words of whoever runs the service, about its keys and its accounts; and those of a user about their own.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::client::Remote;
 use crate::config::Settings;
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  taskwire user export taskwire.jsonl
+  taskwire user export - | jq -c .task";
 
 /// `taskwire keys`
 #[derive(Debug, Subcommand)]
@@ -68,6 +73,20 @@ pub enum UserCommand {
         /// The settings
         #[command(flatten)]
         settings: Box<Settings>,
+    },
+    /// Take everything out that a service keeps of one's own account, as JSON Lines: account, sessions, keys, webhooks, lists, tasks,
+    /// changes, audit trail. Asks the service, as whoever is logged in there
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export {
+        /// File to write, readable for its owner alone; it appears when it is whole. - for standard output
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+        /// The service
+        #[command(flatten)]
+        remote: Box<Remote>,
     },
     /// Make the account of a service, which has API keys and no password; with --scope also its first key, whose secret is
     /// printed this once

@@ -71,6 +71,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::User { command: UserCommand::Erase { user, yes, settings } } => {
             user::erase(*settings, &user, yes).await
         }
+        Command::User { command: UserCommand::Export { file, force, remote } } => {
+            client::export(&remote, &file, force).await
+        }
         Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;
             say("the configuration is valid")

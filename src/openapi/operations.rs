@@ -18,6 +18,10 @@ const FURTHER: &str = "ForAdministrators";
 /// The same in words.
 const FURTHER_SUMMARY: &str = " (of the administrators)";
 
+/// The answer of a method that streams a file, and the message that a line of the file is.
+const HTTP_BODY: &str = "google.api.HttpBody";
+const LINE: &str = "taskwire.v1.ExportLine";
+
 /// One HTTP form of a method.
 struct Binding {
     verb: &'static str,
@@ -239,6 +243,11 @@ fn body(
         {
             object.insert("required".to_owned(), json!(required));
         }
+        if method.is_client_streaming() {
+            // The messages of the stream, one after the other.
+            let schema = json!({ "type": "array", "items": schema });
+            return Ok(with_example(schema, example.map(|example| json!([example])), true));
+        }
         return Ok(with_example(schema, example, is_required));
     }
     let field = input.get_field_by_name(&binding.body).ok_or_else(|| {
@@ -274,16 +283,18 @@ fn with_example(schema: Value, example: Option<Value>, required: bool) -> Value 
 
 fn responses(method: &MethodDescriptor, comment: &str, service: &str, schemas: &mut Schemas<'_>) -> Value {
     let mut all = Map::new();
-    let text = if method.is_server_streaming() {
-        "One JSON object in each line, as they come. The answer lasts until either side ends it."
-    } else {
-        "Done."
+    let is_file = method.output().full_name() == HTTP_BODY;
+    let text = match method.is_server_streaming() {
+        true if is_file => {
+            "One JSON object in each line. The last one says `end`; without it the file is not whole."
+        }
+        true => "One JSON object in each line, as they come. The answer lasts until either side ends it.",
+        false => "Done.",
     };
-    let schema = schemas.message(&method.output());
-    all.insert(
-        "200".to_owned(),
-        json!({ "description": text, "content": { "application/json": { "schema": schema } } }),
-    );
+    let line = method.parent_pool().get_message_by_name(LINE).filter(|_| is_file);
+    let kind = if is_file { "application/jsonl" } else { "application/json" };
+    let schema = schemas.message(&line.unwrap_or_else(|| method.output()));
+    all.insert("200".to_owned(), json!({ "description": text, "content": { kind: { "schema": schema } } }));
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (code, reason) in errors(comment).into_iter().chain(errors(service)) {
         let reasons = by_status.entry(http_status(code)).or_default();

@@ -66,6 +66,8 @@ def render(descriptor_set):
         bodies.append(kind)
         given = re.search(r"\{(\w+)=", template) if body == "*" else None
         last = f', "{given[1]}"' if given else ""
+        if method.client_streaming:
+            last = (last or ", nil") + ", true"
         routes.append(f'  {{"{verb}", "{lua_pattern(template)}", "{kind.rsplit(".", 1)[1]}"{last}}},')
     lines, done = [], set()
     while bodies:
@@ -93,7 +95,7 @@ def render(descriptor_set):
         "  return out\n"
         "end\n\n"
         "local MESSAGES = {\n" + "\n".join(sorted(lines)) + "\n}\n\n"
-        "-- Method, path, the message that the body holds, and the field of it that the path gives.\n"
+        "-- Method, path, the message that the body holds, the field of it that the path gives, and whether it is a stream of them.\n"
         "local ROUTES = {\n" + "\n".join(routes) + "\n}\n"
     )
 

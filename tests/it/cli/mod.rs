@@ -4,6 +4,7 @@ mod account;
 mod by_mail;
 mod completions;
 mod credentials;
+mod export;
 mod lists;
 mod output;
 mod sessions;

@@ -52,7 +52,7 @@ const STATEMENTS: [(&str, &str, Class); 50] = [
     ("select tasks.", "order by position desc", InPlaces),
     ("select tasks.", "order by parent_id is ", Bounded),
     // Reads.
-    ("select tasks.", " and task_id > ", Bounded),
+    ("select tasks.", " and task_id >", Bounded),
     ("SELECT tasks.user_id, tasks.task_id, tasks.title", "(tasks.task_id = ", Keyed("tasks_pkey")),
     ("select tasks.", " union all ", InOrder("tasks_live_completed_priority_idx")),
     ("select tasks.", " and completed = ", InOrder("tasks_live_completed_priority_idx")),

@@ -26,6 +26,7 @@ pub(super) async fn run(world: &World, replica: &Replica, users: &[User]) {
             single(&mut tasks).await;
         }
         batches(&mut tasks).await;
+        import(&mut tasks).await;
         lists(&mut tasks).await;
         places(&mut tasks).await;
         subtasks(&mut tasks).await;
@@ -136,6 +137,28 @@ async fn batches(tasks: &mut Tasks) {
         ..Default::default()
     };
     tasks.batch_delete_tasks(request).await.unwrap();
+}
+
+/// A list and tasks by ids of our own, taken in twice.
+async fn import(tasks: &mut Tasks) {
+    use pb::import_tasks_request::{Item, item::Resource};
+    let id = uuid::Uuid::new_v4();
+    let list = format!("{PARENT}/taskLists/{id}");
+    let task = pb::Task {
+        name: format!("{PARENT}/tasks/{id}"),
+        title: "taken in".to_owned(),
+        task_list: list.clone(),
+        ..Default::default()
+    };
+    let list = pb::TaskList { name: list, title: "taken in".to_owned(), ..Default::default() };
+    let items = [Resource::TaskList(list), Resource::Task(task)];
+    let items = items.map(|resource| Item { line: 1, resource: Some(resource) }).to_vec();
+    for validate_only in [true, false, false] {
+        let items = items.clone();
+        let request =
+            pb::ImportTasksRequest { parent: PARENT.to_owned(), validate_only, items, ..Default::default() };
+        tasks.import_tasks(tokio_stream::iter([request])).await.unwrap();
+    }
 }
 
 /// The lists that come out of an index, from the start and from a later page, in both directions; and one that does not.

@@ -8,6 +8,7 @@ mod crash;
 mod databases;
 mod erasure;
 mod flood;
+mod imports;
 mod keys;
 mod logs;
 mod one_address;

@@ -6,10 +6,13 @@
 mod annotations;
 mod days;
 mod every_field;
+pub(crate) mod exports;
 mod fields;
 mod fields_of_accounts;
 mod filters;
 mod health;
+mod imports;
+mod imports_refused;
 mod lengths;
 mod min_revision;
 mod moves;
