@@ -388,6 +388,18 @@ local function repeated_parameter(query)
   end
 end
 
+-- The token of a calendar, which can only ask for an address: the rest of the query, and the token. Only an API key is one; what
+-- such a key may do, the service knows.
+local function calendar_token(method, path, query)
+  if method ~= "GET" or not path:find("^/v1/users/[^/]+/tasks:ics$") then return query end
+  local rest, token = {}, nil
+  for pair in query:gmatch("[^&]+") do
+    local given = pair:match("^token=(.*)$")
+    if given then token = given else rest[#rest + 1] = pair end
+  end
+  return table.concat(rest, "&"), token
+end
+
 local function is_json(content_type)
   local kind, rest = (content_type or ""):lower():match("^%s*([^;%s]+)%s*;?%s*(.-)%s*$")
   return kind == "application/json" and (rest == "" or rest:find('^charset="?utf%-8"?$') ~= nil)
@@ -402,6 +414,17 @@ function envoy_on_request(handle)
   local repeated = repeated_parameter(query)
   if repeated then
     return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "query parameter given twice: " .. repeated)
+  end
+  local token
+  query, token = calendar_token(method, path, query)
+  if token then
+    if headers:get("authorization") then
+      return refuse(handle, 400, "INVALID_ARGUMENT", "MESSAGE_MALFORMED", "a token is given in the address and in a header")
+    elseif not token:find("^twk_[%w_-]+$") then
+      return refuse(handle, 401, "UNAUTHENTICATED", "TOKEN_INVALID", "the token in the address is no API key")
+    end
+    headers:add("authorization", "Bearer " .. token)
+    headers:replace(":path", query == "" and path or path .. "?" .. query)
   end
   local old = translate(method, path, query)
   if old then

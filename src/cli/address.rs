@@ -57,6 +57,23 @@ impl FromStr for ServiceAddress {
     }
 }
 
+/// The address of a gateway, as a browser would have it; a path in front of the gateway's own may be in it.
+///
+/// # Errors
+/// What it must look like.
+pub fn gateway(text: &str) -> Result<Url, String> {
+    let wrong = || "must be http://HOST or https://HOST, with a path at most".to_owned();
+    let mut url = Url::parse(text).map_err(|_| wrong())?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_http = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if !is_plain || !is_http || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
 fn unix(path: &str) -> Result<ServiceAddress, String> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {

@@ -4,8 +4,14 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::address;
 use super::client::Remote;
 use crate::config::Settings;
+
+const CALENDAR_EXAMPLES: &str = "Example:
+  taskwire user calendar --gateway https://tasks.example.com --name Phone
+
+Give the address to the calendar, and to nobody else. To end it, revoke the key.";
 
 const EXPORT_EXAMPLES: &str = "Examples:
   taskwire user export taskwire.jsonl
@@ -84,6 +90,20 @@ pub enum UserCommand {
         /// Replace a file that is there
         #[arg(long)]
         force: bool,
+        /// The service
+        #[command(flatten)]
+        remote: Box<Remote>,
+    },
+    /// Make the address of one's own tasks for calendars that subscribe to one (iCalendar). It holds an API key that is for the calendar
+    /// alone, and is printed this once. Asks the service, as whoever is logged in there
+    #[command(after_help = CALENDAR_EXAMPLES)]
+    Calendar {
+        /// Address of the REST gateway, as the calendar reaches it
+        #[arg(long, value_name = "URL", value_parser = address::gateway)]
+        gateway: url::Url,
+        /// What the key is called
+        #[arg(long, value_name = "NAME", default_value = "Calendar")]
+        name: String,
         /// The service
         #[command(flatten)]
         remote: Box<Remote>,

@@ -2,6 +2,7 @@
 
 mod account;
 mod by_mail;
+mod calendar;
 mod credentials;
 mod events;
 mod export;
@@ -36,6 +37,7 @@ use crate::client::{Builder, Checkpoint, Client, Error};
 
 pub(super) use self::account::{LoggingIn, log_in, log_out, register, who_am_i};
 pub(super) use self::by_mail::{change_email, reset_password, verify};
+pub(super) use self::calendar::calendar;
 pub(super) use self::export::export;
 
 /// A connection with which calls are made.

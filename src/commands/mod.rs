@@ -74,6 +74,9 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         Command::User { command: UserCommand::Export { file, force, remote } } => {
             client::export(&remote, &file, force).await
         }
+        Command::User { command: UserCommand::Calendar { gateway, name, remote } } => {
+            client::calendar(&remote, &gateway, &name).await
+        }
         Command::Config { command: ConfigCommand::Check { settings } } => {
             checked(*settings)?;
             say("the configuration is valid")

@@ -18,9 +18,26 @@ const FURTHER: &str = "ForAdministrators";
 /// The same in words.
 const FURTHER_SUMMARY: &str = " (of the administrators)";
 
-/// The answer of a method that streams a file, and the message that a line of the file is.
-const HTTP_BODY: &str = "google.api.HttpBody";
-const LINE: &str = "taskwire.v1.ExportLine";
+/// The methods that answer a file: their content types, the message that a line of the file is, and what to know of it.
+const FILES: [(&str, &str, Option<&str>, &str); 2] = [
+    (
+        "taskwire.v1.UserService.ExportUserData",
+        "application/jsonl",
+        Some("taskwire.v1.ExportLine"),
+        "One JSON object in each line. The last one says `end`; without it the file is not whole.",
+    ),
+    (CALENDAR, "text/calendar", None, "A calendar. Without its last line, `END:VCALENDAR`, it is not whole."),
+];
+const CALENDAR: &str = "taskwire.v1.TaskService.GetCalendar";
+
+/// What the gateway takes from the address of a calendar, beside what the contract has.
+fn calendar_token() -> Value {
+    json!({
+        "name": "token", "in": "query", "required": false, "schema": { "type": "string" },
+        "description": "An API key whose scope is `calendar.read`, for calendars that can only ask for an address. \
+            Instead of the header `authorization`.",
+    })
+}
 
 /// One HTTP form of a method.
 struct Binding {
@@ -217,6 +234,9 @@ fn parameters(
         }
         all.push(parameter);
     }
+    if method.full_name() == CALENDAR {
+        all.push(calendar_token());
+    }
     Ok(all)
 }
 
@@ -283,17 +303,21 @@ fn with_example(schema: Value, example: Option<Value>, required: bool) -> Value 
 
 fn responses(method: &MethodDescriptor, comment: &str, service: &str, schemas: &mut Schemas<'_>) -> Value {
     let mut all = Map::new();
-    let is_file = method.output().full_name() == HTTP_BODY;
-    let text = match method.is_server_streaming() {
-        true if is_file => {
-            "One JSON object in each line. The last one says `end`; without it the file is not whole."
+    let (kind, schema, text) = match FILES.iter().find(|file| file.0 == method.full_name()) {
+        Some((_, kind, line, text)) => {
+            let line = line.and_then(|line| method.parent_pool().get_message_by_name(line));
+            let schema = line.map_or_else(|| json!({ "type": "string" }), |line| schemas.message(&line));
+            (*kind, schema, *text)
         }
-        true => "One JSON object in each line, as they come. The answer lasts until either side ends it.",
-        false => "Done.",
+        None => {
+            let text = if method.is_server_streaming() {
+                "One JSON object in each line, as they come. The answer lasts until either side ends it."
+            } else {
+                "Done."
+            };
+            ("application/json", schemas.message(&method.output()), text)
+        }
     };
-    let line = method.parent_pool().get_message_by_name(LINE).filter(|_| is_file);
-    let kind = if is_file { "application/jsonl" } else { "application/json" };
-    let schema = schemas.message(&line.unwrap_or_else(|| method.output()));
     all.insert("200".to_owned(), json!({ "description": text, "content": { kind: { "schema": schema } } }));
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (code, reason) in errors(comment).into_iter().chain(errors(service)) {

@@ -104,3 +104,37 @@ def test_an_import_of_nothing(stack, account):
     assert stack.http("POST", "/v1/users/me/tasks:import", [{}], account[0]).json["results"] == []
     answer = stack.http("POST", f"/v1/users/{ITEM}/tasks:import", [{"items": [item(1)]}], account[0])
     assert answer.error["reason"] == "PARENT_ACCESS_DENIED"
+
+
+def test_a_calendar_asks_for_an_address_alone(stack, account):
+    token, user = account
+    stack.http("POST", "/v1/users/me/tasks", {"title": "Buy milk; now"}, token)
+    made = stack.http("POST", "/v1/users/me/apiKeys", {"displayName": "Phone", "scopes": ["calendar.read"]}, token).json
+    for who in ("me", user.split("/")[1]):
+        answer = stack.http("GET", f"/v1/users/{who}/tasks:ics?token={made['secret']}")
+        assert (answer.code, answer.headers["content-type"]) == (200, "text/calendar; charset=utf-8")
+        text = answer.body.decode()
+        assert text.startswith("BEGIN:VCALENDAR\r\n") and text.endswith("END:VCALENDAR\r\n")
+        assert "SUMMARY:Buy milk\\; now\r\n" in text
+    filtered = stack.http("GET", f"/v1/users/me/tasks:ics?filter=completed%20%3D%20true&token={made['secret']}")
+    assert (filtered.code, filtered.body.count(b"BEGIN:VTODO")) == (200, 0)
+    # A header does as well, but not both.
+    assert stack.http("GET", "/v1/users/me/tasks:ics", token=token).code == 200
+    both = stack.http("GET", f"/v1/users/me/tasks:ics?token={made['secret']}", token=token)
+    assert both.error["reason"] == "MESSAGE_MALFORMED"
+    assert stack.http("DELETE", f"/v1/{made['apiKey']['name']}", token=token).code == 200
+    assert stack.http("GET", f"/v1/users/me/tasks:ics?token={made['secret']}").code == 401
+
+
+def test_no_other_token_stands_in_an_address(stack, account):
+    token, _ = account
+    made = stack.http("POST", "/v1/users/me/apiKeys", {"scopes": ["tasks.write"]}, token).json
+    refused = stack.http("GET", f"/v1/users/me/tasks:ics?token={made['secret']}")
+    assert refused.error["reason"] == "SCOPE_INSUFFICIENT"
+    # Neither a session's token, nor anything that is none, nor another path.
+    for wrong in (token, "", "x", "twk_%0d%0ax:y", "twk_"):
+        assert stack.http("GET", f"/v1/users/me/tasks:ics?token={wrong}").code == 401, wrong
+    twice = f"/v1/users/me/tasks:ics?token={made['secret']}&token={made['secret']}"
+    assert stack.http("GET", twice).error["reason"] == "MESSAGE_MALFORMED"
+    calendar = stack.http("POST", "/v1/users/me/apiKeys", {"scopes": ["calendar.read"]}, token).json["secret"]
+    assert stack.http("GET", f"/v1/users/me/tasks?token={calendar}").code >= 400

@@ -92,6 +92,21 @@ impl Client {
         Ok(regenerated.recovery_codes)
     }
 
+    /// Makes an API key of the caller's with these scopes; the answer holds its secret, this once.
+    pub async fn create_api_key(
+        &self,
+        display_name: &str,
+        scopes: &[&str],
+    ) -> Result<pb::CreateApiKeyResponse> {
+        let scopes = scopes.iter().map(ToString::to_string).collect();
+        let api_key = pb::ApiKey { display_name: display_name.to_owned(), scopes, ..pb::ApiKey::default() };
+        let parent = "users/me".to_owned();
+        let request = pb::CreateApiKeyRequest { parent, api_key: Some(api_key) };
+        let create =
+            |channel, request| async move { UserServiceClient::new(channel).create_api_key(request).await };
+        self.core.authorized(Kind::NotRepeatable, request, create).await
+    }
+
     /// Makes the account of a service, for an administrator.
     pub async fn create_service_account(&self, email: &str, display_name: &str) -> Result<pb::User> {
         let user = pb::User {

@@ -41,6 +41,19 @@ impl Tasks {
     /// Most items of one [`import`](Self::import).
     pub const IMPORT_MAX: usize = 10_000;
 
+    /// The tasks that a filter matches as pieces of an iCalendar file, all of them without one. Its last line is `END:VCALENDAR`;
+    /// without it the file is not whole.
+    pub async fn calendar(
+        &self,
+        filter: &str,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>>> + Send + Unpin + use<>> {
+        let request = pb::GetCalendarRequest { parent: self.parent().to_owned(), filter: filter.to_owned() };
+        let calendar = |channel, request| async move { service(channel).get_calendar(request).await };
+        let pieces: tonic::Streaming<pb::HttpBody> =
+            self.core().authorized(Kind::Stream, request, calendar).await?;
+        Ok(pieces.map(|piece| piece.map(|piece| piece.data).map_err(Error::from)))
+    }
+
     /// Takes lists and tasks in under the ids that they bring, and answers what became of each. Made again after a lost answer: it
     /// finds done what it asks for.
     pub async fn import(&self, items: Vec<Item>, options: ImportOptions) -> Result<pb::ImportTasksResponse> {

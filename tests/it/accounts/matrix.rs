@@ -20,7 +20,7 @@ use crate::support::refusal::Refusal;
 
 both_engines!(every_rpc_for_every_principal);
 
-const PRINCIPALS: [&str; 10] = [
+const PRINCIPALS: [&str; 11] = [
     "nobody",
     "owner",
     "other",
@@ -31,15 +31,21 @@ const PRINCIPALS: [&str; 10] = [
     "reading key",
     "writing key",
     "service in the owner's place",
+    "calendar key",
 ];
 
 /// What each principal is answered, in their order; `OK`, or a reason. The request concerns the owner's account, and a
 /// task, a list, a session and a key in it that do not exist.
-fn row(method: &str) -> Option<[&'static str; 10]> {
+fn row(method: &str) -> Option<[&'static str; 11]> {
     const SHUT: [&str; 3] = ["SESSION_REVOKED", "SESSION_REVOKED", "TOKEN_EXPIRED"];
     let all = |nobody, owner, other, admin, shut: [&'static str; 3], reading, writing| {
-        // A service in somebody's place reaches as far as a key that writes.
-        Some([nobody, owner, other, admin, shut[0], shut[1], shut[2], reading, writing, writing])
+        // A service in somebody's place reaches as far as a key that writes. A key for the calendar has that and nothing else.
+        let calendar = match method {
+            "GetCalendar" => owner,
+            _ if nobody == "TOKEN_MISSING" => "SCOPE_INSUFFICIENT",
+            _ => nobody,
+        };
+        Some([nobody, owner, other, admin, shut[0], shut[1], shut[2], reading, writing, writing, calendar])
     };
     let denied = "PARENT_ACCESS_DENIED";
     let missing = "TOKEN_MISSING";
@@ -74,7 +80,7 @@ fn row(method: &str) -> Option<[&'static str; 10]> {
         "ResetPassword" | "VerifyEmail" | "ConfirmEmailChange" => anyone("MAIL_TOKEN_INVALID"),
         "SendVerification" => anyone("MAIL_NOT_CONFIGURED"),
         "RequestEmailChange" => own("MAIL_NOT_CONFIGURED"),
-        "ExportUserData" => own("OK"),
+        "ExportUserData" | "GetCalendar" => own("OK"),
         "BeginTotpEnrolment" => own("OK"),
         "ConfirmTotpEnrolment" | "RegenerateRecoveryCodes" => own("TOTP_NOT_ENABLED"),
         "DisableTotp" => managed("TOTP_NOT_ENABLED"),
@@ -131,6 +137,7 @@ fn message(method: &str, user: &str, email: &str) -> Vec<u8> {
             pb::BatchGetTasksRequest { parent, names: vec![task], ..Default::default() }.encode_to_vec()
         }
         "ListTasks" => pb::ListTasksRequest { parent, ..Default::default() }.encode_to_vec(),
+        "GetCalendar" => pb::GetCalendarRequest { parent, ..Default::default() }.encode_to_vec(),
         "CountTasks" => pb::CountTasksRequest { parent, ..Default::default() }.encode_to_vec(),
         "ListTaskChanges" => pb::ListTaskChangesRequest { parent, ..Default::default() }.encode_to_vec(),
         "WatchTasks" => {
@@ -311,6 +318,7 @@ async fn every_rpc_for_every_principal(database: TestDatabase) {
                 "admin" => replica.register_admin(&format!("admin{number}@example.org")).await.access_token,
                 "reading key" => replica.api_key(&owner.access_token, &["tasks.read"]).await.secret,
                 "writing key" => replica.api_key(&owner.access_token, &["tasks.write"]).await.secret,
+                "calendar key" => replica.api_key(&owner.access_token, &["calendar.read"]).await.secret,
                 "expired" => expired(&world, &user),
                 "service in the owner's place" => {
                     replica.exchange(&impersonating, &user, &[]).await.unwrap().access_token

@@ -2,6 +2,7 @@
 
 mod account;
 mod by_mail;
+mod calendar;
 mod completions;
 mod credentials;
 mod export;

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_update)]
 
 mod annotations;
+mod calendar;
 mod days;
 mod every_field;
 pub(crate) mod exports;

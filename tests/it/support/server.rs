@@ -294,6 +294,9 @@ impl Interceptor for Bearer {
 
 type Authorized = InterceptedService<Channel, Bearer>;
 
+/// Tasks, as somebody.
+pub(crate) type TasksOf = TaskServiceClient<Authorized>;
+
 /// Somebody who is logged in.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -313,6 +316,12 @@ impl Session {
     /// Tasks, with this session's token.
     pub(crate) fn tasks(&self) -> TaskServiceClient<Authorized> {
         TaskServiceClient::with_interceptor(self.channel.clone(), self.bearer())
+    }
+
+    /// Tasks, with this API key.
+    pub(crate) fn tasks_with(&self, secret: &str) -> TasksOf {
+        let bearer = Bearer(format!("Bearer {secret}").parse().unwrap());
+        TaskServiceClient::with_interceptor(self.channel.clone(), bearer)
     }
 
     /// Events and webhooks, with this session's token.

@@ -64,7 +64,7 @@ fn every_method_has_a_rest_binding() {
 }
 
 /// What clients of the gateway rely on.
-const BINDINGS: [(&str, &str, &str); 59] = [
+const BINDINGS: [(&str, &str, &str); 60] = [
     ("CreateTask", "post", "/v1/{parent=users/*}/tasks"),
     ("GetTask", "get", "/v1/{name=users/*/tasks/*}"),
     ("ListTasks", "get", "/v1/{parent=users/*}/tasks"),
@@ -76,6 +76,7 @@ const BINDINGS: [(&str, &str, &str); 59] = [
     ("BatchUpdateTasks", "post", "/v1/{parent=users/*}/tasks:batchUpdate"),
     ("BatchDeleteTasks", "post", "/v1/{parent=users/*}/tasks:batchDelete"),
     ("ImportTasks", "post", "/v1/{parent=users/*}/tasks:import"),
+    ("GetCalendar", "get", "/v1/{parent=users/*}/tasks:ics"),
     ("CountTasks", "get", "/v1/{parent=users/*}/tasks:count"),
     ("ListTaskChanges", "get", "/v1/{parent=users/*}/taskChanges"),
     ("WatchTasks", "get", "/v1/{parent=users/*}/tasks:watch"),

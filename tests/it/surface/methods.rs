@@ -48,6 +48,7 @@ fn these_methods_wait_behind_single_calls_or_never() {
             ("TaskService/BatchUpdateTasks", Class::Batch),
             ("TaskService/BatchDeleteTasks", Class::Batch),
             ("TaskService/ImportTasks", Class::Batch),
+            ("TaskService/GetCalendar", Class::Batch),
             ("TaskService/CountTasks", Class::Batch),
             ("TaskService/ListTaskChanges", Class::Batch),
             ("TaskService/UndoChanges", Class::Batch),
