@@ -11,6 +11,7 @@ mod export;
 mod field_mask;
 mod fields;
 mod idempotency;
+mod intake;
 mod json;
 mod names;
 mod page_token;
@@ -24,6 +25,7 @@ pub use accounts::user_service::UserApi;
 pub use chunks::Files;
 pub use events::body::event_body;
 pub use events::event_service::EventApi;
+pub use intake::Intake;
 pub use tasks::task_service::{TaskApi, TaskRules};
 pub use tasks::watch::WatchLimits;
 

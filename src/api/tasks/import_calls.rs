@@ -5,9 +5,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::import::{self, Import, Item};
 use super::task_service::TaskApi;
-use crate::api::caller;
 use crate::api::reason::{Reason, reason};
 use crate::api::status::{VIOLATIONS_MAX, public_text};
+use crate::api::{Intake, caller};
 use crate::domain::{Effect, Error, Owner, Result, Subject, Violation};
 use crate::pb;
 use crate::storage::{Operation, Outcome as Written};
@@ -15,6 +15,8 @@ use pb::import_tasks_response::{ItemResult, Outcome};
 
 /// Imports of all users at once, on this replica: each holds its items in memory.
 pub(super) const IMPORTS_MAX: usize = 8;
+/// Bytes up to which a refused call is heard to its end: one that is cut off would not hear why.
+const READ_MAX: usize = 32 * 1024 * 1024;
 /// Items that are written at once, as in a batch.
 const STEP: usize = 200;
 /// Most bytes of texts in an answer. All else about as many items as there may be takes less than the rest of it.
@@ -25,15 +27,28 @@ impl TaskApi {
         &self,
         request: Request<Streaming<pb::ImportTasksRequest>>,
     ) -> Result<Response<pb::ImportTasksResponse>, Status> {
+        let intake = request.extensions().get::<Intake>().cloned().unwrap_or_default();
         let (caller, mut messages) = caller(request)?;
         // None at all is refused as one that says nothing.
         let first = messages.message().await?.unwrap_or_default();
         let mut import = Import::begin(&caller, &first)?;
         let _place = self.imports.take(import.owner.user())?;
-        import.add(first)?;
+        let mut read = first.encoded_len();
+        let mut added = import.add(first);
+        intake.took(read);
         while let Some(message) = messages.message().await? {
-            import.add(message)?;
+            let bytes = message.encoded_len();
+            read += bytes;
+            if added.is_ok() {
+                added = import.add(message);
+            } else if read > READ_MAX {
+                break;
+            }
+            intake.took(bytes);
         }
+        added?;
+        // A caller who has left looks here like one who has said everything. What they leave behind is dropped at the next turn.
+        tokio::task::yield_now().await;
         let Import { owner, validate_only, items, .. } = import;
         let order = import::order(&items);
         let mut told = Vec::with_capacity(items.len());

@@ -26,6 +26,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::handshakes::Handshake;
 use super::io::{Activity, Io, OpenCall, Watched};
+use crate::methods::IMPORT_TASKS;
 use crate::server::operator::metrics::{ConnectionCounts, Ended};
 
 /// Limits of connections.
@@ -306,6 +307,9 @@ where
         // Where tonic's `Request::remote_addr` looks.
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.closing.clone());
+        if request.uri().path() == IMPORT_TASKS {
+            request.extensions_mut().insert(self.activity.intake.clone());
+        }
         let answer = self.stack.clone().oneshot(request);
         async move { Ok(answer.await?.map(|body| CountedBody { body, _call: call })) }.boxed()
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::handshakes::Handshake;
+use crate::api::Intake;
 
 /// Anything that bytes come from and go to.
 pub(in crate::server) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -36,6 +37,8 @@ pub(in crate::server) struct Activity {
     spoke: AtomicBool,
     calls_begun: AtomicU64,
     calls_open: AtomicUsize,
+    /// What handlers have taken in of streams.
+    pub(super) intake: Intake,
     /// When the last call ended, in milliseconds since the beginning.
     quiet_since: AtomicU64,
 }
@@ -47,6 +50,7 @@ impl Activity {
             spoke: AtomicBool::new(false),
             calls_begun: AtomicU64::new(0),
             calls_open: AtomicUsize::new(0),
+            intake: Intake::default(),
             quiet_since: AtomicU64::new(0),
         })
     }
@@ -91,11 +95,13 @@ impl Drop for OpenCall {
     }
 }
 
-/// How much a peer may send: so much at once, so much a second, so much with each call.
+/// How much a peer may send: so much at once, so much a second, so much with each call, and what handlers take in of streams.
 #[derive(Debug)]
 struct Allowance {
     bytes: u64,
     calls: u64,
+    /// Of streams, by their handlers.
+    taken: u64,
     at: Instant,
     per_call: u64,
 }
@@ -107,10 +113,12 @@ impl Allowance {
             // Only now, so that the clock is rarely asked.
             let calls = activity.calls_begun.load(Ordering::Relaxed);
             let milliseconds = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let taken = activity.intake.bytes();
             let more = (calls - self.calls)
                 .saturating_mul(self.per_call)
+                .saturating_add(taken - self.taken)
                 .saturating_add(milliseconds.saturating_mul(ALLOWANCE_BYTES_PER_SECOND) / 1000);
-            self.calls = calls;
+            (self.calls, self.taken) = (calls, taken);
             self.at = Instant::now();
             self.bytes = self.bytes.saturating_add(more).min(ALLOWANCE_BYTES_MAX);
         }
@@ -141,6 +149,7 @@ impl<Inner> Watched<Inner> {
         let allowance = Allowance {
             bytes: ALLOWANCE_BYTES,
             calls: 0,
+            taken: 0,
             at: activity.begin,
             per_call: message_bytes_max as u64 + CALL_OVERHEAD_BYTES,
         };

@@ -1,7 +1,10 @@
 //! An import whose service is killed in the middle: made once more, it ends as one that was not.
 
+use std::time::Duration;
+
 use taskwire::pb;
 use taskwire::pb::import_tasks_request::{Item, item::Resource};
+use tonic::Request;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{authorised, log_in, log_in_again};
@@ -41,13 +44,22 @@ fn messages() -> Vec<pb::ImportTasksRequest> {
     (1..=ITEMS).collect::<Vec<_>>().chunks(1000).map(message).collect()
 }
 
+/// The import, which may take as long as a call can.
+fn patient(
+    pair: &pb::TokenPair,
+) -> Request<impl tokio_stream::Stream<Item = pb::ImportTasksRequest> + 'static> {
+    let mut request = authorised(tokio_stream::iter(messages()), pair);
+    request.set_timeout(Duration::from_secs(60));
+    request
+}
+
 async fn a_killed_import_is_made_again(database: TestDatabase) {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.run(["keys", "generate", "--out", "key.pem"]).status, Some(0));
     let mut service = serve(&sandbox, &database).await;
     let pair = log_in(&service).await;
     let mut tasks = service.tasks().await;
-    let request = authorised(tokio_stream::iter(messages()), &pair);
+    let request = patient(&pair);
     let call = tokio::spawn(async move { tasks.import_tasks(request).await });
     let mut raw = database.raw().await;
     while raw.query_texts("select count(*) from tasks").await == ["0"] {
@@ -64,8 +76,7 @@ async fn a_killed_import_is_made_again(database: TestDatabase) {
     let service = serve(&sandbox, &database).await;
     let pair = log_in_again(&service).await;
     let mut tasks = service.tasks().await;
-    let request = authorised(tokio_stream::iter(messages()), &pair);
-    let answered = tasks.import_tasks(request).await.unwrap().into_inner();
+    let answered = tasks.import_tasks(patient(&pair)).await.unwrap().into_inner();
     let (created, unchanged) = (answered.created_count, answered.unchanged_count);
     assert_eq!((i64::from(created), i64::from(unchanged)), (ITEMS - written, written));
     assert_eq!(answered.revision, ITEMS);

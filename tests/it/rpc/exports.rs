@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use taskwire::pb;
 use taskwire::pb::export_line::Line;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::{Session, alone, full, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
-use crate::support::refusal::{Answer, Refusal, Refused as _};
+use crate::support::refusal::{Answer, Refused as _};
 use crate::support::server::{PASSWORD, Setup, TestServer, answer};
 
 both_engines!(
@@ -42,9 +43,9 @@ pub(crate) fn lines(bytes: &[u8]) -> Vec<Line> {
 }
 
 /// Reads an export to its end.
-async fn rest(mut stream: Streaming<pb::HttpBody>) -> Answer<Vec<u8>> {
+pub(super) async fn rest(mut stream: Streaming<pb::HttpBody>) -> Result<Vec<u8>, Status> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = stream.message().await.map_err(Refusal::from)? {
+    while let Some(chunk) = stream.message().await? {
         assert_eq!(chunk.content_type, "application/jsonl");
         assert!((1..=CHUNK).contains(&chunk.data.len()), "{}", chunk.data.len());
         bytes.extend(chunk.data);
@@ -59,7 +60,7 @@ impl Session {
     }
 
     /// As `open_export`, once there is a place for it.
-    async fn open_export_in_turn(&self) -> Streaming<pb::HttpBody> {
+    pub(super) async fn open_export_in_turn(&self) -> Streaming<pb::HttpBody> {
         loop {
             match self.open_export("users/me").await {
                 Err(refusal) if refusal.reason == "RATE_LIMITED" => tokio::task::yield_now().await,
@@ -113,8 +114,13 @@ fn end(lines: &[Line]) -> pb::ExportEnd {
 }
 
 fn changes(lines: &[Line]) -> Vec<&pb::TaskChange> {
-    let change = |line| if let Line::Change(change) = line { Some(change) } else { None };
-    lines.iter().filter_map(change).collect()
+    let mut found = Vec::new();
+    for line in lines {
+        if let Line::Change(change) = line {
+            found.push(change);
+        }
+    }
+    found
 }
 
 async fn everything_comes_out_in_lines(database: TestDatabase) {
@@ -315,7 +321,8 @@ async fn a_reader_who_does_not_read_is_left(database: TestDatabase) {
     let first = ada.open_export("users/me").await.unwrap();
     // The place is free again only when the first one has been given up.
     drop(ada.open_export_in_turn().await);
-    rest(first).await.refused("STREAM_TOO_SLOW");
+    let ended = rest(first).await.unwrap_err();
+    assert_eq!(ended.get_details_error_info().unwrap().reason, "STREAM_TOO_SLOW");
 }
 
 async fn nobody_exports_the_data_of_others(database: TestDatabase) {
