@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::lines::{When, duration, parameter, property, time, when};
 use super::{alarms, own};
 use crate::interchange::ids::{self, Kind};
-use crate::interchange::{Options, Refused, fit, times};
+use crate::interchange::{Refused, fit, times};
 use crate::pb::recurrence::Basis;
 use crate::pb::{Priority, Recurrence, Task};
 
@@ -31,7 +31,8 @@ pub(super) struct Source<'a> {
     pub(super) line: u64,
     /// The list that the calendar is.
     pub(super) list: Option<&'a (Uuid, String)>,
-    pub(super) options: &'a Options,
+    /// Where times and days are that name no zone.
+    pub(super) zone: &'a str,
 }
 
 /// A task, the list in which it is, and what was changed.
@@ -104,7 +105,7 @@ impl<'b> Reading<'_, 'b> {
     }
 
     fn zone(&self) -> &str {
-        self.source.options.zone.as_deref().unwrap_or_default()
+        self.source.zone
     }
 
     /// What is no time.

@@ -6,6 +6,7 @@ mod calendar;
 mod completions;
 mod credentials;
 mod export;
+mod interchange;
 mod lists;
 mod output;
 mod sessions;
