@@ -6,6 +6,7 @@ pub mod client;
 pub mod due;
 pub mod every;
 pub mod operator;
+pub mod remind;
 pub mod task_lists;
 pub mod totp;
 pub mod transfer;

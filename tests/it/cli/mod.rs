@@ -6,6 +6,7 @@ mod completions;
 mod credentials;
 mod lists;
 mod output;
+mod reminders;
 mod sessions;
 mod task_lists;
 mod tasks;
