@@ -5,8 +5,7 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
-use super::mail_tokens::keep_token;
-use super::mails::queue_mail;
+use super::mails::{keep_token, queue_mail};
 use super::users::{Users, claim_email};
 use crate::domain::{AccountKind, Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};

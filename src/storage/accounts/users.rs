@@ -7,8 +7,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::mail_tokens::keep_token;
-use super::mails::queue_mail;
+use super::mails::{keep_token, queue_mail};
 use crate::domain::{
     AccountKind, DisplayName, Draft, Email, Error, NewMail, NewMailToken, Resource, Result, Role, Timestamp,
     User, UserId, UserPatch,

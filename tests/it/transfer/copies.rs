@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 
 use super::load::check;
 use super::{done, dump, fill_every_table, refused, serve, somebody, sums, targets};
-use crate::process::authorised;
+use crate::process::{authorised, is_busy};
 use crate::storage::eventually;
 use crate::support::database::{Engine, Raw, Schema, TestDatabase};
 use crate::support::process::{Running, Sandbox};
@@ -73,6 +73,7 @@ async fn write(mut client: TaskServiceClient<Channel>, pair: TokenPair) -> Vec<S
             Ok(task) => written.push(task.into_inner().name),
             // One that waited for too long is not acknowledged, and the source is not closed by that.
             Err(status) if [Code::Aborted, Code::DeadlineExceeded].contains(&status.code()) => {}
+            Err(status) if is_busy(&status) => {}
             Err(status) => {
                 assert_eq!(status.code(), Code::Unavailable, "{status}");
                 return written;
