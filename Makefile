@@ -84,10 +84,11 @@ bench: ## Measure the service and its peers on this machine, in less than 10 min
 		cargo bench --locked --bench load -- --peers --only get,create,update,delete,list --seconds 2 --repeat 2 \
 		--out docs/benchmarks/postgres-18 || [ $$? -eq 69 ])
 
-soak: ## Run the tests of the edge and of standbys in the numbers that the service is built for
+soak: ## Run the tests of the edge, of standbys, of what is told and of moving data in the numbers that the service is built for
 	@cargo build --release --locked
 	@TASKWIRE_SOAK=1 TASKWIRE_TEST_BINARY=$(CURDIR)/target/release/taskwire \
-		scripts/with-postgres cargo test --locked --test it -- edge:: standbys::mixed --nocapture --test-threads 1 $(ARGS)
+		scripts/with-postgres cargo test --locked --test it -- edge:: standbys::mixed events::kills \
+		transfer::load transfer::copies::a_copy_under_load --nocapture --test-threads 1 $(ARGS)
 
 lint: ## Check format, lints, API documentation and shell scripts; changes nothing
 	cargo fmt --check

@@ -7,6 +7,7 @@ pub mod due;
 pub mod every;
 pub mod interchange;
 pub mod operator;
+pub mod remind;
 pub mod task_lists;
 pub mod totp;
 pub mod transfer;

@@ -30,9 +30,9 @@ impl Accounts {
         patch: UserPatch,
         trace: &Trace,
     ) -> Result<User> {
-        let mail = self.before_update(caller, user, &patch).await?;
-        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated)).mailing(mail);
-        users.update(user, patch, self.clock.now()).await
+        let (told, token) = self.before_update(caller, user, &patch, trace).await?;
+        let users = self.storage.users().recording(trace.did(AuditEventType::UserUpdated));
+        users.mailing(told).with_token(token).update(user, patch, self.clock.now()).await
     }
 
     /// Ends the caller's session. A token of another issuer has none here: then nothing is done.

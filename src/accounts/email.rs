@@ -4,8 +4,8 @@ use super::Accounts;
 use super::mail_token::Wanted;
 use crate::auth::Principal;
 use crate::domain::{
-    AccountKind, AuditEventType, Email, EmailVerification, Error, MailKind, MailPurpose, NewMail, Result,
-    Role, Trace, User, UserId, UserPatch, Violations,
+    AccountKind, AuditEventType, Email, EmailVerification, Error, MailKind, MailPurpose, NewMail,
+    NewMailToken, Result, Role, Trace, User, UserId, UserPatch, Violations,
 };
 use crate::storage::Account;
 
@@ -97,28 +97,44 @@ impl Accounts {
         self.warning_with(about, owner.email.as_str(), MailKind::EmailTaken, ("", ""))
     }
 
-    /// Checks an update of an account that may bring another address, and has the old one told. Whoever sends back what there is
-    /// changes nothing.
+    /// Checks an update of an account that may bring another address; answers the mail that tells the old one, and the token that the
+    /// new one is mailed where addresses are verified. Whoever sends back what there is changes nothing.
     pub(super) async fn before_update(
         &self,
         caller: &Principal,
         user: UserId,
         patch: &UserPatch,
-    ) -> Result<Option<NewMail>> {
-        let Some(email) = &patch.email else { return Ok(None) };
-        let current = self.storage.users().find(user).await?;
+        trace: &Trace,
+    ) -> Result<(Option<NewMail>, Option<(NewMailToken, NewMail)>)> {
+        let Some(email) = &patch.email else { return Ok((None, None)) };
+        let Account { user: current, password_hash } = self.storage.users().find_account(user).await?;
         if current.email == *email {
-            return Ok(None);
+            return Ok((None, None));
         }
         self.step_up(caller)?;
         if current.email.key() == email.key() {
-            return Ok(None);
+            return Ok((None, None));
         }
         // An address that has to be proved first comes by mail; admins know what they do, and whose it is.
         let by_mail = self.config.email_verification == EmailVerification::Required;
-        if by_mail && caller.role != Role::Admin {
+        let by_admin = caller.role == Role::Admin;
+        if by_mail && !by_admin {
             return Err(Error::EmailUnverified);
         }
-        self.warning(&current, MailKind::EmailChanged)
+        let told = self.warning(&current, MailKind::EmailChanged)?;
+        // Services prove no address, and nobody comes in who is disabled.
+        let is_asked = current.kind == AccountKind::Person && current.disable_time.is_none();
+        if !is_asked || !self.greets(email, by_admin, trace).await? {
+            return Ok((told, None));
+        }
+        let token = self.new_token(Wanted {
+            user,
+            email: email.as_str(),
+            password_hash: password_hash.as_deref(),
+            purpose: MailPurpose::EmailVerification,
+            new_email: None,
+            to: email.as_str(),
+        })?;
+        Ok((told, Some(token)))
     }
 }

@@ -107,8 +107,8 @@ impl Accounts {
         self.answer_again(place, before, &fingerprint, &new.email, new.password, trace).await
     }
 
-    /// Whether a mail goes along with a registration. Counted: anybody may have mail sent to anybody by it.
-    async fn greets(&self, email: &Email, by_admin: bool, trace: &Trace) -> Result<bool> {
+    /// Whether a mail goes along with a registration, or with another address. Counted: anybody may have mail sent to anybody by it.
+    pub(super) async fn greets(&self, email: &Email, by_admin: bool, trace: &Trace) -> Result<bool> {
         let mode = self.config.email_verification;
         let has_mail = match mode {
             EmailVerification::Off => false,
@@ -154,8 +154,7 @@ impl Accounts {
                 to: user.email.as_str(),
             })
         });
-        let (token, mail) = greeting.transpose()?.unzip();
-        let users = users.recording(trace.did(AuditEventType::UserCreated)).with_token(token).mailing(mail);
+        let users = users.recording(trace.did(AuditEventType::UserCreated)).with_token(greeting.transpose()?);
         match users.create_once(user, hash, once, now).await {
             // Somebody else came first: the next call finds them.
             Err(Error::UserAlreadyExists) if manner.hides => Err(Error::Conflict),

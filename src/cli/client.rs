@@ -9,6 +9,7 @@ use super::address::ServiceAddress;
 use super::due::Due;
 use super::every::Every;
 use super::interchange::{EXPORT_EXAMPLES, Export, IMPORT_EXAMPLES, Import};
+use super::remind::Remind;
 use super::task_lists::Move;
 
 /// Variables that the commands of a caller read and that are no settings of the service.
@@ -83,6 +84,7 @@ const ADD_EXAMPLES: &str = "Examples:
   taskwire task add Buy candles --parent 5e4c10
   taskwire task add Water the plants --every 'weekly on monday'
   taskwire task add Pay the rent --due 2026-12-31 --repeat 'FREQ=MONTHLY;BYMONTHDAY=-1'
+  taskwire task add 'Catch the train' --due 2026-12-24T10:00 --remind 1d --remind 1h
   taskwire task add Standup --due 2026-12-01T09:30 --description 'Bring the figures'";
 
 const LIST_EXAMPLES: &str = "Examples:
@@ -104,7 +106,8 @@ const DONE_EXAMPLES: &str = "Examples:
 const EDIT_EXAMPLES: &str = "Examples:
   taskwire task edit 5e4c10 --title 'Buy oat milk' --priority low
   taskwire task edit 5e4c10 --label home --label shop
-  taskwire task edit 5e4c10 --no-due --no-labels --open";
+  taskwire task edit 5e4c10 --remind 2026-12-24T09:00
+  taskwire task edit 5e4c10 --no-due --remind none --no-labels --open";
 
 const RM_EXAMPLES: &str = "Examples:
   taskwire task rm 5e4c10
@@ -264,6 +267,9 @@ pub struct Fields {
     /// When work on it is to begin, in the same forms
     #[arg(long, value_name = "WHEN")]
     pub start: Option<Due>,
+    /// When to be reminded: so long before it is due (30m, 1h, 2d), a time (2026-12-24T09:00), or none; can be given several times
+    #[arg(long = "remind", value_name = "WHEN")]
+    pub reminders: Vec<Remind>,
     /// How often it comes again: day, weekday, 3 days, weekly on monday, month on the last day, yearly on march 1
     #[arg(long, value_name = "HOW-OFTEN", conflicts_with = "repeat")]
     pub every: Option<Every>,
@@ -329,7 +335,7 @@ pub struct Listing {
 #[derive(Debug, Args)]
 #[command(override_usage = "taskwire task edit [OPTIONS] <TASK>", after_help = EDIT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("changes").multiple(true).required(true).args([
-    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "every",
+    "title", "description", "no_description", "priority", "due", "no_due", "start", "no_start", "reminders", "every",
     "repeat", "no_repeat", "labels", "no_labels", "list",
     "no_list", "completed", "open",
 ]))]
@@ -340,7 +346,7 @@ pub struct Edit {
     /// What is to be done
     #[arg(long, short, value_name = "TITLE")]
     pub title: Option<String>,
-    /// The rest of it; labels replace all that were there
+    /// The rest of it; labels and reminders replace all that were there
     #[command(flatten)]
     pub fields: Fields,
     /// Take the description away

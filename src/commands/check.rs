@@ -12,9 +12,10 @@ pub(super) async fn run(storage: &Storage, json: bool) -> Outcome {
         return say_json(&findings);
     }
     if findings.is_sound() {
+        let users = counted(findings.users, "user");
+        let rows = findings.rows;
         return say(&format!(
-            "the database is sound: {} users, {} tasks and lists, their changes and events",
-            findings.users, findings.rows
+            "the database is sound: {users}, {rows} tasks and lists, their changes and events"
         ));
     }
     let mut lines = Vec::new();
@@ -27,8 +28,13 @@ pub(super) async fn run(storage: &Storage, json: bool) -> Outcome {
         lines.push(format!("to mend ({}): {}", invariant.name(), invariant.mend()));
     }
     let all: u64 = findings.counts.values().sum();
-    lines.push(format!("the database is not sound: {all} findings"));
+    lines.push(format!("the database is not sound: {}", counted(all, "finding")));
     Err(Failure::lines(lines))
+}
+
+/// So many of a thing, in words.
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 fn line(Finding { invariant, table, key, problem }: &Finding) -> String {

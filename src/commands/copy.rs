@@ -43,13 +43,13 @@ pub(super) async fn run(args: CopyArgs) -> Outcome {
     progress.end();
     let verified =
         copied.verified.map_or_else(String::new, |rows| format!(", {rows} rows compared and the same"));
-    say(&format!(
-        "copied {} to {}: {} rows written in {} rounds{verified}",
-        from.describe(),
-        to.describe(),
-        copied.written,
-        copied.rounds,
-    ))?;
+    let (source, target) = (from.describe(), to.describe());
+    if copied.rounds == 0 {
+        say(&format!("{source} was copied to {target} before{verified}"))?;
+    } else {
+        let (written, rounds) = (copied.written, copied.rounds);
+        say(&format!("copied {source} to {target}: {written} rows written in {rounds} rounds{verified}"))?;
+    }
     if args.cutover {
         return say(&format!(
             "the source takes no writes any more; the history {} goes on at the target: start the service there",

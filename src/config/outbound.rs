@@ -49,7 +49,7 @@ impl OutboundSettings {
     pub fn addresses(&self) -> AddressPolicy {
         // What cannot be read was refused at the start.
         let networks: Vec<IpNet> = networks(&self.webhook_networks).unwrap_or_default();
-        AddressPolicy { plain_http: self.webhook_http, networks: networks.into() }
+        AddressPolicy { plain_http: self.webhook_http, networks: networks.into(), ..AddressPolicy::default() }
     }
 
     /// How mail goes out, if it does.

@@ -2,8 +2,10 @@
 //! and what it leads to is held against this, so that nothing inside an operator's network can be reached through it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use url::{Host, Url};
 
@@ -12,13 +14,41 @@ use crate::domain::{FailureReason, Rule, WebhookUrl};
 /// How long looking up a name may take where somebody waits for the answer.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What says where names lead.
+pub trait Resolver: std::fmt::Debug + Send + Sync {
+    /// The addresses of a name now.
+    ///
+    /// # Errors
+    /// There is no such name, or nobody can be asked.
+    fn look_up(&self, name: &str, port: u16) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>>;
+}
+
+/// The system's.
+#[derive(Debug)]
+struct SystemResolver;
+
+impl Resolver for SystemResolver {
+    fn look_up(&self, name: &str, port: u16) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), port)).await?.collect()) })
+    }
+}
+
 /// What the operator allows beyond the public internet over TLS.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AddressPolicy {
     /// Whether plain HTTP is taken.
     pub plain_http: bool,
     /// Networks that are allowed although they are not public.
-    pub networks: std::sync::Arc<[IpNet]>,
+    pub networks: Arc<[IpNet]>,
+    /// What says where names lead: the system's, in the service.
+    pub resolver: Arc<dyn Resolver>,
+}
+
+impl Default for AddressPolicy {
+    fn default() -> Self {
+        Self { plain_http: false, networks: Arc::default(), resolver: Arc::new(SystemResolver) }
+    }
 }
 
 impl AddressPolicy {
@@ -89,8 +119,8 @@ impl AddressPolicy {
         let found: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => {
-                let found = tokio::net::lookup_host((bare, port)).await;
-                found.map_err(|_| FailureReason::NameUnknown)?.collect()
+                let found = self.resolver.look_up(bare, port).await;
+                found.map_err(|_| FailureReason::NameUnknown)?
             }
         };
         if found.is_empty() {
@@ -162,7 +192,7 @@ mod tests {
 
     fn policy(networks: &[&str], plain_http: bool) -> AddressPolicy {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        AddressPolicy { plain_http, networks }
+        AddressPolicy { plain_http, networks, ..AddressPolicy::default() }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! all, under a lease, for as long as somebody listens.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
@@ -14,6 +16,8 @@ use crate::domain::{Result, UserId, WebhookId, WebhookQueue};
 const QUEUES_AT_ONCE: usize = 64;
 /// How often the outbox is looked at for what other replicas put there. What this one does wakes it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// The longest wait of a queue whose way could not be noted: what it told is told again each time.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// After something was put in order: what comes within this time is put in order together.
 const BREATH: Duration = Duration::from_millis(10);
 /// How often it is asked whether anybody still listens.
@@ -28,7 +32,8 @@ const LONGEST: Duration = Duration::from_secs(5 * 60 * 60);
 /// # Errors
 /// Those of the storage; whoever asked tries again.
 pub async fn run(outbound: &Outbound, render: Render) -> Result<()> {
-    Dispatch { outbound, render, telling: JoinSet::new(), under_way: HashMap::new() }.run().await
+    let (telling, under_way, in_vain) = (JoinSet::new(), HashMap::new(), Arc::default());
+    Dispatch { outbound, render, telling, under_way, in_vain }.run().await
 }
 
 struct Dispatch<'a> {
@@ -37,6 +42,8 @@ struct Dispatch<'a> {
     telling: JoinSet<()>,
     /// Which queue each of them is about.
     under_way: HashMap<Id, (UserId, WebhookId)>,
+    /// How often in a row the storage failed a queue.
+    in_vain: Arc<AtomicU32>,
 }
 
 impl Dispatch<'_> {
@@ -99,12 +106,16 @@ impl Dispatch<'_> {
             .collect();
         for queue in free {
             let key = (queue.user, queue.webhook);
-            let (outbound, render) = (self.outbound.clone(), self.render);
+            let (outbound, render, in_vain) = (self.outbound.clone(), self.render, Arc::clone(&self.in_vain));
             let task = self.telling.spawn(async move {
-                if let Err(cause) = queue::tell(&outbound, render, queue).await {
-                    tracing::debug!(webhook = %key.1, %cause, "a webhook could not be told; it will be told once more");
-                    // A storage that is away is not asked again at once.
-                    tokio::time::sleep(LOOK_INTERVAL).await;
+                match queue::tell(&outbound, render, queue).await {
+                    Ok(()) => in_vain.store(0, Ordering::Relaxed),
+                    Err(cause) => {
+                        tracing::debug!(webhook = %key.1, %cause, "a webhook could not be told; it will be told once more");
+                        // A storage that is away or full is not asked again at once, nor a receiver told again.
+                        let doubled = 1 << in_vain.fetch_add(1, Ordering::Relaxed).min(8);
+                        tokio::time::sleep((LOOK_INTERVAL * doubled).min(LOOK_INTERVAL_MAX)).await;
+                    }
                 }
             });
             self.under_way.insert(task.id(), key);

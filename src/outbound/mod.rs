@@ -19,7 +19,7 @@ use crate::auth::Sealer;
 use crate::domain::{Clock, Event, Result, Timestamp, Webhook, WebhookId, WebhookOwner};
 use crate::storage::Storage;
 
-pub use addresses::AddressPolicy;
+pub use addresses::{AddressPolicy, Resolver};
 pub use client::{Attempted, Client};
 pub use mail::{MailConfig, Mailer};
 pub use meters::MeterState;

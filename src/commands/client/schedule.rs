@@ -1,4 +1,4 @@
-//! When a task is to be done, and how it comes again, as it was typed.
+//! When a task is to be done, when somebody is to be reminded of it, and how it comes again, as it was typed.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -7,8 +7,10 @@ use jiff::{Timestamp, ZonedDateTime};
 use super::{Context, Failure};
 use crate::cli::client::Fields;
 use crate::cli::due::Due;
+use crate::cli::remind::Remind;
 use crate::pb::recurrence::Basis;
-use crate::pb::{self, Recurrence, Task};
+use crate::pb::reminder::When;
+use crate::pb::{self, Recurrence, Reminder, Task};
 
 /// What a task says of it; other fields are as in an empty one.
 pub(super) async fn schedule(context: &Context, fields: &Fields, is_new: bool) -> Result<Task, Failure> {
@@ -17,6 +19,7 @@ pub(super) async fn schedule(context: &Context, fields: &Fields, is_new: bool) -
     let mut task = Task {
         recurrence,
         start_time: fields.start.and_then(|start| start_time(start, &here)),
+        reminders: reminders(&fields.reminders)?,
         ..Task::default()
     };
     if task.recurrence.is_some() || matches!(fields.due, Some(Due::Day(_))) {
@@ -42,6 +45,18 @@ fn recurrence(fields: &Fields) -> Option<Recurrence> {
     let every = fields.every.as_ref().map(|every| every.0.clone());
     let basis = if fields.after_done { Basis::Completion } else { Basis::Due };
     every.or_else(|| fields.repeat.clone()).map(|rrule| Recurrence { rrule, basis: basis.into() })
+}
+
+fn reminders(given: &[Remind]) -> Result<Vec<Reminder>, Failure> {
+    if given.len() > 1 && given.contains(&Remind::None) {
+        return Err(Failure::usage(vec!["--remind none: must stand alone".to_owned()]));
+    }
+    let whens = given.iter().filter_map(|remind| match remind {
+        Remind::None => None,
+        Remind::Before(seconds) => Some(When::Offset(prost_types::Duration { seconds: *seconds, nanos: 0 })),
+        Remind::At(time) => Some(When::Time(timestamp(*time))),
+    });
+    Ok(whens.map(|when| Reminder { when: Some(when) }).collect())
 }
 
 /// The first day of a rule from today on. One that names no days begins today.

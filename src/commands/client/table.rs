@@ -6,8 +6,10 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use super::output::{Output, Style};
 use super::text::{fitted, padded, visible, visible_lines, width};
+use crate::cli::remind::length;
 use crate::pb::recurrence::Basis;
-use crate::pb::{Priority, Task, TaskList};
+use crate::pb::reminder::When;
+use crate::pb::{Priority, Reminder, Task, TaskList};
 
 /// How many characters of an id are shown: its end, as ids made at the same time begin alike.
 const ID_SHOWN: usize = 8;
@@ -74,6 +76,34 @@ fn repeats(task: &Task) -> String {
     format!("{}{from}", visible(&recurrence.rrule))
 }
 
+/// When it reminds: a time, or a length before it is due.
+fn reminder(Reminder { when }: &Reminder) -> String {
+    match when {
+        Some(When::Offset(offset)) => length(offset.seconds),
+        Some(When::Time(at)) => time(Some(*at)),
+        None => String::new(),
+    }
+}
+
+/// The first of its reminders, and how many there are more.
+fn reminders_in_short(task: &Task) -> String {
+    match task.reminders.as_slice() {
+        [] => String::new(),
+        [one] => reminder(one),
+        [one, more @ ..] => format!("{} +{}", reminder(one), more.len()),
+    }
+}
+
+/// All of its reminders.
+fn reminders(task: &Task) -> String {
+    let told = task.reminders.iter().map(|one| match one.when {
+        Some(When::Offset(offset)) if offset.seconds == 0 => "when it is due".to_owned(),
+        Some(When::Offset(_)) => format!("{} before it is due", reminder(one)),
+        _ => reminder(one),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn is_late(task: &Task) -> bool {
     let is_past = match due_day(task) {
         Some(day) => {
@@ -89,15 +119,16 @@ fn is_late(task: &Task) -> bool {
 }
 
 /// Columns that are in every list, and those that are when a task has something in them.
-const HEADINGS: [&str; 7] = ["ID", "DONE", "PRIORITY", "DUE", "DELETED", "TITLE", "LABELS"];
-const OPTIONAL: [bool; 7] = [false, false, false, true, true, false, true];
+const HEADINGS: [&str; 8] = ["ID", "DONE", "PRIORITY", "DUE", "REMIND", "DELETED", "TITLE", "LABELS"];
+const OPTIONAL: [bool; 8] = [false, false, false, true, true, true, false, true];
 const ID: usize = 0;
 const DONE: usize = 1;
 const PRIORITY: usize = 2;
 const DUE: usize = 3;
-const DELETED: usize = 4;
-const TITLE: usize = 5;
-const LABELS: usize = 6;
+const REMIND: usize = 4;
+const DELETED: usize = 5;
+const TITLE: usize = 6;
+const LABELS: usize = 7;
 
 /// Lists, line by line.
 pub(super) fn lists_table(output: &Output, lists: &[TaskList]) -> Vec<String> {
@@ -126,7 +157,7 @@ pub(super) fn lists_table(output: &Output, lists: &[TaskList]) -> Vec<String> {
 
 /// A list of tasks, line by line.
 pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
-    let rows: Vec<[String; 7]> = tasks.iter().map(cells).collect();
+    let rows: Vec<[String; 8]> = tasks.iter().map(cells).collect();
     let mut widths = HEADINGS.map(width);
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -147,7 +178,7 @@ pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
         let labels = if is_shown(LABELS) { widths[LABELS] } else { 0 };
         widths[TITLE] = widths[TITLE].min(room.saturating_sub(labels).max(TITLE_COLUMNS_MIN));
     }
-    let row = |cells: [&str; 7], style: &dyn Fn(usize) -> Style| {
+    let row = |cells: [&str; 8], style: &dyn Fn(usize) -> Style| {
         let laid = shown.iter().map(|at| {
             let cell = padded(&fitted(cells[*at], widths[*at]), widths[*at]);
             // The last one needs no blanks behind it.
@@ -163,12 +194,13 @@ pub(super) fn table(output: &Output, tasks: &[Task]) -> Vec<String> {
     lines
 }
 
-fn cells(task: &Task) -> [String; 7] {
-    let mut cells: [String; 7] = Default::default();
+fn cells(task: &Task) -> [String; 8] {
+    let mut cells: [String; 8] = Default::default();
     cells[ID] = short_id(&task.name);
     cells[DONE] = if task.completed { "yes".to_owned() } else { String::new() };
     cells[PRIORITY] = priority(task).to_owned();
     cells[DUE] = due(task);
+    cells[REMIND] = reminders_in_short(task);
     cells[DELETED] = time(task.delete_time);
     cells[TITLE] = visible(&task.title);
     cells[LABELS] = visible(&task.labels.join(", "));
@@ -202,6 +234,7 @@ pub(super) fn details(output: &Output, task: &Task, list: Option<&TaskList>) -> 
     field("Priority", priority(task));
     field("Start", &time(task.start_time));
     field("Due", &due(task));
+    field("Reminders", &reminders(task));
     field("Time zone", &visible(&task.time_zone));
     field("Repeats", &repeats(task));
     field("Next", &short_id(&task.next_task));

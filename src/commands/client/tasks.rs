@@ -112,6 +112,7 @@ pub(super) async fn edit(context: &Context, edit: Edit) -> Outcome {
         ("due_date", fields.due.is_some() || edit.no_due),
         ("start_time", fields.start.is_some() || edit.no_start),
         ("time_zone", !when.time_zone.is_empty()),
+        ("reminders", !fields.reminders.is_empty()),
         ("recurrence", when.recurrence.is_some() || edit.no_repeat),
         ("labels", !fields.labels.is_empty() || edit.no_labels),
         ("task_list", fields.list.is_some() || edit.no_list),

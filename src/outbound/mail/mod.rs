@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use lettre::message::Mailbox;
 
 pub use meters::MeterState;
@@ -132,7 +132,8 @@ impl Mailer {
         Ok(!self.storage.mails().due(self.clock.now(), LONGEST, 1).await?.is_empty())
     }
 
-    /// Sends what is to be sent now. At least once: a mail whose row could not be removed is sent again.
+    /// Sends what is to be sent now. At least once: a mail whose row could not be removed is sent again, after the wait that follows an
+    /// attempt.
     ///
     /// # Errors
     /// Those of the storage.
@@ -145,7 +146,9 @@ impl Mailer {
                 return Ok(());
             }
             let sent = due.into_iter().map(|mail| self.send(config, mail));
-            stream::iter(sent).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+            // To the end of each: one that cannot be noted must not cut off others in the middle.
+            let ended: Vec<Result<()>> = stream::iter(sent).buffer_unordered(AT_ONCE).collect().await;
+            ended.into_iter().collect::<Result<()>>()?;
         }
     }
 
@@ -156,21 +159,23 @@ impl Mailer {
             self.meters.dropped();
             return self.storage.mails().remove(user, id).await;
         }
+        // Before it is sent: where nothing can be written, as on a full disk, the same mail would go out again and again.
+        let last = DELAYS.len() - 1;
+        let delay = DELAYS.get(usize::from(mail.attempts).min(last)).copied().unwrap_or_default();
+        // At its end as well, so that it is dropped then.
+        let next = self.clock.now().after(delay).min(mail.expire_time);
+        self.storage.mails().postpone(&mail, next).await?;
         let failure = match self.open(&mail) {
             Ok(letter) if letter.to.is_empty() => return self.storage.mails().remove(user, id).await,
             Ok(letter) => self.send_letter(config, &mail, letter).await.err(),
             Err(cause) => Some(cause.to_string()),
         };
         self.meters.attempted(failure.is_none());
-        let Some(cause) = failure else {
-            return self.storage.mails().remove(user, id).await;
-        };
-        let last = DELAYS.len() - 1;
-        let delay = DELAYS.get(usize::from(mail.attempts).min(last)).copied().unwrap_or_default();
-        tracing::warn!(%user, mail = %id, kind = kind.name(), cause, "a mail was not sent; it will be tried again");
-        // At its end as well, so that it is dropped then.
-        let next = self.clock.now().after(delay).min(mail.expire_time);
-        self.storage.mails().postpone(&mail, next).await
+        if let Some(cause) = failure {
+            tracing::warn!(%user, mail = %id, kind = kind.name(), cause, "a mail was not sent; it will be tried again");
+            return Ok(());
+        }
+        self.storage.mails().remove(user, id).await
     }
 
     fn open(&self, mail: &Mail) -> Result<Letter> {

@@ -6,7 +6,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::mails::queue_mail;
+use super::mails::{keep_token, queue_mail};
 use super::revocations::end_sessions;
 use super::sweep::sweep;
 use super::users::{UserRow, claim_email};
@@ -19,28 +19,6 @@ use crate::storage::engine::pool::{Pool, with_conn, with_write};
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::{emails, mail_tokens, users};
 use crate::storage::tasks::set_statements::lock_users;
-
-/// Keeps a token, if there is one: `keep_token!(conn, token)` inside `with_write!`.
-macro_rules! keep_token {
-    ($conn:ident, $token:expr) => {
-        if let Some(token) = &$token {
-            use $crate::storage::schema::mail_tokens;
-            diesel::insert_into(mail_tokens::table)
-                .values((
-                    mail_tokens::user_id.eq(Id::from(token.user)),
-                    mail_tokens::id.eq(Id::from(token.id)),
-                    mail_tokens::purpose.eq(token.purpose.code()),
-                    mail_tokens::secret_hash.eq(&token.secret_hash),
-                    mail_tokens::proved_hash.eq(&token.proved_hash),
-                    mail_tokens::expire_time.eq(Moment::from(token.expire_time)),
-                    mail_tokens::new_email.eq(token.new_email.as_ref().map($crate::domain::Email::as_str)),
-                ))
-                .execute($conn)
-                .await?;
-        }
-    };
-}
-pub(in crate::storage) use keep_token;
 
 /// Spends a token, and all others of its kind. The row of its user is locked first: whoever comes second waits there, and finds
 /// no token any more.

@@ -1,4 +1,4 @@
-//! Mail that waits to be sent.
+//! Mail that waits to be sent, and how a token is kept that one brings.
 
 use std::time::Duration;
 
@@ -32,6 +32,28 @@ macro_rules! queue_mail {
     };
 }
 pub(in crate::storage) use queue_mail;
+
+/// Keeps a token, if there is one: `keep_token!(conn, token)` inside `with_write!`.
+macro_rules! keep_token {
+    ($conn:ident, $token:expr) => {
+        if let Some(token) = &$token {
+            use $crate::storage::schema::mail_tokens;
+            diesel::insert_into(mail_tokens::table)
+                .values((
+                    mail_tokens::user_id.eq(Id::from(token.user)),
+                    mail_tokens::id.eq(Id::from(token.id)),
+                    mail_tokens::purpose.eq(token.purpose.code()),
+                    mail_tokens::secret_hash.eq(&token.secret_hash),
+                    mail_tokens::proved_hash.eq(&token.proved_hash),
+                    mail_tokens::expire_time.eq(Moment::from(token.expire_time)),
+                    mail_tokens::new_email.eq(token.new_email.as_ref().map($crate::domain::Email::as_str)),
+                ))
+                .execute($conn)
+                .await?;
+        }
+    };
+}
+pub(in crate::storage) use keep_token;
 
 /// The mails.
 #[derive(Debug)]

@@ -5,8 +5,7 @@ use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
 
 use super::audit::record;
-use super::mail_tokens::keep_token;
-use super::mails::queue_mail;
+use super::mails::{keep_token, queue_mail};
 use super::users::{Users, claim_email};
 use crate::domain::{AccountKind, Error, EventKind, HistoryId, NewUser, Result, Timestamp, User, UserId};
 use crate::storage::engine::pool::{with_conn, with_write};
@@ -131,7 +130,8 @@ impl Users<'_> {
         once: Option<Registration>,
         now: Timestamp,
     ) -> Result<Registered> {
-        let (draft, mail, token) = (self.draft.clone(), self.mail.clone(), self.token.clone());
+        let (draft, mail) = (self.draft.clone(), self.mail.clone());
+        let (token, letter) = self.token.clone().unzip();
         let as_if = self.as_if;
         with_write!(self.by_key, async move |conn| {
             let present: Id = database_state::table.select(database_state::history).first(conn).await?;
@@ -171,6 +171,7 @@ impl Users<'_> {
                 tell!(conn, user.id, EventKind::UserCreated, now);
             }
             keep_token!(conn, token);
+            queue_mail!(conn, letter);
             queue_mail!(conn, mail);
             Ok(Registered::Now(user))
         })

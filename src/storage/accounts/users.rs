@@ -7,7 +7,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use super::audit::record;
-use super::mails::queue_mail;
+use super::mails::{keep_token, queue_mail};
 use crate::domain::{
     AccountKind, DisplayName, Draft, Email, Error, NewMail, NewMailToken, Resource, Result, Role, Timestamp,
     User, UserId, UserPatch,
@@ -45,7 +45,7 @@ pub struct Users<'a> {
     pub(in crate::storage) by_key: &'a Pool,
     pub(in crate::storage) draft: Option<Draft>,
     pub(in crate::storage) mail: Option<NewMail>,
-    pub(in crate::storage) token: Option<NewMailToken>,
+    pub(in crate::storage) token: Option<(NewMailToken, NewMail)>,
     pub(in crate::storage) as_if: bool,
 }
 
@@ -81,9 +81,10 @@ impl<'a> Users<'a> {
         Self { mail, ..self }
     }
 
-    /// Keeps this token in the transaction of a registration that is called next.
+    /// Keeps this token in the transaction of a registration or of another email that is called next, and queues the mail that
+    /// brings it.
     #[must_use]
-    pub fn with_token(self, token: Option<NewMailToken>) -> Self {
+    pub fn with_token(self, token: Option<(NewMailToken, NewMail)>) -> Self {
         Self { token, ..self }
     }
 
@@ -132,6 +133,7 @@ impl<'a> Users<'a> {
     /// change came in between, or those of the storage.
     pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
         let (draft, mail) = (self.draft.clone(), self.mail.clone());
+        let (token, letter) = self.token.clone().unzip();
         with_write!(self.pool, async move |conn| {
             let row: Option<UserRow> =
                 users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
@@ -161,6 +163,8 @@ impl<'a> Users<'a> {
             }
             record!(conn, draft, id, None, now);
             if next.email.key() != current.email.key() {
+                keep_token!(conn, token);
+                queue_mail!(conn, letter);
                 queue_mail!(conn, mail);
             }
             Ok(next)

@@ -43,6 +43,30 @@ const NOTED_COMPLETED: Part = Each(
     "coalesce(json_extract(t.details, '$.subtasks[1]'), 0)",
 );
 
+/// A column of users that says whether they have rows of a table that are as this condition says.
+macro_rules! flag {
+    ($column:literal, $table:literal, $condition:literal, $problem:expr) => {
+        Question {
+            invariant: Invariant::Flags,
+            table: "users",
+            about: About::User,
+            statement: &[
+                Sql(concat!(
+                    "select u.id, cast(null as uuid), coalesce(r.held, 0), cast(null as bigint) from users u \
+                     left join (select user_id, count(*) as held from ",
+                    $table,
+                    " where user_id"
+                )),
+                Range,
+                Sql(concat!(" and ", $condition, " group by user_id) r on r.user_id = u.id where u.id")),
+                Range,
+                Sql(concat!(" and u.", $column, " <> (coalesce(r.held, 0) > 0)")),
+            ],
+            problem: $problem,
+        }
+    };
+}
+
 pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         invariant: Invariant::Revisions,
@@ -82,38 +106,12 @@ pub(super) const QUESTIONS: [Question; 14] = [
         ],
         problem: |rows, noted| format!("live_tasks says {noted}, and there are {rows} rows"),
     },
-    Question {
-        invariant: Invariant::Flags,
-        table: "users",
-        about: About::User,
-        statement: &[
-            Sql(
-                "select u.id, cast(null as uuid), coalesce(w.sending, 0), cast(null as bigint) from users u \
-                 left join (select user_id, count(*) as sending from webhooks where user_id",
-            ),
-            Range,
-            Sql(" and disable_reason is null group by user_id) w on w.user_id = u.id where u.id"),
-            Range,
-            Sql(" and u.listened <> (coalesce(w.sending, 0) > 0)"),
-        ],
-        problem: |sending, _| format!("listened is wrong: {sending} webhooks of the user send"),
-    },
-    Question {
-        invariant: Invariant::Flags,
-        table: "users",
-        about: About::User,
-        statement: &[
-            Sql(
-                "select u.id, cast(null as uuid), coalesce(f.confirmed, 0), cast(null as bigint) from users u \
-                 left join (select user_id, count(*) as confirmed from second_factors where user_id",
-            ),
-            Range,
-            Sql(" and confirm_time is not null group by user_id) f on f.user_id = u.id where u.id"),
-            Range,
-            Sql(" and u.totp_enabled <> (coalesce(f.confirmed, 0) > 0)"),
-        ],
-        problem: |confirmed, _| format!("totp_enabled is wrong: the user has {confirmed} second factors"),
-    },
+    flag!("listened", "webhooks", "disable_reason is null", |sending, _| format!(
+        "listened is wrong: {sending} webhooks of the user send"
+    )),
+    flag!("totp_enabled", "second_factors", "confirm_time is not null", |confirmed, _| format!(
+        "totp_enabled is wrong: the user has {confirmed} second factors"
+    )),
     Question {
         invariant: Invariant::Log,
         table: "tasks",

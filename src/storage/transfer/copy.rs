@@ -4,11 +4,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use super::TransferError;
 use super::catalogue::{COPY_TABLE, Table};
+use super::differences::{OF_USERS, differences};
 use super::fence;
-use super::row::{self, Field};
-use super::side::{Page, Side, compare, key_of};
-use super::{TransferError, misfit};
+use super::side::{Page, Side, compare};
 use crate::domain::HistoryId;
 use crate::storage::Storage;
 use crate::storage::engine::sqlite::Role;
@@ -22,9 +22,7 @@ const PAGE_ROWS_MAX: usize = 5000;
 const LITTLE: u64 = 1000;
 /// More rounds than this do not come closer.
 const ROUNDS_MAX: usize = 8;
-/// Tables whose rows are as they were where the row of their user is: each change of theirs changes that as well. All but the time of the
-/// next reminder, which is looked for by itself.
-const OF_USERS: [&str; 3] = ["task_lists", "tasks", "task_changes"];
+/// What is looked for by itself of the tasks whose user's row is as it was: the time of the next reminder.
 const REMINDED: &str = "(details->>'remind_time') is not null";
 
 /// What is told while it goes on.
@@ -56,7 +54,7 @@ pub struct CopyEnd {
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
-    /// Rounds, with the last one.
+    /// Rounds, with the last one; 0 where it was finished before.
     pub rounds: usize,
     /// Rows that were written to the target.
     pub written: u64,
@@ -82,6 +80,8 @@ struct Copying<'a> {
     /// As the source has it and as the target has it.
     tables: Vec<(Table, Table)>,
     tell: &'a (dyn Fn(Told<'_>) + Send + Sync),
+    /// Whether there was nothing left to do.
+    is_finished: bool,
     /// Rows that were written in this round.
     written: u64,
     /// Users whose rows differed in this round.
@@ -93,7 +93,7 @@ impl Storage {
     /// when it is called again.
     ///
     /// # Errors
-    /// `NotEmpty`, `Unfit`, `Differs`; those of the databases.
+    /// `NotEmpty`, `Busy`, `Unfit`, `Differs`; those of the databases.
     pub async fn copy_to(
         &self,
         target: &Self,
@@ -102,6 +102,11 @@ impl Storage {
     ) -> Result<Copied, TransferError> {
         let mut copying = begin(self, target, end, tell).await?;
         let (mut rounds, mut written) = (0, 0);
+        if let Some(history) = copying.finished_before().await? {
+            copying.source.begin_snapshot().await?;
+            let verified = if end.verify { Some(copying.verify().await?) } else { None };
+            return Ok(Copied { rounds, written, verified, history });
+        }
         loop {
             rounds += 1;
             tell(Told::Round(rounds));
@@ -145,27 +150,34 @@ async fn begin<'a>(
     let mut source = Side::connect(from, Role::Reader).await?;
     let here = source.catalogue().await?;
     let seen = source.source().await?;
+    // Before anything is asked of the target: a server may be at work yet for a copy that was killed.
+    let held = fence::hold(to).await?;
     if end.cutover && !seen.one_moment {
         return Err(TransferError::Unfit(
             "tables that are spread over several servers cannot be closed".into(),
         ));
     }
     let history = seen.history.map(|history| history.to_string()).unwrap_or_default();
-    let is_resumed = match to.copied_from().await? {
-        Some(other) if other != history => {
-            return Err(TransferError::OtherCopy(other));
-        }
-        Some(_) => true,
-        None => {
-            if let Some(table) = to.occupied().await? {
-                return Err(TransferError::NotEmpty(table));
-            }
-            to.migrate().await?;
-            false
-        }
+    let marked = to.copied_from().await?;
+    let occupied = if marked.is_none() { to.occupied().await? } else { None };
+    match (&marked, &occupied) {
+        (Some(other), _) if *other != history => return Err(TransferError::OtherCopy(other.clone())),
+        (Some(_), _) | (None, Some(_)) => {}
+        (None, None) => drop(to.migrate().await?),
+    }
+    let mut target = match held {
+        Some(target) => target,
+        None => Side::connect(to, Role::Writer).await?,
     };
-    let mut target = Side::connect(to, Role::Writer).await?;
     let there = target.source().await?;
+    // A kill may have come between the end and the word of it.
+    let is_finished = occupied.is_some()
+        && end.cutover
+        && there.history == seen.history
+        && fence::is_stopped(&mut source).await?;
+    if let Some(table) = occupied.filter(|_| !is_finished) {
+        return Err(TransferError::NotEmpty(table));
+    }
     if there.schema != seen.schema {
         let text = format!("its schema is {}, and that of the source is {}", there.schema, seen.schema);
         return Err(TransferError::Unfit(format!("{text}: bring both up to date first")));
@@ -178,7 +190,7 @@ async fn begin<'a>(
         let same = same.ok_or_else(|| TransferError::Unfit(format!("the table {}", table.name())))?;
         tables.push((table, all.swap_remove(same)));
     }
-    if !is_resumed {
+    if marked.is_none() && !is_finished {
         fence::mark(&mut target, &history).await?;
     }
     // What a power failure takes here is copied again. The end waits for the disk.
@@ -194,10 +206,15 @@ async fn begin<'a>(
         whole += count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
     }
     tell(Told::Whole(whole));
-    Ok(Copying { source, target, tables, tell, written: 0, users: BTreeSet::new() })
+    Ok(Copying { source, target, tables, tell, is_finished, written: 0, users: BTreeSet::new() })
 }
 
 impl Copying<'_> {
+    /// The history that goes on at the target, if the copy was finished before.
+    async fn finished_before(&mut self) -> Result<Option<HistoryId>, TransferError> {
+        Ok(if self.is_finished { self.source.source().await?.history } else { None })
+    }
+
     /// Looks at all tables in the present snapshot of the source, and makes the target the same.
     async fn round(&mut self, scope: Scope) -> Result<u64, TransferError> {
         (self.written, self.users) = (0, BTreeSet::new());
@@ -343,115 +360,6 @@ fn next_limit(limit: usize, page: &Page) -> usize {
     let bytes = page.bytes.len().max(1);
     let fitting = page.rows.len().saturating_mul(PAGE_BYTES) / bytes;
     fitting.clamp(1, limit.saturating_mul(2).min(PAGE_ROWS_MAX))
-}
-
-/// How a page of one side differs from that of the other.
-struct Differences<'a> {
-    /// Rows of the source.
-    seen: u64,
-    /// At the target alone.
-    gone: Vec<&'a [u8]>,
-    /// At both, and not the same: as the source has them, and as the target has.
-    changed: Vec<(&'a [u8], &'a [u8])>,
-    /// At the source alone.
-    new: Vec<&'a [u8]>,
-}
-
-fn differences<'a>(
-    table: &Table,
-    source: &'a Page,
-    target: &'a Page,
-    bound: Option<&[u8]>,
-) -> Differences<'a> {
-    let keys = table.keys();
-    let within = |row: &&[u8]| bound.is_none_or(|bound| compare(row, bound, keys) != Ordering::Greater);
-    let mut all = Differences { seen: 0, gone: Vec::new(), changed: Vec::new(), new: Vec::new() };
-    let (mut here, mut there) = (0, 0);
-    loop {
-        let (one, other) = (source.row(here).filter(within), target.row(there).filter(within));
-        let order = match (one, other) {
-            (None, None) => return all,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(one), Some(other)) => compare(one, other, keys),
-        };
-        if let Some(one) = one.filter(|_| order != Ordering::Greater) {
-            (here, all.seen) = (here + 1, all.seen + 1);
-            match other.filter(|_| order == Ordering::Equal) {
-                Some(other) if other == one => {}
-                Some(other) => all.changed.push((one, other)),
-                None => all.new.push(one),
-            }
-        }
-        if order != Ordering::Less {
-            if let Some(other) = other.filter(|_| order == Ordering::Greater) {
-                all.gone.push(other);
-            }
-            there += 1;
-        }
-    }
-}
-
-impl Differences<'_> {
-    /// Notes whose rows these are.
-    fn note_users(&self, table: &Table, users: &mut BTreeSet<Vec<u8>>) -> Result<(), TransferError> {
-        let is_of_users = table.name() == "users" || OF_USERS.contains(&table.name());
-        let changed = self.changed.iter().map(|(row, _)| row);
-        for row in self.gone.iter().chain(changed).chain(&self.new).filter(|_| is_of_users) {
-            match row::next_field(&mut &**row) {
-                Some(Field::Bytes(user)) => users.insert(user.to_vec()),
-                _ => return Err(misfit(table)),
-            };
-        }
-        Ok(())
-    }
-
-    /// Makes the target the same; answers how many rows were written.
-    async fn mend(&self, target: &mut Side, table: &Table) -> Result<u64, TransferError> {
-        let count = self.gone.len() + self.changed.len() + self.new.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        target.run("begin".to_owned()).await?;
-        let changed: Vec<&[u8]> = self.changed.iter().map(|(row, _)| *row).collect();
-        target.mend(table, &self.gone, &changed).await?;
-        if !self.new.is_empty() {
-            let mut rows = Vec::new();
-            for row in &self.new {
-                let at = row::begin(&mut rows);
-                rows.extend_from_slice(row);
-                row::end(&mut rows, at);
-            }
-            target.fill(table, rows).await?;
-        }
-        target.run("commit".to_owned()).await?;
-        Ok(count as u64)
-    }
-
-    /// Fails with the first difference.
-    fn refuse(&self, table: &Table) -> Result<(), TransferError> {
-        let differs = |row: &[u8], what: String| {
-            Err(TransferError::Differs(format!(
-                "{}, the row with {}: {what}",
-                table.name(),
-                key_of(table, row)
-            )))
-        };
-        if let Some(row) = self.gone.first() {
-            return differs(row, "the source has none".to_owned());
-        }
-        if let Some(row) = self.new.first() {
-            return differs(row, "the target has none".to_owned());
-        }
-        let Some((one, other)) = self.changed.first() else { return Ok(()) };
-        let (mut here, mut there) = (*one, *other);
-        for column in &table.columns {
-            if row::next_field(&mut here) != row::next_field(&mut there) {
-                return differs(one, format!("the column {} is not the same", column.name));
-            }
-        }
-        differs(one, "it is not the same".to_owned())
-    }
 }
 
 impl Storage {

@@ -1,17 +1,56 @@
-//! What keeps two databases from being taken for one: the mark of a copy that is not finished, and the end of writes at a source that was
-//! left.
+//! What keeps two databases from being taken for one: the mark of a copy that is not finished, the lock that keeps two copies apart, and
+//! the end of writes at a source that was left.
 
 use super::TransferError;
 use super::catalogue::COPY_TABLE;
 use super::side::Side;
 use crate::domain::HistoryId;
+use crate::storage::engine::sqlite::Role;
+use crate::storage::{Storage, Target};
 
-/// How often the tables of the source are locked anew when a writer and this wait for each other.
-const ATTEMPTS: usize = 5;
+/// How often the tables of the source are locked anew when a writer and this wait for each other. Each time takes a second, since it is
+/// mostly this that PostgreSQL refuses: it began to wait first.
+const ATTEMPTS: usize = 20;
+
+/// The key of the lock that a copy holds at its target.
+const LOCK_KEY: i64 = i64::from_be_bytes(*b"taskcopy");
+
+/// How long the end of another copy is waited for, in seconds.
+const HOLD_SECONDS: u8 = 60;
 
 /// What whoever writes is told. Both engines' words for a server that cannot be written to, so that clients wait and try again.
 const MOVED: &str =
     "attempt to write a readonly database: it was copied to another one, which serves in its place";
+
+/// Takes a target on a server for as long as the connection lives. A file needs none: what was killed writes no more, whereas a server goes
+/// on with what it was given, and would commit rows that the next copy has not seen.
+///
+/// # Errors
+/// `Busy`, when another copy holds it for too long.
+pub(super) async fn hold(target: &Storage) -> Result<Option<Side>, TransferError> {
+    if matches!(target.target, Target::Sqlite(_)) {
+        return Ok(None);
+    }
+    let mut side = Side::connect(target, Role::Writer).await?;
+    let sql = format!(
+        "set lock_timeout = '{HOLD_SECONDS}s'; select pg_advisory_lock({LOCK_KEY}); reset lock_timeout"
+    );
+    match side.run(sql).await {
+        Err(TransferError::Database(text)) if text.contains("lock timeout") => Err(TransferError::Busy),
+        held => held.map(|()| Some(side)),
+    }
+}
+
+/// Whether nobody writes to the source any more.
+pub(super) async fn is_stopped(source: &mut Side) -> Result<bool, TransferError> {
+    let sql = match source {
+        Side::Postgres(_) => "select 1 where to_regprocedure('taskwire_moved()') is not null",
+        Side::Sqlite(_) => {
+            "select 1 from sqlite_master where type = 'trigger' and name like 'taskwire!_moved!_%' escape '!' limit 1"
+        }
+    };
+    Ok(source.text(sql.to_owned()).await?.is_some())
+}
 
 pub(super) async fn is_marked(side: &mut Side) -> Result<bool, TransferError> {
     let sql = match side {

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod copy;
+mod differences;
 mod fence;
 mod postgres;
 mod row;
@@ -46,6 +47,9 @@ pub enum TransferError {
     /// It is taken by a copy of another database.
     #[error("the database holds an unfinished copy of another one, of the history {0}")]
     OtherCopy(String),
+    /// Another copy writes to it.
+    #[error("another copy writes to the database, or one that was killed has not ended there yet")]
+    Busy,
     /// What was copied is not the same.
     #[error("the databases differ: {0}")]
     Differs(String),

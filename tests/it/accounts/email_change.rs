@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use taskwire::domain::EmailVerification::{Off, Required};
+use taskwire::domain::EmailVerification::{Off, Optional, Required};
 use taskwire::pb;
 use taskwire::pb::audit_event::Type;
 
@@ -22,6 +22,7 @@ both_engines!(
     a_token_is_good_once_for_fifty,
     an_update_is_told_to_the_old_address,
     where_verification_is_required_an_update_is_not_enough,
+    where_verification_is_asked_for_an_update_asks_for_it,
 );
 
 const ADA: &str = "ada@example.org";
@@ -232,4 +233,52 @@ async fn where_verification_is_required_an_update_is_not_enough(database: TestDa
     assert!(!moved.email_verified);
     replica.log_in("moved@example.org", PASSWORD).await.refused("EMAIL_UNVERIFIED");
     replica.probe(&ada.access_token).await.unwrap();
+    send(&replica).await;
+    let told = [server.next().await, server.next().await, server.next().await];
+    let asked = told.iter().find(|mail| mail.to == "moved@example.org").unwrap();
+    verify(&replica, &asked.token()).await.unwrap();
+    replica.log_in("moved@example.org", PASSWORD).await.unwrap();
+}
+
+async fn verify(replica: &Replica, token: &str) -> Answer<pb::VerifyEmailResponse> {
+    answer(replica.anonymous().verify_email(pb::VerifyEmailRequest { token: token.to_owned() }).await)
+}
+
+async fn where_verification_is_asked_for_an_update_asks_for_it(database: TestDatabase) {
+    let (world, mut server) = mailing(database, Optional).await;
+    let replica = world.replica().await;
+    let ada = replica.register(ADA).await;
+    replica.register("bob@example.org").await;
+    send(&replica).await;
+    for _ in 0..2 {
+        assert!(server.next().await.text.contains("Confirm your address"));
+    }
+    // In other letters it is the same address, and of one that is taken nobody is told.
+    update(&replica, &ada.access_token, "users/me", "ADA@example.org").await.unwrap();
+    update(&replica, &ada.access_token, "users/me", "bob@example.org").await.refused("USER_ALREADY_EXISTS");
+    assert_eq!(count(&world, "mails").await, 0);
+
+    let seen = update(&replica, &ada.access_token, "users/me", NEW).await.unwrap();
+    assert!(seen.email == NEW && !seen.email_verified, "{seen:?}");
+    send(&replica).await;
+    let mut mails = [server.next().await, server.next().await];
+    mails.sort_by_key(|mail| mail.to.clone());
+    assert!(mails[0].to == "ADA@example.org" && mails[0].text.contains("was changed"), "{mails:?}");
+    assert!(!mails[0].text.contains("twm_"), "{mails:?}");
+    assert!(mails[1].to == NEW && mails[1].text.contains("Confirm your address"), "{mails:?}");
+    verify(&replica, &mails[1].token()).await.unwrap();
+    assert!(replica.probe(&ada.access_token).await.unwrap().email_verified);
+
+    // Whoever changes to and fro sends no more mail to others than anybody may; the change itself is made.
+    for _ in 0..7 {
+        for email in [ADA, "victim@example.org"] {
+            update(&replica, &ada.access_token, "users/me", email).await.unwrap();
+        }
+    }
+    send(&replica).await;
+    let mut to_victim = 0;
+    while let Some(mail) = server.at_once() {
+        to_victim += usize::from(mail.to == "victim@example.org" && mail.text.contains("twm_"));
+    }
+    assert_eq!(to_victim, 4);
 }

@@ -116,6 +116,11 @@ impl MailServer {
         next.await.expect("no mail came").unwrap()
     }
 
+    /// A mail that lies here.
+    pub(crate) fn at_once(&mut self) -> Option<Received> {
+        self.received.try_recv().ok()
+    }
+
     /// Passes when no mail lies here.
     #[track_caller]
     pub(crate) fn nothing(&mut self) {

@@ -9,6 +9,7 @@ mod export;
 mod interchange;
 mod lists;
 mod output;
+mod reminders;
 mod sessions;
 mod task_lists;
 mod tasks;

@@ -16,6 +16,7 @@ use crate::support::{one_engine, totp_now};
 one_engine!(Sqlite: the_table_is_as_wide_as_the_terminal, colours_are_for_terminals_that_want_them);
 one_engine!(Sqlite: a_code_is_asked_for_where_one_is_needed);
 one_engine!(Sqlite: what_is_missing_is_asked_for, two_new_passwords_must_agree);
+one_engine!(Sqlite: an_erasure_is_asked_about);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -202,4 +203,28 @@ async fn two_new_passwords_must_agree(database: TestDatabase) {
         assert_eq!(status, expected, "{shown}");
         assert!(!shown.contains("canary"), "{shown}");
     }
+}
+
+async fn an_erasure_is_asked_about(database: TestDatabase) {
+    let world = World::start(database).await;
+    let url = world.database.url.clone();
+    let erase = |typed: &str| {
+        let arguments = ["user", "erase", EMAIL, "--database-url", &url];
+        let mut terminal = Terminal::start(&world, 80, &arguments, &[]);
+        terminal.wait_for(" and all that belongs to it, for good? [y/N] ");
+        terminal.type_line(typed);
+        terminal.end()
+    };
+    // Only who says yes means it.
+    for typed in ["", "n", "no", "yess"] {
+        let (shown, status) = erase(typed);
+        assert_eq!(status, Some(1), "{typed}: {shown}");
+        assert!(shown.ends_with("taskwire: nothing was erased\n"), "{typed}: {shown}");
+        assert_eq!(world.run(["whoami"]).status, Some(0), "{typed}");
+    }
+    let (shown, status) = erase("y");
+    assert_eq!(status, Some(0), "{shown}");
+    let told = "its audit events are kept for 90 days\n";
+    assert!(shown.contains("Erase users/") && shown.ends_with(told), "{shown}");
+    assert_eq!(world.database.query_i64("select count(*) from users").await, 0);
 }

@@ -7,11 +7,11 @@ use taskwire::pb;
 use taskwire::pb::webhook::{DisableReason, State};
 
 use super::receiver::{Answer, Receiver};
-use super::{ALL, add, hook, look, wanted};
+use super::{ALL, add, failed, hook, look, queues, wanted};
 use crate::storage::eventually;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
-use crate::support::server::{PASSWORD, Session, Setup, TestServer, answer};
+use crate::support::server::{PASSWORD, Setup, TestServer, answer};
 
 both_engines!(
     what_is_not_taken_is_sent_again_later_and_later,
@@ -26,20 +26,6 @@ both_engines!(
     a_queue_of_thousands_is_told_in_order,
     a_name_that_leads_elsewhere_by_now_is_not_followed,
 );
-
-/// The queues of a webhook.
-async fn queues(session: &Session, webhook: &str) -> Vec<pb::WebhookQueue> {
-    let request = pb::ListWebhookQueuesRequest { parent: webhook.to_owned(), ..Default::default() };
-    answer(session.events().list_webhook_queues(request).await).unwrap().queues
-}
-
-/// Waits until the next event was sent in vain so often.
-async fn failed(session: &Session, webhook: &str, attempts: i32) {
-    eventually("the attempt is noted", async || {
-        queues(session, webhook).await.first().is_some_and(|queue| queue.attempts == attempts)
-    })
-    .await;
-}
 
 async fn what_is_not_taken_is_sent_again_later_and_later(database: TestDatabase) {
     let server = TestServer::start(database).await;

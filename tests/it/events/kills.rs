@@ -1,7 +1,7 @@
 //! Webhooks told by services that are killed under load: every change at least once, in order, signed.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use taskwire::pb;
@@ -20,9 +20,11 @@ use crate::support::process::{Sandbox, Service};
 
 both_engines!(no_change_is_lost_or_out_of_order_when_services_are_killed);
 
-/// How much of it: `TASKWIRE_SOAK=1` for fifty kills.
+/// How much of it: `TASKWIRE_SOAK=1` for fifty kills under more than two hundred changes a second.
 struct Load {
     kills: usize,
+    users: usize,
+    /// Changes that each user makes at least; they go on as long as there are kills.
     changes: i64,
     pause: Duration,
 }
@@ -30,13 +32,11 @@ struct Load {
 impl Load {
     fn asked() -> Self {
         match std::env::var_os("TASKWIRE_SOAK") {
-            Some(_) => Self { kills: 50, changes: 2500, pause: Duration::from_millis(20) },
-            None => Self { kills: 2, changes: 60, pause: Duration::from_millis(25) },
+            Some(_) => Self { kills: 50, users: 16, changes: 500, pause: Duration::from_millis(15) },
+            None => Self { kills: 2, users: 4, changes: 60, pause: Duration::from_millis(25) },
         }
     }
 }
-
-const USERS: usize = 4;
 
 fn settings(sandbox: &Sandbox, database: &TestDatabase) -> Vec<String> {
     if !sandbox.path("key.pem").exists() {
@@ -65,9 +65,17 @@ async fn channel(address: std::net::SocketAddr) -> Option<Channel> {
     endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10)).connect().await.ok()
 }
 
-/// Makes so many tasks one after the other, each until its answer comes, wherever the service is.
-async fn write(pair: pb::TokenPair, load: &Load, addresses: watch::Receiver<std::net::SocketAddr>) {
-    for number in 1..=load.changes {
+/// Makes tasks one after the other, each until its answer comes, wherever the service is; answers how many.
+async fn write(
+    pair: pb::TokenPair,
+    load: &Load,
+    addresses: watch::Receiver<std::net::SocketAddr>,
+    is_over: watch::Receiver<bool>,
+) -> (String, i64) {
+    let mut kept: Option<(std::net::SocketAddr, Channel)> = None;
+    let mut number = 0;
+    while number < load.changes || !*is_over.borrow() {
+        number += 1;
         let request = pb::CreateTaskRequest {
             parent: "users/me".to_owned(),
             task: Some(pb::Task { title: number.to_string(), ..pb::Task::default() }),
@@ -76,25 +84,44 @@ async fn write(pair: pb::TokenPair, load: &Load, addresses: watch::Receiver<std:
         };
         loop {
             let address = *addresses.borrow();
-            if let Some(channel) = channel(address).await
-                && TaskServiceClient::new(channel)
+            if kept.as_ref().is_none_or(|(to, _)| *to != address) {
+                kept = channel(address).await.map(|channel| (address, channel));
+            }
+            if let Some((_, channel)) = &kept
+                && TaskServiceClient::new(channel.clone())
                     .create_task(authorised(request.clone(), &pair))
                     .await
                     .is_ok()
             {
                 break;
             }
+            kept = None;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tokio::time::sleep(load.pause).await;
     }
+    (pair.user.unwrap().name, number)
 }
 
-/// Checks each message as it comes, until all changes of all users were taken.
-async fn take(receiver: &mut Receiver, secrets: &HashMap<String, String>, changes: i64) {
+/// Checks each message as it comes, until all changes of all users were taken, once it is known how many those are.
+async fn take(
+    receiver: &mut Receiver,
+    secrets: &HashMap<String, String>,
+    mut written: watch::Receiver<Option<HashMap<String, i64>>>,
+) {
     let mut taken: HashMap<String, i64> = HashMap::new();
-    while taken.values().filter(|revision| **revision == changes).count() < USERS {
-        let message: Message = receiver.next().await;
+    loop {
+        let all = written.borrow_and_update().clone();
+        if all.is_some_and(|all| all == taken) {
+            return;
+        }
+        let message: Message = tokio::select! {
+            message = receiver.next() => message,
+            changed = written.changed() => {
+                changed.unwrap();
+                continue;
+            }
+        };
         let data = message.json()["data"].clone();
         let user = data["task"]["name"].as_str().unwrap().split("/tasks/").next().unwrap().to_owned();
         assert!(message.is_signed_with(&secrets[&user]), "{message:?}");
@@ -107,6 +134,32 @@ async fn take(receiver: &mut Receiver, secrets: &HashMap<String, String>, change
             *reached = revision.max(*reached);
         }
     }
+}
+
+/// Kills one service after the other; answers for how long there was one to be written to.
+async fn kill(
+    load: &Load,
+    services: &mut [Service],
+    serve: impl AsyncFn() -> Service,
+    moved: &watch::Sender<std::net::SocketAddr>,
+) -> Duration {
+    let mut alive = Duration::ZERO;
+    for round in 0..load.kills {
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let at = round % services.len();
+        services[at].running.signal("KILL");
+        let was_written_to = services[at].address == *moved.borrow();
+        if was_written_to {
+            alive += begin.elapsed();
+        }
+        services[at] = serve().await;
+        if !was_written_to {
+            alive += begin.elapsed();
+        }
+        moved.send_replace(services[at].address);
+    }
+    alive
 }
 
 async fn no_change_is_lost_or_out_of_order_when_services_are_killed(database: TestDatabase) {
@@ -122,7 +175,7 @@ async fn no_change_is_lost_or_out_of_order_when_services_are_killed(database: Te
     }
     let mut secrets = HashMap::new();
     let mut pairs = Vec::new();
-    for number in 0..USERS {
+    for number in 0..load.users {
         let pair = log_in_as(&services[0], &format!("user{number}@example.org")).await;
         let mut events = EventServiceClient::new(services[0].connect().await);
         let request = wanted("users/me", &receiver.url(), &["task.*"]);
@@ -132,18 +185,27 @@ async fn no_change_is_lost_or_out_of_order_when_services_are_killed(database: Te
     }
     receiver.will([204, 204, 204, 500, 204, 503, 204, 204, 302].map(Answer::status));
     let (moved, addresses) = watch::channel(services[0].address);
-    let writing = join_all(pairs.into_iter().map(|pair| write(pair, &load, addresses.clone())));
-    let killing = async {
-        for round in 0..load.kills {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            let at = round % services.len();
-            services[at].running.signal("KILL");
-            services[at] = serve(&sandbox, &settings).await;
-            moved.send_replace(services[at].address);
-        }
+    let (over, is_over) = watch::channel(false);
+    let (all, written) = watch::channel(None);
+    let writing = async {
+        let begin = Instant::now();
+        let writers = pairs.into_iter().map(|pair| write(pair, &load, addresses.clone(), is_over.clone()));
+        let made: HashMap<String, i64> = join_all(writers).await.into_iter().collect();
+        let changes: i64 = made.values().sum();
+        all.send_replace(Some(made));
+        (changes, begin.elapsed())
     };
-    let taking = take(&mut receiver, &secrets, load.changes);
-    tokio::join!(writing, killing, taking);
+    let killing = async {
+        let begin = Instant::now();
+        let alive = kill(&load, &mut services, async || serve(&sandbox, &settings).await, &moved).await;
+        over.send_replace(true);
+        (alive, begin.elapsed())
+    };
+    let taking = take(&mut receiver, &secrets, written);
+    let ((changes, took), (alive, killed_for), ()) = tokio::join!(writing, killing, taking);
+    let alive = alive + took.saturating_sub(killed_for);
+    let rate = changes as f64 / alive.as_secs_f64();
+    println!("{changes} changes in {took:?}, of which there was a service for {alive:?}: {rate:.0} a second");
     // Nothing is left behind.
     let left = "select (select count(*) from outbox) + (select count(*) from webhook_queues)";
     crate::storage::eventually("all is told", async || database.query_i64(left).await == 0).await;

@@ -2,7 +2,9 @@
 
 mod access;
 mod delivery;
+mod faults;
 mod kills;
+mod rebinding;
 pub(crate) mod receiver;
 mod reminders;
 mod rules;
@@ -12,6 +14,7 @@ mod webhooks;
 use taskwire::pb;
 use taskwire::pb::event_service_client::EventServiceClient;
 
+use crate::storage::eventually;
 use crate::support::server::{Session, answer};
 use receiver::Receiver;
 
@@ -36,6 +39,20 @@ async fn hook(session: &Session, receiver: &Receiver, types: &[&str]) -> (pb::We
 async fn look(session: &Session, name: &str) -> pb::Webhook {
     let request = pb::GetWebhookRequest { name: name.to_owned() };
     answer(session.events().get_webhook(request).await).unwrap()
+}
+
+/// The queues of a webhook.
+async fn queues(session: &Session, webhook: &str) -> Vec<pb::WebhookQueue> {
+    let request = pb::ListWebhookQueuesRequest { parent: webhook.to_owned(), ..Default::default() };
+    answer(session.events().list_webhook_queues(request).await).unwrap().queues
+}
+
+/// Waits until the next event was sent in vain so often.
+async fn failed(session: &Session, webhook: &str, attempts: i32) {
+    eventually("the attempt is noted", async || {
+        queues(session, webhook).await.first().is_some_and(|queue| queue.attempts == attempts)
+    })
+    .await;
 }
 
 /// A new task.

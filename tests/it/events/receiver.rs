@@ -113,6 +113,10 @@ impl Receiver {
         Self { address, script, got, serving }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }

@@ -226,7 +226,7 @@ async fn the_command_names_what_is_wrong(database: TestDatabase) {
     let json = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
     let sound = check(&[]);
     assert_eq!((sound.status, sound.complaints()), (Some(0), Vec::<&str>::new()));
-    let line = "the database is sound: 1 users, 1 tasks and lists, their changes and events\n";
+    let line = "the database is sound: 1 user, 1 tasks and lists, their changes and events\n";
     assert_eq!(sound.stdout, line);
     let sound = check(&["--json"]);
     assert_eq!(sound.status, Some(0));
@@ -239,7 +239,7 @@ async fn the_command_names_what_is_wrong(database: TestDatabase) {
     let line = format!("counters: users {}: live_tasks says 7, and there are 1 rows", ada.user);
     assert_eq!(complaints[0], line);
     assert!(complaints[1].starts_with("to mend (counters): update users set live_tasks"), "{complaints:?}");
-    assert_eq!(complaints[2], "the database is not sound: 1 findings");
+    assert_eq!(complaints[2], "the database is not sound: 1 finding");
     let wrong = check(&["--json"]);
     assert_eq!((wrong.status, wrong.complaints()), (Some(1), vec!["the database is not sound"]));
     let lines: Vec<serde_json::Value> = wrong.stdout.lines().map(json).collect();

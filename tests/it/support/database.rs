@@ -125,6 +125,29 @@ impl TestDatabase {
         assert_sound(&self.storage).await;
     }
 
+    /// Has every write of this kind to this table fail as on a full disk, with the words that the engine has for that: file systems of
+    /// their own the tests may not make.
+    pub(crate) async fn fill_up(&self, table: &str, write: &str) {
+        let trigger = format!("create trigger full_{table} before {write} on {table}");
+        let sql = match self.engine {
+            Engine::Sqlite => {
+                format!("{trigger} begin select raise(abort, 'database or disk is full'); end")
+            }
+            Engine::Postgres => format!(
+                "create or replace function is_full() returns trigger language plpgsql as $$ begin raise exception \
+                 'could not extend file \"base/1/1\": No space left on device' using errcode = '53100'; end $$; \
+                 {trigger} for each row execute function is_full()"
+            ),
+        };
+        self.execute(&sql).await;
+    }
+
+    /// Takes away what `fill_up` did.
+    pub(crate) async fn make_room(&self, table: &str) {
+        let on = if self.engine == Engine::Postgres { format!(" on {table}") } else { String::new() };
+        self.execute(&format!("drop trigger full_{table}{on}")).await;
+    }
+
     /// Runs statements past the storage.
     pub(crate) async fn execute(&self, sql: &str) {
         self.raw().await.execute(sql).await;

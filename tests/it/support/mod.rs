@@ -32,7 +32,7 @@ pub(crate) fn sealer() -> Arc<Sealer> {
 /// This machine is allowed, where the receivers of tests are.
 pub(crate) fn addresses() -> AddressPolicy {
     let networks = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
-    AddressPolicy { plain_http: true, networks: Arc::new(networks) }
+    AddressPolicy { plain_http: true, networks: Arc::new(networks), ..AddressPolicy::default() }
 }
 
 /// Sends to this machine.

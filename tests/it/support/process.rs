@@ -188,6 +188,11 @@ impl Running {
         std::mem::take(&mut self.seen)
     }
 
+    /// Whether it has ended: nobody writes to its standard output any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stdout.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
         while self.next_line().is_some() {}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use taskwire::pb::{CreateTaskRequest, DeleteTaskRequest, Task, TokenPair, UpdateTaskRequest};
 
 use super::{done, serve, somebody};
-use crate::process::authorised;
+use crate::process::{authorised, patiently};
 use crate::support::both_engines;
 use crate::support::database::{Engine, Schema, TestDatabase};
 use crate::support::process::{Sandbox, Service};
@@ -22,7 +22,7 @@ fn backups() -> usize {
 
 /// Writes until it is told to stop; answers how long the longest write took.
 async fn write(service: &Service, pair: TokenPair, stop: Arc<AtomicBool>) -> Duration {
-    let mut client = service.tasks().await;
+    let client = service.tasks().await;
     let (mut longest, mut number) = (Duration::ZERO, 0);
     while !stop.load(Ordering::Relaxed) {
         number += 1;
@@ -30,11 +30,12 @@ async fn write(service: &Service, pair: TokenPair, stop: Arc<AtomicBool>) -> Dur
         let task = Task { title: format!("under load {number}"), ..Task::default() };
         let create =
             CreateTaskRequest { parent: "users/me".into(), task: Some(task), ..CreateTaskRequest::default() };
-        let mut task = client.create_task(authorised(create, &pair)).await.unwrap().into_inner();
+        let made = async || client.clone().create_task(authorised(create.clone(), &pair)).await;
+        let mut task = patiently(made).await;
         match number % 3 {
             0 => {
                 let delete = DeleteTaskRequest { name: task.name, ..DeleteTaskRequest::default() };
-                client.delete_task(authorised(delete, &pair)).await.unwrap();
+                patiently(async || client.clone().delete_task(authorised(delete.clone(), &pair)).await).await;
             }
             1 => {
                 task.completed = true;
@@ -44,7 +45,7 @@ async fn write(service: &Service, pair: TokenPair, stop: Arc<AtomicBool>) -> Dur
                     update_mask: Some(prost_types::FieldMask { paths }),
                     ..UpdateTaskRequest::default()
                 };
-                client.update_task(authorised(update, &pair)).await.unwrap();
+                patiently(async || client.clone().update_task(authorised(update.clone(), &pair)).await).await;
             }
             _ => {}
         }

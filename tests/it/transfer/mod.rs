@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use taskwire::pb::{CreateTaskRequest, Task, TokenPair};
 
-use crate::process::{authorised, log_in_as};
+use crate::process::{authorised, log_in_as, patiently};
 use crate::storage::schema::declared;
 use crate::support::database::{Engine, Schema, TestDatabase};
 use crate::support::process::{Ended, Sandbox, Service};
@@ -72,7 +72,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 /// Somebody with tasks of many kinds.
 async fn somebody(service: &Service, email: &str, tasks: usize) -> TokenPair {
     let pair = log_in_as(service, email).await;
-    let mut client = service.tasks().await;
+    let client = service.tasks().await;
     for number in 0..tasks {
         let task = Task {
             title: format!("Tàsk {number} of {email}"),
@@ -83,7 +83,7 @@ async fn somebody(service: &Service, email: &str, tasks: usize) -> TokenPair {
         };
         let create =
             CreateTaskRequest { parent: "users/me".into(), task: Some(task), ..CreateTaskRequest::default() };
-        client.create_task(authorised(create, &pair)).await.unwrap();
+        patiently(async || client.clone().create_task(authorised(create.clone(), &pair)).await).await;
     }
     pair
 }

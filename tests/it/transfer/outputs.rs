@@ -47,19 +47,25 @@ async fn a_file_that_exists_is_replaced_only_when_asked(database: TestDatabase) 
     assert_eq!(left(&sandbox), ["now"]);
 }
 
+/// Fills the database `tasks.db` with so many rows of one table; answers the connection, which keeps its log from being emptied again.
+fn crowded(sandbox: &Sandbox, url: &str, rows: usize) -> SqliteConnection {
+    done(sandbox, url, &["migrate", "up"]);
+    let mut raw = SqliteConnection::establish(sandbox.path("tasks.db").to_str().unwrap()).unwrap();
+    raw.batch_execute(&format!(
+        "insert into emails (email_key, user_id) \
+         with recursive n (n) as (select 1 union all select n + 1 from n where n < {rows}) \
+         select hex(randomblob(32)), randomblob(16) from n; pragma wal_checkpoint(truncate)"
+    ))
+    .unwrap();
+    raw
+}
+
 /// A disk that is full when 64 kB are written: a limit of the process, as the tests may not make file systems.
 #[test]
 fn a_full_disk_leaves_nothing() {
     let sandbox = Sandbox::new();
     let url = "sqlite:tasks.db";
-    done(&sandbox, url, &["migrate", "up"]);
-    let mut raw = SqliteConnection::establish(sandbox.path("tasks.db").to_str().unwrap()).unwrap();
-    raw.batch_execute(
-        "insert into emails (email_key, user_id) \
-         with recursive n (n) as (select 1 union all select n + 1 from n where n < 10000) \
-         select hex(randomblob(32)), randomblob(16) from n; pragma wal_checkpoint(truncate)",
-    )
-    .unwrap();
+    let _raw = crowded(&sandbox, url, 10_000);
     let line = format!("trap '' XFSZ; ulimit -f 64; \"$0\" backup now --database-url {url}");
     let ended = Running::spawn(sandbox.shell(&line)).end();
     assert_eq!(ended.status, Some(1), "{}", ended.stderr);
@@ -81,14 +87,7 @@ fn a_full_disk_leaves_nothing() {
 fn a_restore_without_room_leaves_the_database_empty() {
     let sandbox = Sandbox::new();
     let url = "sqlite:tasks.db";
-    done(&sandbox, url, &["migrate", "up"]);
-    let mut raw = SqliteConnection::establish(sandbox.path("tasks.db").to_str().unwrap()).unwrap();
-    raw.batch_execute(
-        "insert into emails (email_key, user_id) \
-         with recursive n (n) as (select 1 union all select n + 1 from n where n < 100000) \
-         select hex(randomblob(32)), randomblob(16) from n",
-    )
-    .unwrap();
+    let _raw = crowded(&sandbox, url, 100_000);
     done(&sandbox, url, &["backup", "now"]);
     done(&sandbox, "sqlite:other.db", &["migrate", "up"]);
     let line = "trap '' XFSZ; ulimit -f 2048; \"$0\" restore now --database-url sqlite:other.db";
