@@ -7,7 +7,7 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::import_calls::IMPORTS_MAX;
+use super::import::IMPORTS_MAX;
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
 use crate::api::idempotency::IdempotencyKey;
