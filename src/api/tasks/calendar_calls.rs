@@ -14,11 +14,6 @@ use crate::interchange::ical::Calendar;
 use crate::pb;
 use crate::storage::Storage;
 
-/// Calendars that are written at once, on this replica.
-pub(super) const CALENDARS_MAX: usize = 16;
-/// Those of one user: one for each of the devices that ask on the hour.
-pub(super) const CALENDARS_OF_USER_MAX: usize = 4;
-
 /// What the file is.
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 /// What calendars call it.

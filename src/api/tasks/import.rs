@@ -17,6 +17,8 @@ use crate::pb;
 use pb::import_tasks_request::item::Resource;
 use pb::import_tasks_request::{Conflict, Item as PbItem};
 
+/// Imports of all users at once, on this replica: each holds its items in memory.
+pub(super) const IMPORTS_MAX: usize = 8;
 /// Most items of a call.
 pub(super) const ITEMS_MAX: usize = 10_000;
 /// Most bytes of its items.

@@ -13,8 +13,6 @@ use crate::pb;
 use crate::storage::{Operation, Outcome as Written};
 use pb::import_tasks_response::{ItemResult, Outcome};
 
-/// Imports of all users at once, on this replica: each holds its items in memory.
-pub(super) const IMPORTS_MAX: usize = 8;
 /// Bytes up to which a refused call is heard to its end: one that is cut off would not hear why.
 const READ_MAX: usize = 32 * 1024 * 1024;
 /// Items that are written at once, as in a batch.

@@ -7,8 +7,7 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::calendar_calls::{CALENDARS_MAX, CALENDARS_OF_USER_MAX};
-use super::import_calls::IMPORTS_MAX;
+use super::import::IMPORTS_MAX;
 use super::watch::{WatchLimits, WatchStream, Watches};
 use super::{batch, changes, convert, convert_list, convert_recurrence, cursor};
 use crate::api::idempotency::IdempotencyKey;
@@ -48,6 +47,11 @@ pub struct TaskApi {
     pub(super) clock: Clock,
     rules: TaskRules,
 }
+
+/// Calendars that are written at once, on this replica.
+const CALENDARS_MAX: usize = 16;
+/// Those of one user: one for each of the devices that ask on the hour.
+const CALENDARS_OF_USER_MAX: usize = 4;
 
 /// What to do where what comes of a call is too much for one answer.
 const FEWER_CHANGES: &str = "change fewer tasks at once; of an undo, the last changes first";

@@ -97,7 +97,7 @@ const OF_STANDBYS: [(&str, &str, Class); 9] = [
     ("select users.revision, (", "is null and (create_time, task_id) ", Beside("tasks_live_idx")),
     ("select users.revision, (", "is null order by create_time ", Beside("tasks_live_idx")),
     ("select users.revision, (", "select count(*), count(*) filter", Bounded),
-    ("select users.revision, (", " and task_id > ", Bounded),
+    ("select users.revision, (", " and task_id >", Bounded),
 ];
 
 /// Whether a statement belongs to the write and the read path: whether it touches their tables.
