@@ -28,6 +28,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod interchange;
 pub mod methods;
 pub mod openapi;
 pub mod outbound;

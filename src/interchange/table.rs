@@ -1,0 +1,146 @@
+//! The rows of a CSV whose first one names its columns.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, BufRead};
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use super::lines::LINE_MAX;
+use super::{Refused, Unreadable};
+
+/// Why there is no row.
+pub(super) enum Broken {
+    Row(Refused),
+    File(Unreadable),
+}
+
+/// Rows, none of them longer than what fits.
+pub(super) struct Rows<R> {
+    reader: csv::Reader<Bounded<R>>,
+    columns: Option<Vec<String>>,
+    seen: HashMap<u64, u64>,
+}
+
+/// A row.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The line at which it begins, from 1.
+    pub(super) line: u64,
+    /// How many rows before it were the same.
+    pub(super) equals: u64,
+    cells: HashMap<String, String>,
+}
+
+impl Row {
+    /// What stands in a column; empty where there is no such one.
+    pub(super) fn cell(&self, column: &str) -> &str {
+        self.cells.get(column).map(String::as_str).unwrap_or_default()
+    }
+
+    pub(super) fn refused(&self, field: &str, rule: &str) -> Refused {
+        Refused { line: self.line, field: field.to_owned(), rule: rule.to_owned() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.values().all(|cell| cell.trim().is_empty())
+    }
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Columns may be separated by commas, semicolons or tabs, as the first line has it.
+    pub(super) fn new(mut input: R) -> Self {
+        let head = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+        let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let count = |separator: u8| first.iter().filter(|byte| **byte == separator).count();
+        let separator = [b',', b';', b'\t'].into_iter().rev().max_by_key(|one| count(*one)).unwrap_or(b',');
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator)
+            .from_reader(Bounded { input, read: 0 });
+        Self { reader, columns: None, seen: HashMap::new() }
+    }
+
+    /// Whether there is such a column.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.columns.iter().flatten().any(|one| one == column)
+    }
+
+    /// The next row that is not empty.
+    pub(super) fn next(&mut self) -> Result<Option<Row>, Broken> {
+        loop {
+            let Some((line, cells)) = self.cells()? else { return Ok(None) };
+            let Some(columns) = &self.columns else {
+                let name = |cell: &String| cell.trim().trim_start_matches('\u{feff}').to_owned();
+                self.columns = Some(cells.iter().map(name).collect());
+                continue;
+            };
+            if cells.len() > columns.len() && cells.iter().skip(columns.len()).any(|cell| !cell.trim().is_empty()) {
+                let rule = format!("must have at most the {} cells that have a column: quote texts with commas", columns.len());
+                return Err(Broken::Row(Refused { line, field: String::new(), rule }));
+            }
+            let row = Row { line, equals: 0, cells: columns.iter().cloned().zip(cells).collect() };
+            if row.is_empty() {
+                continue;
+            }
+            let mut hasher = DefaultHasher::new();
+            let mut pairs: Vec<_> = row.cells.iter().collect();
+            pairs.sort_unstable();
+            pairs.hash(&mut hasher);
+            let count = self.seen.entry(hasher.finish()).or_default();
+            let equals = *count;
+            *count += 1;
+            return Ok(Some(Row { equals, ..row }));
+        }
+    }
+
+    fn cells(&mut self) -> Result<Option<(u64, Vec<String>)>, Broken> {
+        self.reader.get_mut().read = 0;
+        let mut record = ByteRecord::new();
+        let is_there = self.reader.read_byte_record(&mut record).map_err(|error| {
+            let line = self.reader.position().line();
+            Broken::File(match error.into_kind() {
+                csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Unreadable::format(format!("line {line}: {error}"))
+                }
+                csv::ErrorKind::Io(error) => Unreadable::Io(error),
+                _ => Unreadable::format(format!("line {line}: must be CSV")),
+            })
+        })?;
+        if !is_there {
+            return Ok(None);
+        }
+        let line = record.position().map_or(1, csv::Position::line);
+        let broken = |rule: &str| {
+            Broken::Row(Refused { line, field: String::new(), rule: rule.to_owned() })
+        };
+        let mut cells = Vec::with_capacity(record.len());
+        for cell in &record {
+            if cell.contains(&0) {
+                return Err(broken("must not hold NUL bytes"));
+            }
+            let text = std::str::from_utf8(cell).map_err(|_| broken("must be UTF-8: save the file as that"))?;
+            cells.push(text.to_owned());
+        }
+        Ok(Some((line, cells)))
+    }
+}
+
+/// A reader that gives no more than a row may have before it is asked for another.
+struct Bounded<R> {
+    input: R,
+    read: usize,
+}
+
+impl<R: BufRead> io::Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read > LINE_MAX {
+            let text = "must be a row of at most 1 MiB; a quote may be missing before it";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let count = self.input.read(buffer)?;
+        self.read += count;
+        Ok(count)
+    }
+}
