@@ -42,7 +42,7 @@ test-gateway: build-tests ## Test the REST gateway and the example clients
 		sh -c '"$$TASKWIRE_TEST_PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gateway'
 	@TASKWIRE_TEST_BINARY=$(CURDIR)/target/debug/taskwire \
 		scripts/with-gateway scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL \
-		cargo test --locked --test it -- process::one_address recurrence::oracle
+		cargo test --locked --test it -- process::one_address recurrence::oracle interchange::oracle
 
 # Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
 test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL

@@ -5,6 +5,7 @@ pub mod by_mail;
 pub mod client;
 pub mod due;
 pub mod every;
+pub mod interchange;
 pub mod operator;
 pub mod task_lists;
 pub mod totp;

@@ -17,6 +17,7 @@
 //! | [`server`] | everything between the socket and a handler | business rules |
 //!
 //! [`transfer`] is how a backup looks as a file, and knows none of them.
+//! [`interchange`] is how tasks look as files, of this service and of others; it knows the domain and the messages.
 //! [`methods`] lists every method once.
 //! Around them: [`cli`] and [`config`] say what is wanted, [`commands`] does it, [`openapi`] describes the contract.
 //! Beside them, in crates of their own: [`pb`], the generated code, and [`client`], for the other side of the wire.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::address::ServiceAddress;
 use super::due::Due;
 use super::every::Every;
+use super::interchange::{EXPORT_EXAMPLES, Export, IMPORT_EXAMPLES, Import};
 use super::task_lists::Move;
 
 /// Variables that the commands of a caller read and that are no settings of the service.
@@ -237,6 +238,12 @@ pub enum TaskCommand {
         #[arg(long, value_name = "HISTORY", requires = "from")]
         history: Option<String>,
     },
+    /// Write tasks and lists to a file
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(Export),
+    /// Take tasks and lists out of a file: one that was exported, or of Google Tasks, Todoist, Microsoft To Do or Vikunja
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Import),
     /// Undo the last change of one's tasks
     #[command(after_help = UNDO_EXAMPLES)]
     Undo(Undo),

@@ -5,6 +5,8 @@ mod by_mail;
 mod credentials;
 mod events;
 mod export;
+mod export_tasks;
+mod import_tasks;
 mod listing;
 mod output;
 mod past;
@@ -73,6 +75,8 @@ pub(super) async fn run(remote: &Remote, command: TaskCommand) -> Outcome {
             let from = from.map(|revision| Checkpoint { revision, history: history.unwrap_or_default() });
             watch::watch(&context, state, from).await
         }
+        TaskCommand::Export(given) => export_tasks::export(&context, given).await,
+        TaskCommand::Import(given) => import_tasks::import(&context, given).await,
         TaskCommand::Undo(undo) => tasks::undo(&context, undo).await,
     }
 }

@@ -71,7 +71,8 @@ impl Writer for Csv {
 
     fn list(&mut self, list: &TaskList) -> Vec<u8> {
         let id = id_of(&list.name).to_owned();
-        let mut cells = HashMap::from([("kind", "list".to_owned()), ("id", id.clone()), ("title", list.title.clone())]);
+        let mut cells =
+            HashMap::from([("kind", "list".to_owned()), ("id", id.clone()), ("title", list.title.clone())]);
         times_of(&mut cells, &[("create_time", &list.create_time), ("update_time", &list.update_time)]);
         self.lists.insert(id, list.title.clone());
         self.row(&cells)
@@ -116,10 +117,7 @@ impl Writer for Csv {
     }
 }
 
-fn times_of(
-    cells: &mut HashMap<&str, String>,
-    times: &[(&'static str, &Option<prost_types::Timestamp>)],
-) {
+fn times_of(cells: &mut HashMap<&str, String>, times: &[(&'static str, &Option<prost_types::Timestamp>)]) {
     for (column, time) in times {
         if let Some(time) = time {
             cells.insert(column, times::to_rfc3339(time));
@@ -251,7 +249,6 @@ pub(super) fn read<'a>(
     })
 }
 
-
 /// A row as what it holds: a task, or a list; before a task the list that it names by a title alone.
 fn entry(row: &Row, lists: &mut HashMap<String, String>, options: &Options) -> Result<Vec<Item>, Refused> {
     let cell = |column: &str| unguarded(row.cell(column)).to_owned();
@@ -308,7 +305,9 @@ fn task(row: &Row, options: &Options) -> Result<Task, Refused> {
     let parent = row.cell("parent").trim();
     let due_date = match row.cell("due_date").trim() {
         "" => None,
-        text => Some(times::iso(text).ok_or_else(|| row.refused("due_date", "must be a day such as 2026-12-31"))?),
+        text => Some(
+            times::iso(text).ok_or_else(|| row.refused("due_date", "must be a day such as 2026-12-31"))?,
+        ),
     };
     let zone = cell("time_zone").trim().to_owned();
     let rrule = cell("recurrence").trim().to_owned();
@@ -317,7 +316,8 @@ fn task(row: &Row, options: &Options) -> Result<Task, Refused> {
         let basis = if is_after { Basis::Completion } else { Basis::Due };
         Recurrence { rrule, basis: basis.into() }
     });
-    let has_own_days = zone.is_empty() && row.cell("id").trim().is_empty() && (due_date.is_some() || recurrence.is_some());
+    let has_own_days =
+        zone.is_empty() && row.cell("id").trim().is_empty() && (due_date.is_some() || recurrence.is_some());
     let description = match cell("description").as_str() {
         "" => None,
         text if text.bytes().all(|byte| byte == b'\'') => text.get(1..).map(str::to_owned),
@@ -386,7 +386,8 @@ fn reminders(row: &Row) -> Result<Vec<Reminder>, Refused> {
             let nanos = digits.then(|| format!("{fraction:0<9}").parse().ok()).flatten()?;
             Some(prost_types::Duration { seconds: whole.parse().ok()?, nanos })
         });
-        let when = offset.map(reminder::When::Offset).or_else(|| times::rfc3339(text).map(reminder::When::Time));
+        let when =
+            offset.map(reminder::When::Offset).or_else(|| times::rfc3339(text).map(reminder::When::Time));
         when.map(|when| Reminder { when: Some(when) })
     };
     let all: Option<Vec<Reminder>> = row.cell("reminders").split_whitespace().map(read).collect();

@@ -62,10 +62,18 @@ fn json(text: &str) -> Result<Format, Unreadable> {
     if has(&["\"tasks#task", "\"tasks#taskLists\""]) {
         return Ok(Format::Google);
     }
-    if has(&["\"@odata.", "\"checklistItems\":", "\"wellknownListName\":", "\"importance\":", "\"displayName\":"]) {
+    if has(&[
+        "\"@odata.",
+        "\"checklistItems\":",
+        "\"wellknownListName\":",
+        "\"importance\":",
+        "\"displayName\":",
+    ]) {
         return Ok(Format::Microsoft);
     }
-    if compact.starts_with('[') && has(&["\"parent_project_id\":", "\"project_id\":", "\"hex_color\":", "\"namespace_id\":"]) {
+    if compact.starts_with('[')
+        && has(&["\"parent_project_id\":", "\"project_id\":", "\"hex_color\":", "\"namespace_id\":"])
+    {
         return Ok(Format::Vikunja);
     }
     if compact.starts_with('{') {

@@ -44,7 +44,8 @@ fn all(
     if bytes.len() as u64 > BYTES_MAX {
         return Err(Unreadable::format("must have at most 256 MiB, since it is read as one document"));
     }
-    let text = String::from_utf8(bytes).map_err(|_| Unreadable::format("must be UTF-8: save the file as that"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Unreadable::format("must be UTF-8: save the file as that"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let root: &RawValue = serde_json::from_str(text)
         .map_err(|error| Unreadable::format(format!("must be one JSON document: {error}")))?;
@@ -88,7 +89,9 @@ impl Document<'_> {
     /// Takes a task, made to fit.
     pub(super) fn task(&mut self, line: u64, place: &str, task: Task, mut notes: Vec<String>) {
         match fit::task(task, &mut notes) {
-            Ok(task) => self.entries.push(Entry::Item(Item { line, record: Record::Task(Box::new(task)), notes })),
+            Ok(task) => {
+                self.entries.push(Entry::Item(Item { line, record: Record::Task(Box::new(task)), notes }))
+            }
             Err((field, rule)) => self.refuse(line, &format!("{place}.{field}"), &rule),
         }
     }

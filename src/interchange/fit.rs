@@ -1,8 +1,10 @@
 //! What other programs wrote, made to fit the rules of the service: what is too long is cut, what is unknown is left out, and each of
 //! it is told.
 
-use crate::domain::{Annotations, Day, Description, Labels, RecurrenceRule, Reminder, Reminders, Timestamp, Title};
 use crate::domain::TimeZone;
+use crate::domain::{
+    Annotations, Day, Description, Labels, RecurrenceRule, Reminder, Reminders, Timestamp, Title,
+};
 use crate::pb::{self, Task, reminder};
 
 /// A field and the rule that it breaks, where nothing can be made of it.
@@ -179,6 +181,7 @@ fn reminders(task: &mut Task, notes: &mut Vec<String>) {
 pub(super) fn shown(text: &str) -> String {
     /// Longer ones are no help.
     const SHOWN_MAX: usize = 60;
-    let short: String = text.chars().take(SHOWN_MAX).map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let short: String =
+        text.chars().take(SHOWN_MAX).map(|char| if char.is_control() { ' ' } else { char }).collect();
     if short.len() < text.len() { format!("\"{short}…\"") } else { format!("\"{short}\"") }
 }

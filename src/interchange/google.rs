@@ -60,7 +60,9 @@ pub(super) fn entries(document: &mut Document<'_>, root: &RawValue) -> Result<()
 }
 
 fn not_google() -> Unreadable {
-    Unreadable::format("is no Tasks.json of Google Takeout: it must be an object with \"kind\": \"tasks#taskLists\"")
+    Unreadable::format(
+        "is no Tasks.json of Google Takeout: it must be an object with \"kind\": \"tasks#taskLists\"",
+    )
 }
 
 fn list(document: &mut Document<'_>, line: u64, place: &str, collection: Collection<'_>) {
@@ -74,7 +76,11 @@ fn list(document: &mut Document<'_>, line: u64, place: &str, collection: Collect
             name = of_list;
         }
     } else if said(collection.title).is_some() {
-        document.refuse(line, &format!("{place}id"), "is required: without it the list could not be found again");
+        document.refuse(
+            line,
+            &format!("{place}id"),
+            "is required: without it the list could not be found again",
+        );
     }
     for (at, piece) in collection.items.unwrap_or_default().into_iter().enumerate() {
         task(document, &format!("{place}items[{at}]"), piece, &name);
@@ -88,7 +94,11 @@ fn task(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str) 
         return document.left_out(line, "a deleted task");
     }
     let Some(id) = said(read.id) else {
-        return document.refuse(line, &format!("{place}.id"), "is required: without it the task could not be found again");
+        return document.refuse(
+            line,
+            &format!("{place}.id"),
+            "is required: without it the task could not be found again",
+        );
     };
     let mut notes = Vec::new();
     let due = said(read.due);
@@ -99,7 +109,9 @@ fn task(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str) 
     let completed = match read.status.as_deref() {
         Some("completed") => true,
         Some("needsAction") | None => read.completed.is_some(),
-        Some(_) => return document.refuse(line, &format!("{place}.status"), "must be needsAction or completed"),
+        Some(_) => {
+            return document.refuse(line, &format!("{place}.status"), "must be needsAction or completed");
+        }
     };
     if read.links.is_some_and(|links| !links.is_empty()) {
         notes.push("links: left out".to_owned());

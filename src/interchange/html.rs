@@ -29,7 +29,9 @@ fn tag<'a>(text: &mut String, from: &'a str) -> &'a str {
     if let Some(comment) = from.strip_prefix("<!--") {
         return comment.split_once("-->").map_or("", |(_, rest)| rest);
     }
-    let is_tag = from.get(1..2).is_some_and(|next| next.starts_with(|char: char| char.is_ascii_alphabetic() || char == '/'));
+    let is_tag = from
+        .get(1..2)
+        .is_some_and(|next| next.starts_with(|char: char| char.is_ascii_alphabetic() || char == '/'));
     let Some((tag, rest)) = from.split_once('>').filter(|_| is_tag) else {
         text.push('<');
         return from.get(1..).unwrap_or_default();
@@ -44,15 +46,18 @@ fn tag<'a>(text: &mut String, from: &'a str) -> &'a str {
         "script" | "style" | "head" if !tag.starts_with("</") => {
             let end = format!("</{name}");
             let at = rest.to_ascii_lowercase().find(&end);
-            return at.and_then(|at| rest.get(at..)).and_then(|rest| rest.split_once('>')).map_or("", |(_, rest)| rest);
+            return at
+                .and_then(|at| rest.get(at..))
+                .and_then(|rest| rest.split_once('>'))
+                .map_or("", |(_, rest)| rest);
         }
         "br" => text.push('\n'),
         "li" if !tag.starts_with("</") => {
             line(text);
             text.push_str("- ");
         }
-        "p" | "div" | "ul" | "ol" | "tr" | "table" | "blockquote" | "pre" | "h1" | "h2" | "h3" | "h4" | "h5"
-        | "h6" | "hr" => line(text),
+        "p" | "div" | "ul" | "ol" | "tr" | "table" | "blockquote" | "pre" | "h1" | "h2" | "h3" | "h4"
+        | "h5" | "h6" | "hr" => line(text),
         _ => {}
     }
     rest

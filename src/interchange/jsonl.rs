@@ -123,7 +123,9 @@ impl Reader {
                 self.has_ended = true;
                 return None;
             }
-            Some((key, value)) if serde_json::from_str::<Value>(value).is_ok_and(|value| value.is_object()) => {
+            Some((key, value))
+                if serde_json::from_str::<Value>(value).is_ok_and(|value| value.is_object()) =>
+            {
                 return Some(Entry::LeftOut { line: number, what: key.to_owned() });
             }
             // What stands alone in a line is a task, or a list by its name.
@@ -139,10 +141,9 @@ impl Reader {
     fn task(&self, text: &str) -> Result<Record, (&'static str, String)> {
         let mut task: Task = self.contract.read(json::Kind::Task, text).map_err(|rule| ("task", rule))?;
         task.name = own("name", Kind::Task, &task.name)?;
-        for (field, kind, name) in [
-            ("taskList", Kind::List, &mut task.task_list),
-            ("parentTask", Kind::Task, &mut task.parent_task),
-        ] {
+        for (field, kind, name) in
+            [("taskList", Kind::List, &mut task.task_list), ("parentTask", Kind::Task, &mut task.parent_task)]
+        {
             if !name.is_empty() {
                 *name = own(field, kind, name)?;
             }
@@ -151,7 +152,8 @@ impl Reader {
     }
 
     fn list(&self, text: &str) -> Result<Record, (&'static str, String)> {
-        let mut list: TaskList = self.contract.read(json::Kind::List, text).map_err(|rule| ("taskList", rule))?;
+        let mut list: TaskList =
+            self.contract.read(json::Kind::List, text).map_err(|rule| ("taskList", rule))?;
         list.name = own("name", Kind::List, &list.name)?;
         Ok(Record::TaskList(list))
     }

@@ -112,7 +112,9 @@ struct Range {
 /// Reads the lists and their tasks.
 pub(super) fn entries(document: &mut Document<'_>, root: &RawValue) -> Result<(), Unreadable> {
     let not = || {
-        Unreadable::format("is no answer of Microsoft Graph: it must be lists or tasks of To Do, an array or an object with \"value\"")
+        Unreadable::format(
+            "is no answer of Microsoft Graph: it must be lists or tasks of To Do, an array or an object with \"value\"",
+        )
     };
     let items = values(document, root).ok_or_else(not)?;
     let mut places: Vec<(String, &RawValue)> = Vec::new();
@@ -144,7 +146,11 @@ fn item(document: &mut Document<'_>, place: &str, piece: &RawValue) {
     let Some(list) = document.piece::<List<'_>>(place, piece) else { return };
     let Some(title) = list.display_name else { return task(document, place, piece, "") };
     let Some(id) = said(list.id) else {
-        return document.refuse(line, &format!("{place}.id"), "is required: without it the list could not be found again");
+        return document.refuse(
+            line,
+            &format!("{place}.id"),
+            "is required: without it the list could not be found again",
+        );
     };
     let name = ids::name(Kind::List, ids::derived(PRODUCT, Kind::List, &id));
     let list_of = TaskList { name: name.clone(), title, ..TaskList::default() };
@@ -162,7 +168,11 @@ fn task(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str) 
     let line = document.line(piece);
     let Some(read) = document.piece::<TodoTask<'_>>(place, piece) else { return };
     let Some(id) = said(read.id.clone()) else {
-        return document.refuse(line, &format!("{place}.id"), "is required: without it the task could not be found again");
+        return document.refuse(
+            line,
+            &format!("{place}.id"),
+            "is required: without it the task could not be found again",
+        );
     };
     let mut notes = Vec::new();
     let name = ids::name(Kind::Task, ids::derived(PRODUCT, Kind::Task, &id));
@@ -175,11 +185,21 @@ fn task(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str) 
     }
 }
 
-fn step(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str, (parent, parent_id): (&str, &str)) {
+fn step(
+    document: &mut Document<'_>,
+    place: &str,
+    piece: &RawValue,
+    list: &str,
+    (parent, parent_id): (&str, &str),
+) {
     let line = document.line(piece);
     let Some(item) = document.piece::<ChecklistItem>(place, piece) else { return };
     let Some(id) = said(item.id) else {
-        return document.refuse(line, &format!("{place}.id"), "is required: without it the item could not be found again");
+        return document.refuse(
+            line,
+            &format!("{place}.id"),
+            "is required: without it the item could not be found again",
+        );
     };
     let time = |text: Option<String>| said(text).and_then(|text| times::rfc3339(&text));
     let completed = item.is_checked == Some(true);
@@ -209,14 +229,22 @@ fn made(
     let completed = match read.status.as_deref() {
         Some("completed") => true,
         Some("notStarted" | "inProgress" | "waitingOnOthers" | "deferred") | None => false,
-        Some(_) => return Err(("status", "must be notStarted, inProgress, completed, waitingOnOthers or deferred".to_owned())),
+        Some(_) => {
+            return Err((
+                "status",
+                "must be notStarted, inProgress, completed, waitingOnOthers or deferred".to_owned(),
+            ));
+        }
     };
     let priority = match read.importance.as_deref() {
         Some("high") => Priority::High,
         Some("low") => Priority::Low,
         Some("normal") | None => Priority::Unspecified,
         Some(other) => {
-            notes.push(format!("importance: {} is none of low, normal and high, and was left out", shown(other)));
+            notes.push(format!(
+                "importance: {} is none of low, normal and high, and was left out",
+                shown(other)
+            ));
             Priority::Unspecified
         }
     };
@@ -270,7 +298,11 @@ fn made(
     }
     for (field, is_there) in [
         ("linkedResources", read.linked_resources.as_ref().is_some_and(|all| !all.is_empty())),
-        ("attachments", read.has_attachments == Some(true) || read.attachments.as_ref().is_some_and(|all| !all.is_empty())),
+        (
+            "attachments",
+            read.has_attachments == Some(true)
+                || read.attachments.as_ref().is_some_and(|all| !all.is_empty()),
+        ),
     ] {
         if is_there {
             notes.push(format!("{field}: left out"));
@@ -288,7 +320,8 @@ fn moment(
 ) -> Result<(jiff::civil::DateTime, String), Broken> {
     let text = given.date_time.trim().trim_end_matches(['Z', 'z']);
     let local = text.parse::<jiff::civil::DateTime>().ok().filter(|local| local.year() >= 1);
-    let local = local.ok_or_else(|| (field, "must have a dateTime such as 2026-12-31T00:00:00.0000000".to_owned()))?;
+    let local = local
+        .ok_or_else(|| (field, "must have a dateTime such as 2026-12-31T00:00:00.0000000".to_owned()))?;
     let named = given.time_zone.as_deref().filter(|zone| !zone.is_empty()).unwrap_or("UTC");
     let zone = times::zone_named(named).unwrap_or_else(|| {
         let instead = here.unwrap_or("UTC").to_owned();
@@ -301,7 +334,8 @@ fn moment(
 /// The rule of a `patternedRecurrence`.
 fn rule(patterned: &Patterned, notes: &mut Vec<String>) -> Result<String, String> {
     let pattern = patterned.pattern.as_ref().ok_or("it has no pattern")?;
-    let interval = if pattern.interval > 1 { format!(";INTERVAL={}", pattern.interval) } else { String::new() };
+    let interval =
+        if pattern.interval > 1 { format!(";INTERVAL={}", pattern.interval) } else { String::new() };
     let days: Option<Vec<&str>> = pattern.days_of_week.iter().map(|day| weekday(day)).collect();
     let days = days.ok_or("it names a day of the week that does not exist")?;
     let relative = || {

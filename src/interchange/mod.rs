@@ -129,13 +129,19 @@ impl Unreadable {
     }
 }
 
+/// A list that is called so, with an id that is the same each time.
+pub fn list_called(title: &str) -> TaskList {
+    let name = ids::name(ids::Kind::List, ids::derived("taskwire", ids::Kind::List, title));
+    TaskList { name, title: title.to_owned(), ..TaskList::default() }
+}
+
 /// What a reader yields. After an error there is nothing more.
 pub type Read = Result<Entry, Unreadable>;
 
 type Entries<'a> = Box<dyn Iterator<Item = Read> + Send + 'a>;
 
-/// Reads a file of this format. Lists come before the tasks in them, and tasks before their subtasks, wherever they stand in
-/// the file; subtasks of subtasks become subtasks of the task above.
+/// Reads a file of this format. Tasks come before their subtasks, wherever they stand in the file, and subtasks of subtasks become
+/// subtasks of the task at the top.
 pub fn read<'a>(
     format: Format,
     input: impl BufRead + Send + 'a,

@@ -81,7 +81,10 @@ impl<I> InOrder<I> {
                     item.notes.push("parent_task: left out, since the tasks stand in a ring".to_owned());
                     task.parent_task.clear();
                 } else if top != parent {
-                    item.notes.push("parent_task: subtasks are one level deep; it is below the task at the top".to_owned());
+                    item.notes.push(
+                        "parent_task: subtasks are one level deep; it is below the task at the top"
+                            .to_owned(),
+                    );
                     task.parent_task = top.map(|top| ids::name(Kind::Task, top)).unwrap_or_default();
                 }
             }

@@ -15,7 +15,8 @@ pub(super) struct Spoken {
     pub(super) rule: Option<(String, bool)>,
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Reads it, on this day.
 pub(super) fn parse(text: &str, today: Date, every: fn(&str) -> Option<String>) -> Option<Spoken> {
@@ -35,10 +36,14 @@ pub(super) fn parse(text: &str, today: Date, every: fn(&str) -> Option<String>) 
 fn timed<'a>(words: &[&'a str]) -> (Vec<&'a str>, Option<Time>) {
     let mut kept = words.to_vec();
     // A time can stand before a date from which something begins, too.
-    let until = kept.iter().position(|word| ["starting", "from", "until", "ending"].contains(word)).unwrap_or(kept.len());
+    let until = kept
+        .iter()
+        .position(|word| ["starting", "from", "until", "ending"].contains(word))
+        .unwrap_or(kept.len());
     let (head, tail) = kept.split_at(until);
     let (mut head, tail) = (head.to_vec(), tail.to_vec());
-    if let Some((day, time)) = head.last().and_then(|last| last.split_once('t')).filter(|(day, _)| day.len() == 10)
+    if let Some((day, time)) =
+        head.last().and_then(|last| last.split_once('t')).filter(|(day, _)| day.len() == 10)
         && let Some(time) = time_of(time.trim_end_matches('z'))
     {
         head.pop();
@@ -98,10 +103,14 @@ fn date(words: &[&str], today: Date) -> Option<Date> {
         [word] if word.len() == 10 && word.contains('-') => word.parse().ok(),
         [word] | ["next" | "on", word] if weekday(word).is_some() => {
             let day = weekday(word)?;
-            let ahead = (i32::from(day.to_monday_zero_offset()) - i32::from(today.weekday().to_monday_zero_offset())).rem_euclid(7);
+            let ahead = (i32::from(day.to_monday_zero_offset())
+                - i32::from(today.weekday().to_monday_zero_offset()))
+            .rem_euclid(7);
             today.checked_add(Span::new().try_days(if ahead == 0 { 7 } else { ahead }).ok()?).ok()
         }
-        ["in", count, "day" | "days"] => today.checked_add(Span::new().try_days(count.parse::<i32>().ok()?).ok()?).ok(),
+        ["in", count, "day" | "days"] => {
+            today.checked_add(Span::new().try_days(count.parse::<i32>().ok()?).ok()?).ok()
+        }
         [one, other] => of_year(one, other, today),
         [one, other, year] => {
             let (month, day) = month_and_day(one, other)?;
@@ -115,12 +124,16 @@ fn date(words: &[&str], today: Date) -> Option<Date> {
 /// A day of the year is the next one.
 fn of_year(one: &str, other: &str, today: Date) -> Option<Date> {
     let (month, day) = month_and_day(one, other)?;
-    (0..8).filter_map(|years| Date::new(today.year().checked_add(years)?, month, day).ok()).find(|date| *date >= today)
+    (0..8)
+        .filter_map(|years| Date::new(today.year().checked_add(years)?, month, day).ok())
+        .find(|date| *date >= today)
 }
 
 fn month_and_day(one: &str, other: &str) -> Option<(i8, i8)> {
     let month = |word: &str| {
-        let at = MONTHS.iter().position(|name| word.get(..3) == Some(name) && word.bytes().all(|byte| byte.is_ascii_lowercase()))?;
+        let at = MONTHS.iter().position(|name| {
+            word.get(..3) == Some(name) && word.bytes().all(|byte| byte.is_ascii_lowercase())
+        })?;
         i8::try_from(at + 1).ok()
     };
     let day = |word: &str| {
@@ -140,7 +153,9 @@ fn weekday(word: &str) -> Option<Weekday> {
         ("saturday", Weekday::Saturday),
         ("sunday", Weekday::Sunday),
     ];
-    DAYS.iter().find(|(name, _)| *name == word || (word.len() >= 3 && name.get(..3) == Some(word))).map(|(_, day)| *day)
+    DAYS.iter()
+        .find(|(name, _)| *name == word || (word.len() >= 3 && name.get(..3) == Some(word)))
+        .map(|(_, day)| *day)
 }
 
 fn recurring(
@@ -152,7 +167,9 @@ fn recurring(
 ) -> Option<Spoken> {
     let at = |names: &[&str]| words.iter().position(|word| names.contains(word));
     let (from, until) = (at(&["starting", "from"]), at(&["until", "ending"]));
-    let end_of = |start: usize| [from, until].into_iter().flatten().filter(|at| *at > start).min().unwrap_or(words.len());
+    let end_of = |start: usize| {
+        [from, until].into_iter().flatten().filter(|at| *at > start).min().unwrap_or(words.len())
+    };
     let named = |place: Option<usize>| match place {
         None => Some(None),
         Some(place) => date(words.get(place + 1..end_of(place))?, today).map(Some),

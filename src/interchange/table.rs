@@ -76,8 +76,13 @@ impl<R: BufRead> Rows<R> {
                 self.columns = Some(cells.iter().map(name).collect());
                 continue;
             };
-            if cells.len() > columns.len() && cells.iter().skip(columns.len()).any(|cell| !cell.trim().is_empty()) {
-                let rule = format!("must have at most the {} cells that have a column: quote texts with commas", columns.len());
+            if cells.len() > columns.len()
+                && cells.iter().skip(columns.len()).any(|cell| !cell.trim().is_empty())
+            {
+                let rule = format!(
+                    "must have at most the {} cells that have a column: quote texts with commas",
+                    columns.len()
+                );
                 return Err(Broken::Row(Refused { line, field: String::new(), rule }));
             }
             let row = Row { line, equals: 0, cells: columns.iter().cloned().zip(cells).collect() };
@@ -112,15 +117,14 @@ impl<R: BufRead> Rows<R> {
             return Ok(None);
         }
         let line = record.position().map_or(1, csv::Position::line);
-        let broken = |rule: &str| {
-            Broken::Row(Refused { line, field: String::new(), rule: rule.to_owned() })
-        };
+        let broken = |rule: &str| Broken::Row(Refused { line, field: String::new(), rule: rule.to_owned() });
         let mut cells = Vec::with_capacity(record.len());
         for cell in &record {
             if cell.contains(&0) {
                 return Err(broken("must not hold NUL bytes"));
             }
-            let text = std::str::from_utf8(cell).map_err(|_| broken("must be UTF-8: save the file as that"))?;
+            let text =
+                std::str::from_utf8(cell).map_err(|_| broken("must be UTF-8: save the file as that"))?;
             cells.push(text.to_owned());
         }
         Ok(Some((line, cells)))

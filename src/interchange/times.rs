@@ -1,8 +1,8 @@
 //! Days, times and zones, as files spell them.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
 
 use super::windows_zones;
 use crate::domain;
@@ -76,7 +76,8 @@ pub(super) fn local(time: &prost_types::Timestamp, zone: &str) -> Option<DateTim
 /// calendar program that ends with it.
 pub(super) fn zone_named(name: &str) -> Option<String> {
     let name = name.trim().trim_matches('"');
-    let known = |name: &str| domain::TimeZone::parse(name).ok().flatten().map(|zone| zone.as_str().to_owned());
+    let known =
+        |name: &str| domain::TimeZone::parse(name).ok().flatten().map(|zone| zone.as_str().to_owned());
     if name.is_empty() {
         return None;
     }

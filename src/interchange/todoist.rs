@@ -105,7 +105,10 @@ impl Reader<'_> {
                 self.release();
                 row.cell("CONTENT").trim().clone_into(&mut self.section);
                 self.above.clear();
-                let what = format!("the section {}: its tasks have it as the annotation {SECTION}", shown(&self.section));
+                let what = format!(
+                    "the section {}: its tasks have it as the annotation {SECTION}",
+                    shown(&self.section)
+                );
                 self.ready.push_back(Entry::LeftOut { line: row.line, what });
             }
             "note" => self.note(row),
@@ -121,10 +124,15 @@ impl Reader<'_> {
     fn note(&mut self, row: &Row) {
         let text = row.cell("CONTENT").trim();
         match &mut self.last {
-            None => self.ready.push_back(Entry::LeftOut { line: row.line, what: "a note without a task".to_owned() }),
-            Some((_, _, notes)) if text.starts_with("[[file") => notes.push("note: a file was left out".to_owned()),
+            None => self
+                .ready
+                .push_back(Entry::LeftOut { line: row.line, what: "a note without a task".to_owned() }),
+            Some((_, _, notes)) if text.starts_with("[[file") => {
+                notes.push("note: a file was left out".to_owned())
+            }
             Some((_, task, _)) => {
-                let before = task.description.take().map(|before| format!("{before}\n\n")).unwrap_or_default();
+                let before =
+                    task.description.take().map(|before| format!("{before}\n\n")).unwrap_or_default();
                 task.description = Some(format!("{before}{text}"));
             }
         }
@@ -248,7 +256,8 @@ fn priority(row: &Row, notes: &mut Vec<String>) -> Result<Priority, Refused> {
 /// The words of a task without its labels, and those: words that begin with `@`.
 fn labelled(content: &str) -> (String, Vec<String>) {
     let is_label = |word: &&str| word.len() > 1 && word.starts_with('@');
-    let labels: Vec<String> = content.split_whitespace().filter(is_label).map(|word| word[1..].to_owned()).collect();
+    let labels: Vec<String> =
+        content.split_whitespace().filter(is_label).map(|word| word[1..].to_owned()).collect();
     if labels.is_empty() {
         return (content.to_owned(), labels);
     }

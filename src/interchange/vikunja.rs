@@ -92,7 +92,11 @@ fn project(document: &mut Document<'_>, place: &str, piece: &RawValue, depth: us
         // What is below it are its own tasks and those of others.
         None if read.tasks.is_none() => {}
         None => {
-            return document.refuse(line, &format!("{place}.id"), "is required: without it the project could not be found again");
+            return document.refuse(
+                line,
+                &format!("{place}.id"),
+                "is required: without it the project could not be found again",
+            );
         }
         Some(id) => {
             let of_list = ids::name(Kind::List, ids::derived(PRODUCT, Kind::List, &id.to_string()));
@@ -100,7 +104,11 @@ fn project(document: &mut Document<'_>, place: &str, piece: &RawValue, depth: us
             if read.parent_project_id.is_some_and(|parent| parent > 0) || depth > 0 {
                 notes.push("parent_project_id: left out, since lists stand beside each other".to_owned());
             }
-            let list = TaskList { name: of_list.clone(), title: read.title.unwrap_or_default(), ..TaskList::default() };
+            let list = TaskList {
+                name: of_list.clone(),
+                title: read.title.unwrap_or_default(),
+                ..TaskList::default()
+            };
             if document.list(line, place, list, notes) {
                 name = of_list;
             }
@@ -118,7 +126,11 @@ fn task(document: &mut Document<'_>, place: &str, piece: &RawValue, list: &str) 
     let line = document.line(piece);
     let Some(read) = document.piece::<VikunjaTask>(place, piece) else { return };
     let Some(id) = read.id else {
-        return document.refuse(line, &format!("{place}.id"), "is required: without it the task could not be found again");
+        return document.refuse(
+            line,
+            &format!("{place}.id"),
+            "is required: without it the task could not be found again",
+        );
     };
     let mut notes = Vec::new();
     let zone = document.options.zone.clone().unwrap_or_default();
@@ -155,7 +167,10 @@ fn made(
         // Texts were Markdown once, and are HTML now.
         if text.trim_start().starts_with('<') { html::text(&text) } else { text }
     });
-    let parent = read.related_tasks.as_ref().and_then(|all| all.get("parenttask")?.as_ref()?.first().map(|one| one.id));
+    let parent = read
+        .related_tasks
+        .as_ref()
+        .and_then(|all| all.get("parenttask")?.as_ref()?.first().map(|one| one.id));
     let others = read.related_tasks.iter().flatten().any(|(kind, all)| {
         kind != "parenttask" && kind != "subtask" && all.as_ref().is_some_and(|all| !all.is_empty())
     });
@@ -227,7 +242,10 @@ fn recurrence(read: &VikunjaTask, notes: &mut Vec<String>) -> Option<Recurrence>
 
 fn remind(given: &VikunjaReminder, notes: &mut Vec<String>) -> Option<Reminder> {
     let when = if given.relative_to.as_deref() == Some("due_date") && given.relative_period <= 0 {
-        reminder::When::Offset(prost_types::Duration { seconds: given.relative_period.saturating_neg(), nanos: 0 })
+        reminder::When::Offset(prost_types::Duration {
+            seconds: given.relative_period.saturating_neg(),
+            nanos: 0,
+        })
     } else if let Ok(Some(time)) = time("reminder", given.reminder.as_ref()) {
         reminder::When::Time(time)
     } else {

@@ -12,6 +12,7 @@ mod client;
 mod edge;
 mod events;
 mod hosts;
+mod interchange;
 mod operator;
 mod plans;
 mod process;

@@ -12,10 +12,14 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// The reminders of a task as `VALARM`s.
 pub(super) fn written(task: &Task) -> String {
-    task.reminders.iter().filter_map(|reminder| trigger(task, reminder)).map(|trigger| {
-        let description = line(Property::new("DESCRIPTION", task.title.as_str()));
-        format!("BEGIN:VALARM\r\nACTION:DISPLAY\r\n{description}{}END:VALARM\r\n", line(trigger))
-    }).collect()
+    task.reminders
+        .iter()
+        .filter_map(|reminder| trigger(task, reminder))
+        .map(|trigger| {
+            let description = line(Property::new("DESCRIPTION", task.title.as_str()));
+            format!("BEGIN:VALARM\r\nACTION:DISPLAY\r\n{description}{}END:VALARM\r\n", line(trigger))
+        })
+        .collect()
 }
 
 fn trigger(task: &Task, reminder: &Reminder) -> Option<Property> {
@@ -36,7 +40,11 @@ fn trigger(task: &Task, reminder: &Reminder) -> Option<Property> {
 ///
 /// # Errors
 /// Why it is left out.
-pub(super) fn reminder(task: &Task, trigger: &parser::Property<'_>, zone: &str) -> Result<Reminder, &'static str> {
+pub(super) fn reminder(
+    task: &Task,
+    trigger: &parser::Property<'_>,
+    zone: &str,
+) -> Result<Reminder, &'static str> {
     let value = trigger.val.as_str();
     let at = |when| Ok(Reminder { when: Some(when) });
     if parameter(trigger, "VALUE").is_some_and(|kind| kind.eq_ignore_ascii_case("DATE-TIME")) {
@@ -54,9 +62,10 @@ pub(super) fn reminder(task: &Task, trigger: &parser::Property<'_>, zone: &str) 
             }
             at(reminder::When::Offset(prost_types::Duration { seconds: before, nanos: 0 }))
         }
-        (Some(start), false) => {
-            at(reminder::When::Time(prost_types::Timestamp { seconds: start.seconds + after, nanos: start.nanos }))
-        }
+        (Some(start), false) => at(reminder::When::Time(prost_types::Timestamp {
+            seconds: start.seconds + after,
+            nanos: start.nanos,
+        })),
         _ => Err("the task is neither due nor does it begin"),
     }
 }

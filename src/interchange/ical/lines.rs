@@ -106,7 +106,8 @@ pub(super) fn when(text: &str) -> Option<When> {
         return None;
     }
     // A leap second is the second before it.
-    let local = date.at(0, 0, 0, 0).with().hour(two(9)?).minute(two(11)?).second(two(13)?.min(59)).build().ok()?;
+    let local =
+        date.at(0, 0, 0, 0).with().hour(two(9)?).minute(two(11)?).second(two(13)?.min(59)).build().ok()?;
     match text.get(15..)? {
         "" => Some(When::Local(local)),
         "Z" | "z" => Some(When::Utc(times::at(local, "")?)),

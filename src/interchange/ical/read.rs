@@ -195,7 +195,9 @@ impl Reader<'_> {
             self.ready.push_back(Entry::Refused(refused));
             return;
         }
-        let source = Source { line, list: self.list.as_ref().filter(|_| !self.is_own), options: self.options };
+        // What this program wrote says its zones itself, and is no list of its own.
+        let zone = self.options.zone.as_deref().filter(|_| !self.is_own).unwrap_or_default();
+        let source = Source { line, list: self.list.as_ref().filter(|_| !self.is_own), zone };
         match todo::task(&source, &lines) {
             Err(todo::Not::Refused(refused)) => self.ready.push_back(Entry::Refused(refused)),
             Err(todo::Not::LeftOut(what)) => self.ready.push_back(Entry::LeftOut { line, what }),

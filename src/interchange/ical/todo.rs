@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::lines::{When, duration, parameter, property, time, when};
 use super::{alarms, own};
 use crate::interchange::ids::{self, Kind};
-use crate::interchange::{Options, Refused, fit, times};
+use crate::interchange::{Refused, fit, times};
 use crate::pb::recurrence::Basis;
 use crate::pb::{Priority, Recurrence, Task};
 
@@ -31,7 +31,8 @@ pub(super) struct Source<'a> {
     pub(super) line: u64,
     /// The list that the calendar is.
     pub(super) list: Option<&'a (Uuid, String)>,
-    pub(super) options: &'a Options,
+    /// Where times and days are that name no zone.
+    pub(super) zone: &'a str,
 }
 
 /// A task, the list in which it is, and what was changed.
@@ -104,7 +105,7 @@ impl<'b> Reading<'_, 'b> {
     }
 
     fn zone(&self) -> &str {
-        self.source.options.zone.as_deref().unwrap_or_default()
+        self.source.zone
     }
 
     /// What is no time.
@@ -119,7 +120,8 @@ impl<'b> Reading<'_, 'b> {
         task.annotations = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         task.priority = self.priority().into();
         let done = self.text("PERCENT-COMPLETE").is_some_and(|percent| percent.trim() == "100");
-        task.completed = match self.text("STATUS").map(|status| status.trim().to_ascii_uppercase()).as_deref() {
+        task.completed = match self.text("STATUS").map(|status| status.trim().to_ascii_uppercase()).as_deref()
+        {
             Some("COMPLETED") => true,
             Some("CANCELLED") => {
                 self.notes.push("STATUS: cancelled was taken as completed".to_owned());
@@ -139,14 +141,17 @@ impl<'b> Reading<'_, 'b> {
     }
 
     fn priority(&mut self) -> Priority {
-        let Some(text) = self.text("PRIORITY").map(|text| text.trim().to_owned()) else { return Priority::Unspecified };
+        let Some(text) = self.text("PRIORITY").map(|text| text.trim().to_owned()) else {
+            return Priority::Unspecified;
+        };
         match text.parse::<u8>() {
             Ok(0) => Priority::Unspecified,
             Ok(1..=4) => Priority::High,
             Ok(5) => Priority::Medium,
             Ok(6..=9) => Priority::Low,
             _ => {
-                self.notes.push(format!("PRIORITY: {} is none from 0 to 9, and was left out", fit::shown(&text)));
+                self.notes
+                    .push(format!("PRIORITY: {} is none from 0 to 9, and was left out", fit::shown(&text)));
                 Priority::Unspecified
             }
         }
@@ -161,12 +166,17 @@ impl<'b> Reading<'_, 'b> {
         let time = time(one, self.zone());
         if let Some(unknown) = unknown {
             let instead = if self.zone().is_empty() { "UTC" } else { self.zone() };
-            let note = format!("{name}: the time zone {} is not known, and {instead} was taken", fit::shown(&unknown));
+            let note = format!(
+                "{name}: the time zone {} is not known, and {instead} was taken",
+                fit::shown(&unknown)
+            );
             self.notes.push(note);
         }
         match time {
             Some(time) => Ok(Some(time)),
-            None => Err(refused(line, name, "must be a date such as 20261231 or a time such as 20261231T225959Z")),
+            None => {
+                Err(refused(line, name, "must be a date such as 20261231 or a time such as 20261231T225959Z"))
+            }
         }
     }
 
@@ -174,19 +184,25 @@ impl<'b> Reading<'_, 'b> {
     fn when(&mut self, task: &mut Task) -> Result<(), Not> {
         let start = self.at("DTSTART")?;
         let due = self.at("DUE")?;
-        let of_day = |name: &str, reading: &Self| match reading.text(name).and_then(|text| when(text.trim())) {
+        let of_day = |name: &str, reading: &Self| match reading.text(name).and_then(|text| when(text.trim()))
+        {
             Some(When::Day(day)) => Some(day),
             _ => None,
         };
         let is_floating = |name: &str, reading: &Self| {
-            reading.text(name).and_then(|text| when(text.trim())).is_some_and(|when| matches!(when, When::Local(_)))
+            reading
+                .text(name)
+                .and_then(|text| when(text.trim()))
+                .is_some_and(|when| matches!(when, When::Local(_)))
         };
         let named = due.as_ref().and_then(|(_, zone)| zone.clone());
         let named = named.or_else(|| start.as_ref().and_then(|(_, zone)| zone.clone()));
         let zone = match self.text(own::TIME_ZONE) {
             Some(zone) => zone.trim().to_owned(),
             None => named.unwrap_or_else(|| {
-                let is_here = ["DUE", "DTSTART"].iter().any(|name| is_floating(name, self) || of_day(name, self).is_some());
+                let is_here = ["DUE", "DTSTART"]
+                    .iter()
+                    .any(|name| is_floating(name, self) || of_day(name, self).is_some());
                 if is_here { self.zone().to_owned() } else { String::new() }
             }),
         };
@@ -209,20 +225,31 @@ impl<'b> Reading<'_, 'b> {
         }
         task.start_time = start_time;
         task.recurrence = rrule.map(|rrule| {
-            let is_after = self.text(own::BASIS).is_some_and(|basis| basis.eq_ignore_ascii_case("COMPLETION"));
+            let is_after =
+                self.text(own::BASIS).is_some_and(|basis| basis.eq_ignore_ascii_case("COMPLETION"));
             let basis = if is_after { Basis::Completion } else { Basis::Due };
             Recurrence { rrule, basis: basis.into() }
         });
-        if task.recurrence.is_some() && self.properties.iter().any(|(_, one)| ["EXDATE", "RDATE"].contains(&one.name.as_str())) {
+        if task.recurrence.is_some()
+            && self.properties.iter().any(|(_, one)| ["EXDATE", "RDATE"].contains(&one.name.as_str()))
+        {
             self.notes.push("RRULE: times that are left out of it or added to it are not taken".to_owned());
         }
         Ok(())
     }
 
     /// A task without `DUE` is due after its duration, or when it begins if it comes again.
-    fn due_otherwise(&mut self, task: &mut Task, start: Option<prost_types::Timestamp>, day: Option<crate::pb::Date>) {
+    fn due_otherwise(
+        &mut self,
+        task: &mut Task,
+        start: Option<prost_types::Timestamp>,
+        day: Option<crate::pb::Date>,
+    ) {
         if let (Some(start), Some(after)) = (start, self.text("DURATION").and_then(duration)) {
-            task.due_time = Some(prost_types::Timestamp { seconds: start.seconds.saturating_add(after), nanos: start.nanos });
+            task.due_time = Some(prost_types::Timestamp {
+                seconds: start.seconds.saturating_add(after),
+                nanos: start.nanos,
+            });
         } else if self.has("RRULE") {
             match day {
                 Some(day) => task.due_date = Some(day),
@@ -233,7 +260,8 @@ impl<'b> Reading<'_, 'b> {
 
     fn list(&self) -> Option<(Uuid, String)> {
         let own = self.text(own::LIST).and_then(|id| ids::uuid(id.trim()));
-        own.map(|id| (id, self.text(own::LIST_TITLE).unwrap_or_default().to_owned())).or_else(|| self.source.list.cloned())
+        own.map(|id| (id, self.text(own::LIST_TITLE).unwrap_or_default().to_owned()))
+            .or_else(|| self.source.list.cloned())
     }
 
     /// The task above it.
@@ -260,7 +288,8 @@ impl<'b> Reading<'_, 'b> {
         for alarm in alarms {
             let triggers = alarm.iter().filter_map(|(_, text)| property(text).ok());
             let trigger = triggers.into_iter().find(|one| one.name.as_str().eq_ignore_ascii_case("TRIGGER"));
-            let reminder = trigger.map_or(Err("it has no TRIGGER"), |trigger| alarms::reminder(task, &trigger, self.zone()));
+            let reminder = trigger
+                .map_or(Err("it has no TRIGGER"), |trigger| alarms::reminder(task, &trigger, self.zone()));
             match reminder {
                 Ok(reminder) => task.reminders.push(reminder),
                 Err(why) => self.notes.push(format!("VALARM: left out, since {why}")),

@@ -70,7 +70,11 @@ impl Calendar {
             todo.categories(&task.labels);
         }
         if uuid(id_of(&task.parent_task)).is_some() {
-            todo.append_property(Property::new("RELATED-TO", id_of(&task.parent_task)).add_parameter("RELTYPE", "PARENT").done());
+            todo.append_property(
+                Property::new("RELATED-TO", id_of(&task.parent_task))
+                    .add_parameter("RELTYPE", "PARENT")
+                    .done(),
+            );
         }
         self.list_of(task, &mut todo);
         self.when(task, &mut todo);
@@ -116,7 +120,7 @@ impl Calendar {
         match (&task.start_time, &task.due_time, due_day) {
             (Some(start), None, Some(day)) => {
                 // Of a task that is due on a day it is a day too, and not after it.
-                if let Some(local) = times::local(start, zone) {
+                if let Some(local) = times::local(start, zone).filter(is_of_years) {
                     todo.append_property(day_of("DTSTART", local.min(day.at(0, 0, 0, 0))));
                 }
                 todo.add_property(own::START, utc(start));
@@ -148,7 +152,8 @@ impl Calendar {
 
     /// A point in time, by the clocks of its zone where they show it once.
     fn point(&mut self, name: &str, time: &prost_types::Timestamp, zone: &str) -> Property {
-        let local = times::local(time, zone).filter(|_| !zone.is_empty() && zone != "UTC");
+        let local =
+            times::local(time, zone).filter(|local| !zone.is_empty() && zone != "UTC" && is_of_years(local));
         let whole = prost_types::Timestamp { seconds: time.seconds, nanos: 0 };
         match local {
             Some(local) if times::at(without_fraction(local), zone) == Some(whole) => {
@@ -184,6 +189,11 @@ impl Writer for Calendar {
 pub(super) fn line(property: Property) -> String {
     // Writing to a text does not fail.
     TryInto::<String>::try_into(property).unwrap_or_default()
+}
+
+/// The clocks of a zone may show a year that iCalendar does not spell.
+fn is_of_years(local: &DateTime) -> bool {
+    matches!(local.year(), 1..=9999)
 }
 
 fn without_fraction(local: DateTime) -> DateTime {

@@ -64,10 +64,14 @@ fn zone(name: &str, first: i64, last: i64) -> String {
             note((offset, offset, info.abbreviation().to_owned(), false), "19000101T000000".to_owned());
         }
     }
-    let following = rules.following(at(first)).take_while(|change| change.timestamp() <= end).take(CHANGES_MAX);
+    let following =
+        rules.following(at(first)).take_while(|change| change.timestamp() <= end).take(CHANGES_MAX);
     for change in following {
         let local = offset.to_datetime(change.timestamp());
-        note((offset, change.offset(), change.abbreviation().to_owned(), change.dst() == Dst::Yes), basic(local));
+        note(
+            (offset, change.offset(), change.abbreviation().to_owned(), change.dst() == Dst::Yes),
+            basic(local),
+        );
         offset = change.offset();
     }
     let mut text = String::from("BEGIN:VTIMEZONE\r\n");
@@ -83,7 +87,8 @@ fn zone(name: &str, first: i64, last: i64) -> String {
 fn observance((from, to, name, is_dst): &Change, locals: &[String]) -> String {
     let kind = if *is_dst { "DAYLIGHT" } else { "STANDARD" };
     let mut text = format!("BEGIN:{kind}\r\n");
-    let (first, others) = locals.split_first().map_or(("", &[][..]), |(first, others)| (first.as_str(), others));
+    let (first, others) =
+        locals.split_first().map_or(("", &[][..]), |(first, others)| (first.as_str(), others));
     // Writing to a text does not fail.
     let _ = write!(text, "DTSTART:{first}\r\n");
     if !others.is_empty() {
@@ -100,5 +105,9 @@ fn signed(offset: Offset) -> String {
     let seconds = offset.seconds();
     let (sign, all) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
     let (hours, minutes, rest) = (all / 3600, all / 60 % 60, all % 60);
-    if rest == 0 { format!("{sign}{hours:02}{minutes:02}") } else { format!("{sign}{hours:02}{minutes:02}{rest:02}") }
+    if rest == 0 {
+        format!("{sign}{hours:02}{minutes:02}")
+    } else {
+        format!("{sign}{hours:02}{minutes:02}{rest:02}")
+    }
 }

@@ -5,6 +5,7 @@ mod by_mail;
 mod completions;
 mod credentials;
 mod export;
+mod interchange;
 mod lists;
 mod output;
 mod sessions;

@@ -6,7 +6,7 @@ use super::source::{FLOORS, Source};
 use super::{files, root, shown};
 
 /// What each floor may name of this crate. `docs/ARCHITECTURE.md` says why.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("domain", &["domain"]),
     ("methods", &["domain", "methods"]),
     ("storage", &["domain", "storage"]),
@@ -22,7 +22,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ),
     ("telemetry", &["server", "telemetry"]),
     ("transfer", &["transfer"]),
-    ("cli", &["cli", "config", "server"]),
+    ("interchange", &["domain", "interchange", "pb"]),
+    ("cli", &["cli", "config", "interchange", "server"]),
     (
         "commands",
         &[
@@ -33,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "commands",
             "config",
             "domain",
+            "interchange",
             "openapi",
             "outbound",
             "pb",
@@ -45,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that a floor does not name, by the first letters of their names.
-const FOREIGN: [(&str, &[&str]); 7] = [
+const FOREIGN: [(&str, &[&str]); 8] = [
     ("domain", &["tonic", "prost", "diesel", "http", "tokio"]),
     ("storage", &["tonic", "prost"]),
     ("auth", &["tonic", "prost", "diesel"]),
@@ -53,6 +55,7 @@ const FOREIGN: [(&str, &[&str]); 7] = [
     ("accounts", &["tonic", "prost", "diesel"]),
     ("api", &["diesel", "tokio_postgres"]),
     ("transfer", &["tonic", "prost", "diesel", "tokio_postgres"]),
+    ("interchange", &["tonic", "diesel", "tokio", "clap"]),
 ];
 
 #[test]

@@ -69,7 +69,7 @@ fn is_known(name: &str) -> bool {
 pub(super) const CRATES: [&str; 2] = ["client", "pb"];
 
 /// The modules of the crate.
-pub(super) const FLOORS: [&str; 14] = [
+pub(super) const FLOORS: [&str; 15] = [
     "accounts",
     "api",
     "auth",
@@ -77,6 +77,7 @@ pub(super) const FLOORS: [&str; 14] = [
     "commands",
     "config",
     "domain",
+    "interchange",
     "methods",
     "openapi",
     "outbound",
