@@ -111,7 +111,7 @@ fn the_same_file_gives_the_same_ids() {
     assert_eq!(task(&found, "Plan the party").name, PARTY);
 }
 
-const PARTY: &str = "users/me/tasks/00000000-0000-0000-0000-000000000000";
+const PARTY: &str = "users/me/tasks/17be0760-c9f2-55bc-8631-75ec83a32b2b";
 
 #[test]
 fn another_document_is_refused_as_a_whole() {
