@@ -113,7 +113,8 @@ fn what_python_writes_is_what_is_read() {
         task.title = unmarked(&task.title);
         task.description = task.description.as_deref().map(unmarked);
         task.labels = task.labels.iter().map(|label| unmarked(label)).collect();
-        task.labels.dedup();
+        let mut seen = std::collections::HashSet::new();
+        task.labels.retain(|label| seen.insert(label.clone()));
         // What iCalendar has no property for, and what only this service's own say.
         task.annotations.clear();
         task.task_list.clear();
