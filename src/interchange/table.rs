@@ -1,7 +1,6 @@
 //! The rows of a CSV whose first one names its columns.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -20,7 +19,6 @@ pub(super) enum Broken {
 pub(super) struct Rows<R> {
     reader: csv::Reader<Bounded<Chain<Cursor<Vec<u8>>, R>>>,
     columns: Option<Vec<String>>,
-    seen: HashMap<u64, u64>,
 }
 
 /// A row.
@@ -28,8 +26,6 @@ pub(super) struct Rows<R> {
 pub(super) struct Row {
     /// The line at which it begins, from 1.
     pub(super) line: u64,
-    /// How many rows before it were the same.
-    pub(super) equals: u64,
     cells: HashMap<String, String>,
 }
 
@@ -62,7 +58,7 @@ impl<R: BufRead> Rows<R> {
             .flexible(true)
             .delimiter(separator)
             .from_reader(Bounded::new(Cursor::new(head).chain(input)));
-        Self { reader, columns: None, seen: HashMap::new() }
+        Self { reader, columns: None }
     }
 
     /// Whether there is such a column.
@@ -88,18 +84,11 @@ impl<R: BufRead> Rows<R> {
                 );
                 return Err(Broken::Row(Refused { line, field: String::new(), rule }));
             }
-            let row = Row { line, equals: 0, cells: columns.iter().cloned().zip(cells).collect() };
+            let row = Row { line, cells: columns.iter().cloned().zip(cells).collect() };
             if row.is_empty() {
                 continue;
             }
-            let mut hasher = DefaultHasher::new();
-            let mut pairs: Vec<_> = row.cells.iter().collect();
-            pairs.sort_unstable();
-            pairs.hash(&mut hasher);
-            let count = self.seen.entry(hasher.finish()).or_default();
-            let equals = *count;
-            *count += 1;
-            return Ok(Some(Row { equals, ..row }));
+            return Ok(Some(row));
         }
     }
 
