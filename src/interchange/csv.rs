@@ -3,10 +3,11 @@
 //! A cell that a spreadsheet would take for a formula begins with an apostrophe in the file, which makes it a text there. It is taken
 //! off when the file is read, so that nothing is lost.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::BufRead;
 
 use csv::WriterBuilder;
+use uuid::Uuid;
 
 use super::ids::{self, Kind, id_of};
 use super::table::{Broken, Row, Rows};
@@ -218,7 +219,7 @@ pub(super) fn read<'a>(
 ) -> impl Iterator<Item = Read> + Send + 'a {
     let mut rows = Rows::new(input);
     let mut is_over = false;
-    let mut lists: HashMap<String, String> = HashMap::new();
+    let mut known = Known::default();
     let mut ready: VecDeque<Entry> = VecDeque::new();
     std::iter::from_fn(move || {
         loop {
@@ -234,7 +235,7 @@ pub(super) fn read<'a>(
                     let text = "must begin with a row of column names, with `title` among them: it is no CSV of tasks";
                     return Some(Err(Unreadable::format(text)));
                 }
-                Ok(Some(row)) => match entry(&row, &mut lists, options) {
+                Ok(Some(row)) => match entry(&row, &mut known, options) {
                     Ok(items) => ready.extend(items.into_iter().map(Entry::Item)),
                     Err(refused) => return Some(Ok(Entry::Refused(refused))),
                 },
@@ -250,14 +251,14 @@ pub(super) fn read<'a>(
 }
 
 /// A row as what it holds: a task, or a list; before a task the list that it names by a title alone.
-fn entry(row: &Row, lists: &mut HashMap<String, String>, options: &Options) -> Result<Vec<Item>, Refused> {
+fn entry(row: &Row, known: &mut Known, options: &Options) -> Result<Vec<Item>, Refused> {
     let cell = |column: &str| unguarded(row.cell(column)).to_owned();
     let mut notes = Vec::new();
     let mut items = Vec::new();
     let kind = cell("kind").trim().to_ascii_lowercase();
     let record = match kind.as_str() {
         "list" => {
-            let id = id(row, "id", Kind::List, &cell("title"))?;
+            let id = known.id(row, Kind::List, &cell("title"));
             let list = TaskList {
                 name: ids::name(Kind::List, id),
                 title: cell("title"),
@@ -268,13 +269,13 @@ fn entry(row: &Row, lists: &mut HashMap<String, String>, options: &Options) -> R
             Record::TaskList(fit::list(list, &mut notes).map_err(|(field, rule)| row.refused(field, &rule))?)
         }
         "task" | "" => {
-            let mut task = task(row, options)?;
+            let mut task = task(row, known, options)?;
             let list = cell("list");
             if !list.trim().is_empty() {
                 let by_id = ids::uuid(list.trim());
                 let id = by_id.unwrap_or_else(|| ids::derived("csv", Kind::List, list.trim()));
                 task.task_list = ids::name(Kind::List, id);
-                if by_id.is_none() && lists.insert(id.to_string(), list.clone()).is_none() {
+                if by_id.is_none() && known.lists.insert(id) {
                     let new = TaskList { name: task.task_list.clone(), title: list, ..TaskList::default() };
                     let new = fit::list(new, &mut notes).map_err(|(_, rule)| row.refused("list", &rule))?;
                     items.push(Item { line: row.line, record: Record::TaskList(new), notes: Vec::new() });
@@ -289,19 +290,33 @@ fn entry(row: &Row, lists: &mut HashMap<String, String>, options: &Options) -> R
     Ok(items)
 }
 
-/// The id of a row. Without one it is that of what the row says, so that the same row is the same task each time.
-fn id(row: &Row, column: &str, kind: Kind, content: &str) -> Result<uuid::Uuid, Refused> {
-    let given = row.cell(column).trim();
-    if given.is_empty() {
-        return Ok(ids::derived("csv", kind, &format!("{content}\0{}", row.equals)));
-    }
-    Ok(ids::taken_or_derived("csv", kind, given))
+/// What the rows before said.
+#[derive(Default)]
+struct Known {
+    /// Lists that were named by their titles.
+    lists: HashSet<Uuid>,
+    counts: HashMap<String, u64>,
 }
 
-fn task(row: &Row, options: &Options) -> Result<Task, Refused> {
+impl Known {
+    /// The id of a row. Without one it is that of what the row is called and its number among those that are called the same, so that the
+    /// same row is the same task each time.
+    fn id(&mut self, row: &Row, kind: Kind, called: &str) -> Uuid {
+        let given = row.cell("id").trim();
+        if !given.is_empty() {
+            return ids::taken_or_derived("csv", kind, given);
+        }
+        let count = self.counts.entry(format!("{kind:?}\0{called}")).or_default();
+        let id = ids::derived("csv", kind, &format!("{called}\0{count}"));
+        *count += 1;
+        id
+    }
+}
+
+fn task(row: &Row, known: &mut Known, options: &Options) -> Result<Task, Refused> {
     let cell = |column: &str| unguarded(row.cell(column)).to_owned();
     let content = format!("{}\0{}", cell("list"), cell("title"));
-    let name = ids::name(Kind::Task, id(row, "id", Kind::Task, &content)?);
+    let name = ids::name(Kind::Task, known.id(row, Kind::Task, &content));
     let parent = row.cell("parent").trim();
     let due_date = match row.cell("due_date").trim() {
         "" => None,

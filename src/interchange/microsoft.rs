@@ -265,31 +265,7 @@ fn made(
         task_list: list.to_owned(),
         ..Task::default()
     };
-    if let Some(due) = &read.due_date_time {
-        let (local, named) = moment("dueDateTime", due, zone, notes)?;
-        if local.time() == jiff::civil::Time::midnight() {
-            task.due_date = Some(times::day(local.date()));
-        } else {
-            task.due_time = times::at(local, &named);
-        }
-        // Midnight in UTC is what Graph makes of a day, wherever that is.
-        let is_here = named == "UTC" && task.due_date.is_some();
-        task.time_zone = if is_here { zone.unwrap_or_default().to_owned() } else { named };
-    }
-    let mut at = |field: &'static str, given: &Option<Moment>| -> Result<_, Broken> {
-        let Some(given) = given else { return Ok(None) };
-        let (local, named) = moment(field, given, zone, notes)?;
-        Ok(times::at(local, &named))
-    };
-    task.start_time = at("startDateTime", &read.start_date_time)?;
-    if completed {
-        task.complete_time = at("completedDateTime", &read.completed_date_time)?;
-    }
-    if read.is_reminder_on == Some(true)
-        && let Some(time) = at("reminderDateTime", &read.reminder_date_time)?
-    {
-        task.reminders.push(Reminder { when: Some(reminder::When::Time(time)) });
-    }
+    when(read, &mut task, zone, notes)?;
     if let Some(patterned) = &read.recurrence {
         match rule(patterned, notes) {
             Ok(rrule) => task.recurrence = Some(Recurrence { rrule, ..Recurrence::default() }),
@@ -309,6 +285,41 @@ fn made(
         }
     }
     Ok(task)
+}
+
+/// When it is to be done, was done and is to be remembered.
+fn when(
+    read: &TodoTask<'_>,
+    task: &mut Task,
+    zone: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(), Broken> {
+    if let Some(due) = &read.due_date_time {
+        let (local, named) = moment("dueDateTime", due, zone, notes)?;
+        if local.time() == jiff::civil::Time::midnight() {
+            task.due_date = Some(times::day(local.date()));
+        } else {
+            task.due_time = times::at(local, &named);
+        }
+        // Midnight in UTC is what Graph makes of a day, wherever that is.
+        let is_here = named == "UTC" && task.due_date.is_some();
+        task.time_zone = if is_here { zone.unwrap_or_default().to_owned() } else { named };
+    }
+    let mut at = |field: &'static str, given: &Option<Moment>| -> Result<_, Broken> {
+        let Some(given) = given else { return Ok(None) };
+        let (local, named) = moment(field, given, zone, notes)?;
+        Ok(times::at(local, &named))
+    };
+    task.start_time = at("startDateTime", &read.start_date_time)?;
+    if task.completed {
+        task.complete_time = at("completedDateTime", &read.completed_date_time)?;
+    }
+    if read.is_reminder_on == Some(true)
+        && let Some(time) = at("reminderDateTime", &read.reminder_date_time)?
+    {
+        task.reminders.push(Reminder { when: Some(reminder::When::Time(time)) });
+    }
+    Ok(())
 }
 
 /// What the clocks show, and in which zone.

@@ -1,11 +1,11 @@
 //! The rows of a CSV whose first one names its columns.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::detect::HEAD_BYTES;
 use super::lines::LINE_MAX;
 use super::{Refused, Unreadable};
 
@@ -17,9 +17,8 @@ pub(super) enum Broken {
 
 /// Rows, none of them longer than what fits.
 pub(super) struct Rows<R> {
-    reader: csv::Reader<Bounded<R>>,
+    reader: csv::Reader<Bounded<Chain<Cursor<Vec<u8>>, R>>>,
     columns: Option<Vec<String>>,
-    seen: HashMap<u64, u64>,
 }
 
 /// A row.
@@ -27,8 +26,6 @@ pub(super) struct Rows<R> {
 pub(super) struct Row {
     /// The line at which it begins, from 1.
     pub(super) line: u64,
-    /// How many rows before it were the same.
-    pub(super) equals: u64,
     cells: HashMap<String, String>,
 }
 
@@ -50,7 +47,9 @@ impl Row {
 impl<R: BufRead> Rows<R> {
     /// Columns may be separated by commas, semicolons or tabs, as the first line has it.
     pub(super) fn new(mut input: R) -> Self {
-        let head = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+        let mut head = Vec::new();
+        // What cannot be read now cannot be read later either, and is told then.
+        let _ = input.by_ref().take(HEAD_BYTES as u64).read_until(b'\n', &mut head);
         let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = |separator: u8| first.iter().filter(|byte| **byte == separator).count();
         let separator = [b',', b';', b'\t'].into_iter().rev().max_by_key(|one| count(*one)).unwrap_or(b',');
@@ -58,8 +57,8 @@ impl<R: BufRead> Rows<R> {
             .has_headers(false)
             .flexible(true)
             .delimiter(separator)
-            .from_reader(Bounded { input, read: 0 });
-        Self { reader, columns: None, seen: HashMap::new() }
+            .from_reader(Bounded::new(Cursor::new(head).chain(input)));
+        Self { reader, columns: None }
     }
 
     /// Whether there is such a column.
@@ -85,18 +84,11 @@ impl<R: BufRead> Rows<R> {
                 );
                 return Err(Broken::Row(Refused { line, field: String::new(), rule }));
             }
-            let row = Row { line, equals: 0, cells: columns.iter().cloned().zip(cells).collect() };
+            let row = Row { line, cells: columns.iter().cloned().zip(cells).collect() };
             if row.is_empty() {
                 continue;
             }
-            let mut hasher = DefaultHasher::new();
-            let mut pairs: Vec<_> = row.cells.iter().collect();
-            pairs.sort_unstable();
-            pairs.hash(&mut hasher);
-            let count = self.seen.entry(hasher.finish()).or_default();
-            let equals = *count;
-            *count += 1;
-            return Ok(Some(Row { equals, ..row }));
+            return Ok(Some(row));
         }
     }
 
@@ -116,7 +108,9 @@ impl<R: BufRead> Rows<R> {
         if !is_there {
             return Ok(None);
         }
-        let line = record.position().map_or(1, csv::Position::line);
+        // The reader stands behind the end of the row, and counts empty lines before it as the row's.
+        let inner = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+        let line = self.reader.position().line().saturating_sub(inner + 1).max(1);
         let broken = |rule: &str| Broken::Row(Refused { line, field: String::new(), rule: rule.to_owned() });
         let mut cells = Vec::with_capacity(record.len());
         for cell in &record {
@@ -131,20 +125,63 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-/// A reader that gives no more than a row may have before it is asked for another.
+/// A reader that gives no more than a row may have before it is asked for another. Lines end with a line feed alone, the last one too, so
+/// that they can be counted.
 struct Bounded<R> {
     input: R,
     read: usize,
+    last: u8,
+    has_return: bool,
+}
+
+impl<R: BufRead> Bounded<R> {
+    const fn new(input: R) -> Self {
+        Self { input, read: 0, last: b'\n', has_return: false }
+    }
 }
 
 impl<R: BufRead> io::Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.read > LINE_MAX {
             let text = "must be a row of at most 1 MiB; a quote may be missing before it";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let count = self.input.read(buffer)?;
-        self.read += count;
-        Ok(count)
+        let mut written = 0;
+        while written == 0 && !into.is_empty() {
+            let buffer = self.input.fill_buf()?;
+            if buffer.is_empty() {
+                let end = if std::mem::take(&mut self.has_return) { b'\r' } else { b'\n' };
+                if end == b'\n' && self.last == b'\n' {
+                    break;
+                }
+                put(into, &mut written, end);
+                break;
+            }
+            let mut used = 0;
+            for &byte in buffer {
+                if self.has_return && byte != b'\n' && !put(into, &mut written, b'\r') {
+                    break;
+                }
+                self.has_return = false;
+                if byte == b'\r' {
+                    self.has_return = true;
+                } else if !put(into, &mut written, byte) {
+                    break;
+                }
+                used += 1;
+            }
+            self.input.consume(used);
+        }
+        self.last = written.checked_sub(1).and_then(|at| into.get(at)).copied().unwrap_or(self.last);
+        self.read += written;
+        Ok(written)
     }
+}
+
+/// Whether there was room for it.
+fn put(into: &mut [u8], written: &mut usize, byte: u8) -> bool {
+    let Some(place) = into.get_mut(*written) else { return false };
+    *place = byte;
+    *written += 1;
+    true
 }

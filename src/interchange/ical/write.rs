@@ -81,7 +81,7 @@ impl Calendar {
         for (key, value) in &task.annotations {
             todo.append_multi_property(Property::new(own::ANNOTATION, format!("{key}={value}")));
         }
-        let mut text = todo.try_into_string().unwrap_or_default();
+        let mut text = folded(&todo.try_into_string().unwrap_or_default());
         let alarms = alarms::written(task);
         if let Some(at) = text.rfind("END:VTODO").filter(|_| !alarms.is_empty()) {
             text.insert_str(at, &alarms);
@@ -188,7 +188,26 @@ impl Writer for Calendar {
 /// A property as lines, folded and escaped.
 pub(super) fn line(property: Property) -> String {
     // Writing to a text does not fail.
-    TryInto::<String>::try_into(property).unwrap_or_default()
+    folded(&TryInto::<String>::try_into(property).unwrap_or_default())
+}
+
+/// Lines of at most 75 bytes. The crate folds them too, but lets the last one have a byte more.
+fn folded(text: &str) -> String {
+    const BYTES_MAX: usize = 75;
+    let mut lines = String::with_capacity(text.len());
+    for line in text.replace("\r\n ", "").split_terminator("\r\n") {
+        let (mut rest, mut most) = (line, BYTES_MAX);
+        while rest.len() > most {
+            let at = (1..=most).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+            let (head, tail) = rest.split_at(at);
+            lines.push_str(head);
+            lines.push_str("\r\n ");
+            (rest, most) = (tail, BYTES_MAX - 1);
+        }
+        lines.push_str(rest);
+        lines.push_str("\r\n");
+    }
+    lines
 }
 
 /// The clocks of a zone may show a year that iCalendar does not spell.

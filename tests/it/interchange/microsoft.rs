@@ -110,9 +110,9 @@ fn what_does_not_fit_is_told() {
     assert_eq!(
         refusals(&found),
         [
-            "34: value[0].tasks[0].checklistItems[1].id: is required: without it the item could not be found again",
-            "45: value[0].tasks[2].dueDateTime: must have a dateTime such as 2026-12-31T00:00:00.0000000",
-            "55: value[0].tasks[4].status: must be notStarted, inProgress, completed, waitingOnOthers or deferred",
+            "31: value[0].tasks[0].checklistItems[1].id: is required: without it the item could not be found again",
+            "41: value[0].tasks[2].dueDateTime: must have a dateTime such as 2026-12-31T00:00:00.0000000",
+            "51: value[0].tasks[4].status: must be notStarted, inProgress, completed, waitingOnOthers or deferred",
         ]
     );
 }

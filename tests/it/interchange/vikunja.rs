@@ -88,10 +88,10 @@ fn what_does_not_fit_is_told() {
     assert_eq!(
         refusals(&found),
         [
-            "28: [0].tasks[3].due_date: must be a time of RFC 3339",
-            "29: [0].tasks[4].id: is required: without it the task could not be found again",
-            "32: [0].tasks[7]: invalid type: string \"x\", expected i64",
-            "36: [2].id: is required: without it the project could not be found again",
+            "27: [0].tasks[3].due_date: must be a time of RFC 3339",
+            "28: [0].tasks[4].id: is required: without it the task could not be found again",
+            "31: [0].tasks[7]: invalid type: string \"x\", expected i64",
+            "35: [2].id: is required: without it the project could not be found again",
         ]
     );
 }
