@@ -4,7 +4,7 @@ use icalendar::Property;
 use icalendar::parser;
 
 use super::lines::{duration, parameter, time};
-use super::write::{line, utc};
+use super::spelling::{line, utc};
 use crate::pb::{Reminder, Task, reminder};
 
 /// What is due on a day is due at its end, and `DUE` says its beginning.

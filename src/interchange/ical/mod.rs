@@ -4,6 +4,7 @@
 mod alarms;
 mod lines;
 mod read;
+mod spelling;
 mod todo;
 mod write;
 mod zones;

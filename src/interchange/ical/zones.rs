@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::{Dst, Offset};
 
-use super::write::{basic, line};
+use super::spelling::{basic, line};
 use crate::interchange::times;
 use icalendar::Property;
 

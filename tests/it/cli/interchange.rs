@@ -150,7 +150,7 @@ async fn files_of_four_products_are_imported(database: TestDatabase) {
         (
             "Home [22].csv",
             todoist::FILE,
-            10,
+            9,
             4,
             json!({"field": "PRIORITY", "rule": "must be a number from 1 to 4"}),
         ),
