@@ -90,7 +90,6 @@ async fn write(
                 })
                 .collect(),
             request_id: uuid::Uuid::new_v4().to_string(),
-            ..pb::BatchCreateTasksRequest::default()
         };
         loop {
             let address = *addresses.borrow();
