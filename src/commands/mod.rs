@@ -63,13 +63,13 @@ pub async fn run(cli: Cli, stopped: CancellationToken) -> Outcome {
         }
         Command::Keys { command: KeysCommand::List { settings } } => keys::list(&checked(*settings)?).await,
         Command::User { command: UserCommand::Create { email, display_name, admin, settings } } => {
-            Box::pin(user::create(*settings, &email, &display_name, admin)).await
+            user::create(*settings, &email, &display_name, admin).await
         }
         Command::User { command: UserCommand::ServiceAccount { email, display_name, scopes, settings } } => {
-            Box::pin(user::create_service(*settings, &email, &display_name, &scopes)).await
+            user::create_service(*settings, &email, &display_name, &scopes).await
         }
         Command::User { command: UserCommand::Erase { user, yes, settings } } => {
-            Box::pin(user::erase(*settings, &user, yes)).await
+            user::erase(*settings, &user, yes).await
         }
         Command::User { command: UserCommand::Export { file, force, remote } } => {
             client::export(&remote, &file, force).await

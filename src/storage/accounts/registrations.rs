@@ -131,7 +131,7 @@ impl Users<'_> {
         now: Timestamp,
     ) -> Result<Registered> {
         let (draft, mail) = (self.draft.clone(), self.mail.clone());
-        let (token, letter) = self.token.clone().unzip();
+        let brought = self.token.clone();
         let as_if = self.as_if;
         with_write!(self.by_key, async move |conn| {
             let present: Id = database_state::table.select(database_state::history).first(conn).await?;
@@ -170,8 +170,8 @@ impl Users<'_> {
                 record!(conn, draft, user.id, None, now);
                 tell!(conn, user.id, EventKind::UserCreated, now);
             }
-            keep_token!(conn, token);
-            queue_mail!(conn, letter);
+            keep_token!(conn, brought.as_ref().map(|brought| &brought.0));
+            queue_mail!(conn, brought.as_ref().map(|brought| &brought.1));
             queue_mail!(conn, mail);
             Ok(Registered::Now(user))
         })

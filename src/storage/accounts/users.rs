@@ -45,7 +45,8 @@ pub struct Users<'a> {
     pub(in crate::storage) by_key: &'a Pool,
     pub(in crate::storage) draft: Option<Draft>,
     pub(in crate::storage) mail: Option<NewMail>,
-    pub(in crate::storage) token: Option<(NewMailToken, NewMail)>,
+    /// Boxed, as few calls have one and all carry the room for it.
+    pub(in crate::storage) token: Option<Box<(NewMailToken, NewMail)>>,
     pub(in crate::storage) as_if: bool,
 }
 
@@ -85,7 +86,7 @@ impl<'a> Users<'a> {
     /// brings it.
     #[must_use]
     pub fn with_token(self, token: Option<(NewMailToken, NewMail)>) -> Self {
-        Self { token, ..self }
+        Self { token: token.map(Box::new), ..self }
     }
 
     /// Answers a registration that is called next as if it had been made, and makes no account.
@@ -133,7 +134,7 @@ impl<'a> Users<'a> {
     /// change came in between, or those of the storage.
     pub async fn update(&self, id: UserId, patch: UserPatch, now: Timestamp) -> Result<User> {
         let (draft, mail) = (self.draft.clone(), self.mail.clone());
-        let (token, letter) = self.token.clone().unzip();
+        let brought = self.token.clone();
         with_write!(self.pool, async move |conn| {
             let row: Option<UserRow> =
                 users::table.find(Id::from(id)).select(UserRow::as_select()).first(conn).await.optional()?;
@@ -163,8 +164,8 @@ impl<'a> Users<'a> {
             }
             record!(conn, draft, id, None, now);
             if next.email.key() != current.email.key() {
-                keep_token!(conn, token);
-                queue_mail!(conn, letter);
+                keep_token!(conn, brought.as_ref().map(|brought| &brought.0));
+                queue_mail!(conn, brought.as_ref().map(|brought| &brought.1));
                 queue_mail!(conn, mail);
             }
             Ok(next)

@@ -26,14 +26,18 @@ struct Load {
     users: usize,
     /// Changes that each user makes at least; they go on as long as there are kills.
     changes: i64,
+    /// Of which so many go in one call.
+    batch: i64,
     pause: Duration,
 }
 
 impl Load {
     fn asked() -> Self {
         match std::env::var_os("TASKWIRE_SOAK") {
-            Some(_) => Self { kills: 50, users: 16, changes: 500, pause: Duration::from_millis(15) },
-            None => Self { kills: 2, users: 4, changes: 60, pause: Duration::from_millis(25) },
+            Some(_) => {
+                Self { kills: 50, users: 16, changes: 500, batch: 5, pause: Duration::from_millis(15) }
+            }
+            None => Self { kills: 2, users: 4, changes: 60, batch: 1, pause: Duration::from_millis(25) },
         }
     }
 }
@@ -75,12 +79,17 @@ async fn write(
     let mut kept: Option<(std::net::SocketAddr, Channel)> = None;
     let mut number = 0;
     while number < load.changes || !*is_over.borrow() {
-        number += 1;
-        let request = pb::CreateTaskRequest {
+        let titles = number + 1..=number + load.batch;
+        number += load.batch;
+        let request = pb::BatchCreateTasksRequest {
             parent: "users/me".to_owned(),
-            task: Some(pb::Task { title: number.to_string(), ..pb::Task::default() }),
+            requests: titles
+                .map(|title| pb::CreateTaskRequest {
+                    task: Some(pb::Task { title: title.to_string(), ..pb::Task::default() }),
+                    ..pb::CreateTaskRequest::default()
+                })
+                .collect(),
             request_id: uuid::Uuid::new_v4().to_string(),
-            ..pb::CreateTaskRequest::default()
         };
         loop {
             let address = *addresses.borrow();
@@ -89,7 +98,7 @@ async fn write(
             }
             if let Some((_, channel)) = &kept
                 && TaskServiceClient::new(channel.clone())
-                    .create_task(authorised(request.clone(), &pair))
+                    .batch_create_tasks(authorised(request.clone(), &pair))
                     .await
                     .is_ok()
             {
@@ -149,15 +158,17 @@ async fn kill(
         tokio::time::sleep(Duration::from_millis(700)).await;
         let at = round % services.len();
         services[at].running.signal("KILL");
-        let was_written_to = services[at].address == *moved.borrow();
-        if was_written_to {
+        alive += begin.elapsed();
+        // Whoever writes goes on with the other one, if there is one.
+        if services.len() > 1 {
+            let begin = Instant::now();
+            moved.send_replace(services[(at + 1) % services.len()].address);
+            services[at] = serve().await;
             alive += begin.elapsed();
+        } else {
+            services[at] = serve().await;
+            moved.send_replace(services[at].address);
         }
-        services[at] = serve().await;
-        if !was_written_to {
-            alive += begin.elapsed();
-        }
-        moved.send_replace(services[at].address);
     }
     alive
 }
