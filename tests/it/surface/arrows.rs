@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("auth", &["auth", "domain", "methods", "storage"]),
     ("outbound", &["auth", "domain", "outbound", "storage"]),
     ("accounts", &["accounts", "auth", "domain", "outbound", "storage"]),
-    ("api", &["accounts", "api", "auth", "domain", "outbound", "pb", "storage"]),
+    ("api", &["accounts", "api", "auth", "domain", "interchange", "outbound", "pb", "storage"]),
     ("server", &["accounts", "api", "auth", "domain", "methods", "outbound", "pb", "server", "storage"]),
     ("openapi", &["domain", "methods", "openapi", "pb"]),
     (
