@@ -14,6 +14,8 @@ use crate::interchange::ical::Calendar;
 use crate::pb;
 use crate::storage::Storage;
 
+/// Tasks that are read at once.
+const READ_MAX: i32 = 200;
 /// What the file is.
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 /// What calendars call it.
@@ -30,6 +32,7 @@ impl TaskApi {
             parent: request.parent,
             filter: request.filter,
             order_by: "create_time".to_owned(),
+            page_size: READ_MAX,
             ..pb::ListTasksRequest::default()
         };
         let (owner, query) = convert::task_query(&caller, &list, now)?;
@@ -50,8 +53,7 @@ struct Feed {
 }
 
 impl Feed {
-    async fn tell(mut self, mut chunks: Chunks, query: TaskQuery) -> Result<()> {
-        let mut query = TaskQuery { page_size: PageSize::LARGEST, ..query };
+    async fn tell(mut self, mut chunks: Chunks, mut query: TaskQuery) -> Result<()> {
         // The first page before anything is sent: a database that is away is answered as such.
         let mut page = self.storage.tasks().list(self.owner, &query).await?;
         self.name_lists().await?;

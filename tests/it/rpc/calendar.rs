@@ -95,12 +95,12 @@ async fn many(ada: &Session, count: usize, description: &str) {
 async fn a_filter_says_which(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
     // More than are read at once.
-    many(&ada, 1200, "short").await;
+    many(&ada, 600, "short").await;
     ada.create(pb::Task { completed: true, ..titled("done") }).await.unwrap();
     let found = lines(&mut ada.tasks(), "").await;
-    assert_eq!(count(&found, "BEGIN:VTODO"), 1201);
+    assert_eq!(count(&found, "BEGIN:VTODO"), 601);
     let uids: std::collections::BTreeSet<_> = found.iter().filter(|line| line.starts_with("UID:")).collect();
-    assert_eq!(uids.len(), 1201);
+    assert_eq!(uids.len(), 601);
     let found = lines(&mut ada.tasks(), "completed = true").await;
     assert_eq!((count(&found, "BEGIN:VTODO"), count(&found, "SUMMARY:done")), (1, 1));
     let refusal = open(&mut ada.tasks(), "users/me", "colour = 3").await.refused("FILTER_INVALID");
