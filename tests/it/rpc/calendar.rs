@@ -3,7 +3,8 @@
 use taskwire::pb;
 use tonic::Streaming;
 
-use super::{Session, alone, at, full, titled};
+use super::exports::{large, many};
+use super::{alone, at, full, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 use crate::support::refusal::{Answer, Refusal, Refused as _};
@@ -81,17 +82,6 @@ async fn every_task_is_in_the_calendar(database: TestDatabase) {
     assert_eq!(found.last().unwrap(), "END:VCALENDAR");
 }
 
-/// So many tasks with such a description.
-async fn many(ada: &Session, count: usize, description: &str) {
-    let task = pb::Task { description: Some(description.to_owned()), ..titled("one of many") };
-    for _ in 0..count / 200 {
-        let one = pb::CreateTaskRequest { task: Some(task.clone()), ..Default::default() };
-        let parent = "users/me".to_owned();
-        let batch = pb::BatchCreateTasksRequest { parent, requests: vec![one; 200], ..Default::default() };
-        answer(ada.tasks().batch_create_tasks(batch).await).unwrap();
-    }
-}
-
 async fn a_filter_says_which(database: TestDatabase) {
     let (_server, ada) = alone(database).await;
     // More than are read at once.
@@ -144,7 +134,7 @@ async fn so_many_at_once(database: TestDatabase) {
     let server = Box::pin(TestServer::with(database, setup)).await;
     let (ada, bob) = (server.register("ada@example.org").await, server.register("bob@example.org").await);
     // More than fits into the 2 MiB that a client takes in of a stream before it is read.
-    many(&ada, 800, &"🦀".repeat(1000)).await;
+    many(&ada, 800, &large()).await;
     let mut held = Vec::new();
     for _ in 0..4 {
         held.push(open(&mut ada.tasks(), "users/me", "").await.unwrap());

@@ -193,10 +193,15 @@ async fn everything_comes_out_in_lines(database: TestDatabase) {
     assert_eq!(told.count(), 1);
 }
 
-/// Makes so many large tasks, so that an export of them waits for its reader.
-async fn many(ada: &Session, count: usize) -> Vec<String> {
+/// What makes a task large, so that a file of many of them waits for its reader.
+pub(super) fn large() -> String {
+    "🦀".repeat(1000)
+}
+
+/// Makes so many tasks, a multiple of 200, with such a description; answers their names.
+pub(super) async fn many(ada: &Session, count: usize, description: &str) -> Vec<String> {
     let mut names = Vec::new();
-    let task = pb::Task { description: Some("🦀".repeat(1000)), ..titled("before") };
+    let task = pb::Task { description: Some(description.to_owned()), ..titled("before") };
     for _ in 0..count / 200 {
         let one = pb::CreateTaskRequest { task: Some(task.clone()), ..Default::default() };
         let parent = "users/me".to_owned();
@@ -231,7 +236,7 @@ fn replayed(lines: &[Line]) -> (BTreeMap<String, pb::Task>, BTreeMap<String, pb:
 async fn an_export_is_of_one_moment_whatever_is_written_meanwhile(database: TestDatabase) {
     let server = patient(database).await;
     let ada = server.register("ada@example.org").await;
-    let names = many(&ada, 1000).await;
+    let names = many(&ada, 1000, &large()).await;
     let mut lists = Vec::new();
     for title in ["one", "two", "three"] {
         lists.push(ada.create_list(title).await.unwrap());
@@ -256,7 +261,7 @@ async fn an_export_is_of_one_moment_whatever_is_written_meanwhile(database: Test
             .unwrap();
         ada.delete(name).await.unwrap();
     }
-    many(&ada, 200).await;
+    many(&ada, 200, &large()).await;
     let moved = pb::MoveTaskListRequest {
         name: lists[2].name.clone(),
         before: lists[0].name.clone(),
@@ -302,7 +307,7 @@ async fn what_is_compacted_is_not_missed(database: TestDatabase) {
 async fn one_export_of_a_user_at_once(database: TestDatabase) {
     let server = patient(database).await;
     let (ada, bob) = (server.register("ada@example.org").await, server.register("bob@example.org").await);
-    many(&ada, 1000).await;
+    many(&ada, 1000, &large()).await;
     let first = ada.open_export("users/me").await.unwrap();
     ada.open_export("users/me").await.refused("RATE_LIMITED");
     assert_eq!(end(&bob.export().await).tasks, 0);
@@ -317,7 +322,7 @@ async fn a_reader_who_does_not_read_is_left(database: TestDatabase) {
     setup.tasks.watch.stall_timeout = std::time::Duration::from_millis(300);
     let server = Box::pin(TestServer::with(database, setup)).await;
     let ada = server.register("ada@example.org").await;
-    many(&ada, 2000).await;
+    many(&ada, 2000, &large()).await;
     let first = ada.open_export("users/me").await.unwrap();
     // The place is free again only when the first one has been given up.
     drop(ada.open_export_in_turn().await);
