@@ -16,6 +16,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::RootCertStore;
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tower::Service;
 
 use super::addresses::AddressPolicy;
@@ -69,13 +70,33 @@ impl Attempted {
 /// The client. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: legacy::Client<HttpsConnector<Guarded>, Full<Bytes>>,
+    /// Made for the first message: it reads the machine's certificates, which takes longer than all else at the start of the service.
+    http: Arc<OnceCell<Http>>,
     addresses: AddressPolicy,
 }
+
+type Http = legacy::Client<HttpsConnector<Guarded>, Full<Bytes>>;
 
 impl Client {
     /// Trusts what the machine trusts, and connects to addresses that are allowed.
     pub(super) fn new(addresses: AddressPolicy) -> Self {
+        Self { http: Arc::default(), addresses }
+    }
+
+    async fn http(&self) -> &Http {
+        let made = || async {
+            let addresses = self.addresses.clone();
+            // Files are read, many of them.
+            match tokio::task::spawn_blocking(|| Self::connected(addresses)).await {
+                Ok(http) => http,
+                // The runtime ends, or making it panicked: then here as well.
+                Err(_) => Self::connected(self.addresses.clone()),
+            }
+        };
+        self.http.get_or_init(made).await
+    }
+
+    fn connected(addresses: AddressPolicy) -> Http {
         let mut roots = RootCertStore::empty();
         // Where there are none, or some cannot be read, the handshake fails and says so.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -85,13 +106,12 @@ impl Client {
             .unwrap_or_else(|_| rustls::ClientConfig::builder())
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector = HttpsConnector::from((Guarded(addresses.clone()), tls));
-        let http = legacy::Client::builder(TokioExecutor::new())
+        let connector = HttpsConnector::from((Guarded(addresses), tls));
+        legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(8)
-            .build(connector);
-        Self { http, addresses }
+            .build(connector)
     }
 
     pub(super) const fn addresses(&self) -> &AddressPolicy {
@@ -119,7 +139,8 @@ impl Client {
             .header("webhook-signature", signature::header(secrets, id, seconds, &body))
             .body(Full::new(Bytes::from(body)));
         let Ok(request) = request else { return Attempted::failed(FailureReason::Broken) };
-        match tokio::time::timeout(longest, self.http.request(request)).await {
+        let http = self.http().await;
+        match tokio::time::timeout(longest, http.request(request)).await {
             Ok(Ok(response)) => Attempted::answered(&response),
             Ok(Err(error)) => Attempted::failed(reason(&error)),
             Err(_) => Attempted::failed(FailureReason::TimedOut),
