@@ -4,7 +4,6 @@ pub mod address;
 pub mod by_mail;
 pub mod client;
 pub mod due;
-pub mod every;
 pub mod interchange;
 pub mod operator;
 pub mod remind;

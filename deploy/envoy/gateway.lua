@@ -216,16 +216,21 @@ local function check_object(text, at, message, depth, seen)
   end
 end
 
-local function check_array(text, at, message, depth)
+-- The end of an array; `check` answers the end of each of its elements.
+local function check_elements(text, at, check)
   at = skip(text, at + 1)
   if text:sub(at, at) == "]" then return at + 1 end
   while true do
-    at = skip(text, (check_value(text, at, message, depth)))
+    at = skip(text, check(at))
     local c = text:sub(at, at)
     if c == "]" then return at + 1 end
     if c ~= "," then fail(at, "expected a comma or the end of the array") end
     at = skip(text, at + 1)
   end
+end
+
+local function check_array(text, at, message, depth)
+  return check_elements(text, at, function(from) return (check_value(text, from, message, depth)) end)
 end
 
 check_value = function(text, at, message, depth)
@@ -248,18 +253,13 @@ end
 -- The end of an array of messages, as the body of a stream has them, and the fields that are in any of them.
 local function check_messages(text, at, message, seen)
   if text:sub(at, at) ~= "[" then fail(at, "expected a JSON array") end
-  at = skip(text, at + 1)
-  if text:sub(at, at) == "]" then return at + 1 end
-  while true do
-    if text:sub(at, at) ~= "{" then fail(at, "expected a JSON object") end
+  return check_elements(text, at, function(from)
+    if text:sub(from, from) ~= "{" then fail(from, "expected a JSON object") end
     local inner = {}
-    at = skip(text, check_object(text, at, message, 2, inner))
+    local finish = check_object(text, from, message, 2, inner)
     for name, value in pairs(inner) do seen[name] = value end
-    local c = text:sub(at, at)
-    if c == "]" then return at + 1 end
-    if c ~= "," then fail(at, "expected a comma or the end of the array") end
-    at = skip(text, at + 1)
-  end
+    return finish
+  end)
 end
 
 -- Nothing when `text` is one JSON object with fields of `message`, each once, or of a stream an array of them; else what is

@@ -6,6 +6,8 @@
 mod lines;
 mod moment;
 
+use std::collections::HashSet;
+
 use self::lines::Lines;
 use self::moment::Moment;
 use super::accounts::{convert_account, convert_user};
@@ -26,7 +28,6 @@ use crate::domain::{
 use crate::pb;
 use crate::pb::export_line::Line;
 use crate::storage::Storage;
-use std::collections::HashSet;
 
 /// Exports of all users at once, on this replica: each reads as fast as it can.
 const EXPORTS_MAX: usize = 16;

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::address::ServiceAddress;
 use super::due::Due;
-use super::every::Every;
 use super::interchange::{EXPORT_EXAMPLES, Export, IMPORT_EXAMPLES, Import};
 use super::remind::Remind;
 use super::task_lists::Move;
+use crate::interchange::Every;
 
 /// Variables that the commands of a caller read and that are no settings of the service.
 pub const VARIABLES: [&str; 3] = ["TASKWIRE_ADDRESS", "TASKWIRE_API_KEY", "TASKWIRE_CA_FILE"];

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::document::{Document, said};
+use super::every::WEEKDAYS;
 use super::fit::shown;
 use super::ids::{self, Kind};
 use super::{Unreadable, html, times};
@@ -396,14 +397,5 @@ fn rule(patterned: &Patterned, notes: &mut Vec<String>) -> Result<String, String
 }
 
 fn weekday(name: &str) -> Option<&'static str> {
-    const DAYS: [(&str, &str); 7] = [
-        ("monday", "MO"),
-        ("tuesday", "TU"),
-        ("wednesday", "WE"),
-        ("thursday", "TH"),
-        ("friday", "FR"),
-        ("saturday", "SA"),
-        ("sunday", "SU"),
-    ];
-    DAYS.iter().find(|(day, _)| day.eq_ignore_ascii_case(name)).map(|(_, short)| *short)
+    WEEKDAYS.iter().find(|(day, _)| day.eq_ignore_ascii_case(name)).map(|(_, short)| *short)
 }

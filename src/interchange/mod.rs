@@ -4,6 +4,7 @@
 mod csv;
 mod detect;
 mod document;
+mod every;
 mod fit;
 mod google;
 mod html;
@@ -29,6 +30,7 @@ use crate::pb::{Task, TaskList};
 
 pub use self::csv::Csv;
 pub use self::detect::{HEAD_BYTES, detect};
+pub use self::every::Every;
 pub use self::ical::Calendar;
 pub use self::jsonl::JsonLines;
 
@@ -61,8 +63,6 @@ pub struct Options {
     /// What the file is of, for those that do not say it themselves: a file of Todoist is of one project. It is part of the ids of
     /// what has none.
     pub project: Option<String>,
-    /// Reads how often something comes again, as people write it, into the value of an `RRULE`.
-    pub every: fn(&str) -> Option<String>,
 }
 
 /// What a line holds.

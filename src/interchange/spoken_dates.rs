@@ -4,6 +4,7 @@
 use jiff::civil::{Date, Time, Weekday};
 use jiff::{Span, ToSpan as _};
 
+use super::every::Every;
 use crate::domain::{Basis, Day, DueDay, Recurrence, RecurrenceRule, Schedule};
 
 /// What was said.
@@ -19,15 +20,15 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Reads it, on this day.
-pub(super) fn parse(text: &str, today: Date, every: fn(&str) -> Option<String>) -> Option<Spoken> {
+pub(super) fn parse(text: &str, today: Date) -> Option<Spoken> {
     let text = text.trim().to_lowercase().replace(',', " ");
     let words: Vec<&str> = text.split_whitespace().collect();
     let (words, time) = timed(&words);
     let (first, rest) = words.split_first()?;
     match *first {
-        "every" | "ev" => recurring(rest, today, every, false, time),
-        "every!" | "ev!" => recurring(rest, today, every, true, time),
-        "daily" | "weekly" | "monthly" | "yearly" => recurring(&words, today, every, false, time),
+        "every" | "ev" => recurring(rest, today, false, time),
+        "every!" | "ev!" => recurring(rest, today, true, time),
+        "daily" | "weekly" | "monthly" | "yearly" => recurring(&words, today, false, time),
         _ => Some(Spoken { date: date(&words, today)?, time, rule: None }),
     }
 }
@@ -158,13 +159,7 @@ fn weekday(word: &str) -> Option<Weekday> {
         .map(|(_, day)| *day)
 }
 
-fn recurring(
-    words: &[&str],
-    today: Date,
-    every: fn(&str) -> Option<String>,
-    is_after_done: bool,
-    time: Option<Time>,
-) -> Option<Spoken> {
+fn recurring(words: &[&str], today: Date, is_after_done: bool, time: Option<Time>) -> Option<Spoken> {
     let at = |names: &[&str]| words.iter().position(|word| names.contains(word));
     let (from, until) = (at(&["starting", "from"]), at(&["until", "ending"]));
     let end_of = |start: usize| {
@@ -176,7 +171,7 @@ fn recurring(
     };
     let (from_date, until_date) = (named(from)?, named(until)?);
     let head = words.get(..[from, until].into_iter().flatten().min().unwrap_or(words.len()))?;
-    let mut rrule = every(&head.join(" "))?;
+    let Every(mut rrule) = head.join(" ").parse().ok()?;
     let start = from_date.unwrap_or(today);
     let date = first_day(&rrule, start)?;
     if let Some(until) = until_date {

@@ -212,7 +212,7 @@ impl Reader<'_> {
             (None, Some(deadline)) => ("DEADLINE", deadline),
             (None, None) => return,
         };
-        let Some(spoken) = spoken_dates::parse(text, self.options.today, self.options.every) else {
+        let Some(spoken) = spoken_dates::parse(text, self.options.today) else {
             notes.push(format!("{column}: {} is not understood, and was left out", shown(text)));
             return;
         };

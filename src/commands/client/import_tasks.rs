@@ -12,7 +12,6 @@ use serde_json::json;
 use super::text::visible;
 use super::which_list::which;
 use super::{Context, Failure, Outcome};
-use crate::cli::every::Every;
 use crate::cli::interchange::Import;
 use crate::client::{ImportOptions, Tasks};
 use crate::interchange::{Entry, Format, HEAD_BYTES, Item, Options, Record, detect, list_called, read};
@@ -89,7 +88,6 @@ fn options(file: &Path, format: Format) -> Options {
         today: now.date(),
         zone: now.time_zone().iana_name().map(str::to_owned),
         project: project.filter(|_| format == Format::Todoist).map(str::to_owned),
-        every: |text| text.parse::<Every>().ok().map(|every| every.0),
     }
 }
 

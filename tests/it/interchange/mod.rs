@@ -14,7 +14,6 @@ pub(crate) mod vikunja;
 use std::io::BufReader;
 
 use jiff::civil::date;
-use taskwire::cli::every::Every;
 use taskwire::interchange::{Entry, Format, Item, Options, Record, Refused, Writer, read};
 use taskwire::pb::{Date, Task, TaskList};
 
@@ -24,7 +23,6 @@ fn options() -> Options {
         today: date(2026, 11, 29),
         zone: Some("Europe/Berlin".to_owned()),
         project: Some("Home".to_owned()),
-        every: |text| text.parse::<Every>().ok().map(|every| every.0),
     }
 }
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 const FORMS: &str = "must be like: day, weekday, 3 days, weekly on monday and thursday, 2 weeks, monthly on the 15th, month on the \
                      last day, month on the first monday, yearly on march 1; --repeat takes any RRULE";
 
-const WEEKDAYS: [(&str, &str); 7] = [
+/// The days of the week and what an `RRULE` calls them.
+pub(super) const WEEKDAYS: [(&str, &str); 7] = [
     ("monday", "MO"),
     ("tuesday", "TU"),
     ("wednesday", "WE"),
