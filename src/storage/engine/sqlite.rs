@@ -61,12 +61,17 @@ impl Target {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Makes the directory (0700) and the file (0600) where they are missing. SQLite gives the files beside it
-    /// the same mode.
-    pub(in crate::storage) fn prepare(&self) -> io::Result<()> {
+    /// Makes the directory (0700) where it is missing.
+    pub(in crate::storage) fn prepare_directory(&self) -> io::Result<()> {
         if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
+        Ok(())
+    }
+
+    /// Makes the directory and the file (0600) where they are missing. SQLite gives the files beside it the same mode.
+    pub(in crate::storage) fn prepare(&self) -> io::Result<()> {
+        self.prepare_directory()?;
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
         Ok(())
     }

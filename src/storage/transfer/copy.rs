@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::TransferError;
 use super::catalogue::{COPY_TABLE, Table};
 use super::differences::{OF_USERS, differences};
-use super::fence;
+use super::fence::{self, FileLock, Held};
 use super::side::{Page, Side, compare};
 use crate::domain::HistoryId;
 use crate::storage::Storage;
@@ -77,6 +77,8 @@ enum Scope {
 struct Copying<'a> {
     source: Side,
     target: Side,
+    /// That of a file. A server's goes with the connection.
+    _lock: Option<FileLock>,
     /// As the source has it and as the target has it.
     tables: Vec<(Table, Table)>,
     tell: &'a (dyn Fn(Told<'_>) + Send + Sync),
@@ -165,9 +167,9 @@ async fn begin<'a>(
         (Some(_), _) | (None, Some(_)) => {}
         (None, None) => drop(to.migrate().await?),
     }
-    let mut target = match held {
-        Some(target) => target,
-        None => Side::connect(to, Role::Writer).await?,
+    let (mut target, lock) = match held {
+        Held::Server(target) => (target, None),
+        Held::File(lock) => (Side::connect(to, Role::Writer).await?, Some(lock)),
     };
     let there = target.source().await?;
     // A kill may have come between the end and the word of it.
@@ -206,7 +208,7 @@ async fn begin<'a>(
         whole += count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
     }
     tell(Told::Whole(whole));
-    Ok(Copying { source, target, tables, tell, is_finished, written: 0, users: BTreeSet::new() })
+    Ok(Copying { source, target, _lock: lock, tables, tell, is_finished, written: 0, users: BTreeSet::new() })
 }
 
 impl Copying<'_> {

@@ -1,12 +1,17 @@
 //! What keeps two databases from being taken for one: the mark of a copy that is not finished, the lock that keeps two copies apart, and
 //! the end of writes at a source that was left.
 
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
 use super::TransferError;
 use super::catalogue::COPY_TABLE;
 use super::side::Side;
 use crate::domain::HistoryId;
 use crate::storage::engine::sqlite::Role;
-use crate::storage::{Storage, Target};
+use crate::storage::{OpenError, Storage, Target};
 
 /// How often the tables of the source are locked anew when a writer and this wait for each other. Each time takes a second, since it is
 /// mostly this that PostgreSQL refuses: it began to wait first.
@@ -22,14 +27,24 @@ const HOLD_SECONDS: u8 = 60;
 const MOVED: &str =
     "attempt to write a readonly database: it was copied to another one, which serves in its place";
 
-/// Takes a target on a server for as long as the connection lives. A file needs none: what was killed writes no more, whereas a server goes
-/// on with what it was given, and would commit rows that the next copy has not seen.
+/// What keeps others from copying to the same target.
+pub(super) enum Held {
+    /// A connection to its server, which is also the one to write on.
+    Server(Side),
+    /// The file's, until it is dropped.
+    File(FileLock),
+}
+
+/// Takes a target for as long as what is answered lives. A server may go on for a while with what a copy gave it that was killed, and
+/// would commit rows that the next one has not seen, so that its end is waited for; whoever was killed writes no more to a file.
 ///
 /// # Errors
-/// `Busy`, when another copy holds it for too long.
-pub(super) async fn hold(target: &Storage) -> Result<Option<Side>, TransferError> {
-    if matches!(target.target, Target::Sqlite(_)) {
-        return Ok(None);
+/// `Busy`, when another copy holds it, on a server for too long.
+pub(super) async fn hold(target: &Storage) -> Result<Held, TransferError> {
+    if let Target::Sqlite(file) = &target.target {
+        let held = file.prepare_directory().and_then(|()| FileLock::take(file.path()));
+        let refused = |error| OpenError::Refused(format!("{}: {error}", file.path().display()));
+        return held.map_err(refused)?.map(Held::File).ok_or(TransferError::Busy);
     }
     let mut side = Side::connect(target, Role::Writer).await?;
     let sql = format!(
@@ -37,7 +52,44 @@ pub(super) async fn hold(target: &Storage) -> Result<Option<Side>, TransferError
     );
     match side.run(sql).await {
         Err(TransferError::Database(text)) if text.contains("lock timeout") => Err(TransferError::Busy),
-        held => held.map(|()| Some(side)),
+        held => held.map(|()| Held::Server(side)),
+    }
+}
+
+/// A file beside a database that whoever copies to that has locked. Not the database itself: SQLite has locks of its own there, which
+/// end when a process closes it, by whatever way it was opened.
+pub(super) struct FileLock {
+    /// Locked while it is open.
+    _file: File,
+    path: PathBuf,
+}
+
+impl FileLock {
+    /// `None` while another process has it.
+    fn take(database: &Path) -> io::Result<Option<Self>> {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-copying");
+        let path = PathBuf::from(path);
+        loop {
+            let file = File::options().read(true).append(true).create(true).mode(0o600).open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Whoever had it may have removed it between the opening and the lock.
+            let (held, there) = (file.metadata()?, std::fs::metadata(&path));
+            if there.is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+                return Ok(Some(Self { _file: file, path }));
+            }
+        }
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // While it is still locked. Where it cannot be removed, the next one finds and locks it.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

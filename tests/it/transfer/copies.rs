@@ -21,7 +21,7 @@ both_engines!(
     what_is_no_copy_of_the_same_is_refused,
 );
 
-one_engine!(Sqlite: a_verification_names_the_first_difference);
+one_engine!(Sqlite: a_verification_names_the_first_difference, of_two_copies_to_one_file_one_is_refused);
 
 one_engine!(Postgres: a_copy_that_is_interrupted_goes_on, a_second_copy_waits_for_the_end_of_the_first);
 
@@ -240,6 +240,32 @@ async fn a_second_copy_waits_for_the_end_of_the_first(database: TestDatabase) {
     let ended = other.end();
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     assert_eq!(dump(&target).await.len(), dump(&database).await.len());
+}
+
+async fn of_two_copies_to_one_file_one_is_refused(database: TestDatabase) {
+    let sandbox = Sandbox::new();
+    fill_every_table(&database).await;
+    let target = TestDatabase::create(Engine::Sqlite, Schema::Migrated).await.unwrap();
+    // Whoever of them has the target waits here.
+    let mut raw = target.raw().await;
+    raw.execute("begin immediate").await;
+    let both = [(); 2].map(|()| {
+        let mut command = sandbox.command();
+        command.args(["copy", "--from", &database.url, "--to", &target.url, "--verify"]);
+        Running::spawn(command)
+    });
+    eventually("one has ended", async || both.iter().any(Running::has_ended)).await;
+    raw.execute("rollback").await;
+    let mut ended = both.map(Running::end);
+    ended.sort_by_key(|ended| ended.status);
+    let [done, refused] = ended;
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    let words = "another copy writes to the database, or one that was killed has not ended there yet";
+    assert_eq!(refused.complaints(), [words]);
+    assert_eq!(dump(&target).await.len(), dump(&database).await.len());
+    let beside =
+        target.file().with_file_name(format!("{}-copying", target.file().file_name().unwrap().display()));
+    assert!(!beside.exists());
 }
 
 async fn a_source_that_was_left_takes_no_writes_until_it_is_opened_again(database: TestDatabase) {
