@@ -6,6 +6,7 @@ mod events;
 mod example;
 mod link;
 mod lists;
+mod moving;
 mod refreshing;
 mod retries;
 mod settings;
