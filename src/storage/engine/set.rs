@@ -13,7 +13,9 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
 use diesel::sqlite::Sqlite;
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
+
+use uuid::Uuid;
 
 use super::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList};
 
@@ -66,28 +68,58 @@ impl Column<'_> {
         }
     }
 
-    /// The value in this row, as SQLite reads it back out of JSON.
-    fn json(&self, row: usize) -> Json {
-        match self {
-            Self::Ids(values) => json!(values[row].0.as_simple().to_string()),
-            Self::MaybeIds(values) => json!(values[row].map(|id| id.0.as_simple().to_string())),
-            Self::Texts(values) => json!(values[row]),
-            Self::MaybeTexts(values) => json!(values[row]),
-            Self::Bools(values) => json!(values[row]),
-            Self::Smalls(values) => json!(values[row]),
-            Self::MaybeSmalls(values) => json!(values[row]),
-            Self::Bigs(values) => json!(values[row]),
-            Self::Times(values) => json!(values[row].0),
-            Self::MaybeTimes(values) => json!(values[row].map(|moment| moment.0)),
-            Self::Lists(values) => json!(values[row].0),
-            Self::MaybeDocuments(values) => json!(values[row].as_ref().map(|document| &document.0)),
-            Self::Bytes(values) => json!(hex(values[row])),
-        }
-    }
-
     /// Whether SQLite keeps it as a BLOB, which JSON carries in hexadecimal.
     const fn is_blob(&self) -> bool {
         matches!(self, Self::Ids(_) | Self::MaybeIds(_) | Self::Bytes(_))
+    }
+}
+
+/// The value of a column in one row, as SQLite reads it back out of JSON.
+struct Cell<'a>(&'a Column<'a>, usize);
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        fn id<S: Serializer>(id: Id, to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(id.0.as_simple().encode_lower(&mut Uuid::encode_buffer()))
+        }
+        let Self(column, row) = *self;
+        match column {
+            Column::Ids(values) => id(values[row], to),
+            Column::MaybeIds(values) => match values[row] {
+                Some(value) => id(value, to),
+                None => to.serialize_none(),
+            },
+            Column::Texts(values) => values[row].serialize(to),
+            Column::MaybeTexts(values) => values[row].serialize(to),
+            Column::Bools(values) => values[row].serialize(to),
+            Column::Smalls(values) => values[row].serialize(to),
+            Column::MaybeSmalls(values) => values[row].serialize(to),
+            Column::Bigs(values) => values[row].serialize(to),
+            Column::Times(values) => values[row].serialize(to),
+            Column::MaybeTimes(values) => values[row].serialize(to),
+            Column::Lists(values) => values[row].serialize(to),
+            Column::MaybeDocuments(values) => values[row].as_ref().map(|document| &document.0).serialize(to),
+            Column::Bytes(values) => to.serialize_str(&hex(values[row])),
+        }
+    }
+}
+
+/// All rows, each an array of its cells.
+struct Cells<'a>(&'a [(&'static str, Column<'a>)]);
+
+impl Serialize for Cells<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let length = self.0.first().map_or(0, |(_, column)| column.len());
+        to.collect_seq((0..length).map(|row| CellsOf(self.0, row)))
+    }
+}
+
+/// Those of one row.
+struct CellsOf<'a>(&'a [(&'static str, Column<'a>)], usize);
+
+impl Serialize for CellsOf<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|(_, column)| Cell(column, self.1)))
     }
 }
 
@@ -121,11 +153,8 @@ impl<'a> Rows<'a> {
     }
 
     fn as_json(&self) -> &String {
-        self.json.get_or_init(|| {
-            let length = self.columns.first().map_or(0, |(_, column)| column.len());
-            let row = |row| Json::Array(self.columns.iter().map(|(_, column)| column.json(row)).collect());
-            Json::Array((0..length).map(row).collect()).to_string()
-        })
+        // Texts and numbers can always be written.
+        self.json.get_or_init(|| serde_json::to_string(&Cells(&self.columns)).unwrap_or_default())
     }
 }
 

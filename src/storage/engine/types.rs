@@ -16,8 +16,9 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::QueryId;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{BigInt, Binary, SqlType};
+use diesel::sql_types::{BigInt, SqlType};
 use diesel::sqlite::Sqlite;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -112,9 +113,8 @@ impl ToSql<DbUuid, Sqlite> for Id {
 }
 
 impl FromSql<DbUuid, Sqlite> for Id {
-    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        let bytes = <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value)?;
-        Ok(Self(Uuid::from_slice(&bytes)?))
+    fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(Uuid::from_slice(value.read_blob())?))
     }
 }
 
@@ -209,13 +209,31 @@ impl ToSql<DbJson, Sqlite> for TextList {
     }
 }
 
+/// What is stored as a JSON document.
+pub(in crate::storage) trait Json: DeserializeOwned {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is wrong with the document.
+    fn read(document: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(document)
+    }
+}
+
+impl Json for TextList {
+    fn read(document: &[u8]) -> serde_json::Result<Self> {
+        // Most are empty.
+        if document == b"[]" { Ok(Self::default()) } else { serde_json::from_slice(document) }
+    }
+}
+
 /// Reads a type out of a JSON document.
 macro_rules! from_json {
     ($type:ty) => {
         impl diesel::deserialize::FromSql<$crate::storage::engine::types::DbJson, diesel::pg::Pg> for $type {
             fn from_sql(value: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
                 match value.as_bytes().split_first() {
-                    Some((1, text)) => Ok(serde_json::from_slice(text)?),
+                    Some((1, text)) => Ok($crate::storage::engine::types::Json::read(text)?),
                     _ => Err("unknown version of jsonb".into()),
                 }
             }
@@ -225,13 +243,9 @@ macro_rules! from_json {
             for $type
         {
             fn from_sql(
-                value: <diesel::sqlite::Sqlite as diesel::backend::Backend>::RawValue<'_>,
+                mut value: <diesel::sqlite::Sqlite as diesel::backend::Backend>::RawValue<'_>,
             ) -> diesel::deserialize::Result<Self> {
-                let text = <String as diesel::deserialize::FromSql<
-                    diesel::sql_types::Text,
-                    diesel::sqlite::Sqlite,
-                >>::from_sql(value)?;
-                Ok(serde_json::from_str(&text)?)
+                Ok($crate::storage::engine::types::Json::read(value.read_text().as_bytes())?)
             }
         }
     };

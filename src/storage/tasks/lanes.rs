@@ -6,8 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::{QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl as _;
+use futures_util::TryStreamExt as _;
 use tracing::Instrument as _;
 
 use super::batch;
@@ -16,7 +18,7 @@ use super::lane_pools::LanePools;
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
 use super::shards::Shards;
-use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
+use super::task_row::{TaskRow, TaskRowTypes};
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};
@@ -167,6 +169,31 @@ fn by_key(rows: Vec<TaskRow>) -> HashMap<Key, Result<Task>> {
     rows.into_iter().map(|row| ((row.user_id.into(), row.task_id.into()), Task::try_from(row))).collect()
 }
 
+/// A page as it is read: all or nothing, as a list that left out what cannot be read would lie.
+///
+/// Row by row, with the room for all of it: a task is no small thing to be moved, and a page that grows moves them often.
+struct Page {
+    tasks: Result<Vec<Task>>,
+}
+
+impl Page {
+    /// Tasks that room is made for at once; few lists are longer than that.
+    const ROOM: usize = 101;
+
+    fn of(list: &Ranges) -> Self {
+        Self { tasks: Ok(Vec::with_capacity((list.page_size + 1).min(Self::ROOM))) }
+    }
+
+    fn add(&mut self, row: TaskRow) {
+        if let Ok(tasks) = &mut self.tasks {
+            match row.try_into() {
+                Ok(task) => tasks.push(task),
+                Err(error) => self.tasks = Err(error),
+            }
+        }
+    }
+}
+
 /// Reads lists: on PostgreSQL all under way together, on SQLite one after another on one thread.
 async fn list_all(pool: Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
     let count = lists.len();
@@ -175,18 +202,27 @@ async fn list_all(pool: Pool, lists: Vec<Ranges>) -> Vec<Result<Vec<Task>>> {
             Engine::Postgres(connections) => on_postgres!(connections, |conn| {
                 let conn = &*conn;
                 let read = lists.iter().map(|list| async {
-                    let rows: Vec<TaskRow> =
-                        Whole::<TaskRowTypes>::new(list.statement()).load(&mut &*conn).await?;
-                    Ok(as_tasks(rows))
+                    let statement = Whole::<TaskRowTypes>::new(list.statement());
+                    let mut rows = statement.load_stream::<TaskRow>(&mut &*conn).await?;
+                    let mut page = Page::of(list);
+                    while let Some(row) = rows.try_next().await? {
+                        page.add(row);
+                    }
+                    Ok(page.tasks)
                 });
                 futures_util::future::try_join_all(read).await
             }),
             Engine::Sqlite { readers, .. } => {
                 let read = move |conn: &mut _| {
                     let read = |list: Ranges| {
-                        let rows: Vec<TaskRow> =
-                            diesel::RunQueryDsl::load(Whole::<TaskRowTypes>::new(list.statement()), conn)?;
-                        Ok(as_tasks(rows))
+                        let statement = Whole::<TaskRowTypes>::new(list.statement());
+                        let mut page = Page::of(&list);
+                        for row in
+                            diesel::RunQueryDsl::load_iter::<TaskRow, DefaultLoadingMode>(statement, conn)?
+                        {
+                            page.add(row?);
+                        }
+                        Ok(page.tasks)
                     };
                     lists.into_iter().map(read).collect()
                 };

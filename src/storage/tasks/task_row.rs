@@ -14,7 +14,9 @@ use crate::domain::{
 };
 use crate::storage::engine::error::corrupt;
 use crate::storage::engine::set::{Column, Rows};
-use crate::storage::engine::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList, from_json};
+use crate::storage::engine::types::{
+    DbJson, DbTimestamp, DbUuid, Document, Id, Json, Moment, TextList, from_json,
+};
 use crate::storage::schema::tasks;
 
 /// The SQL types of a `TaskRow`, in order.
@@ -189,6 +191,7 @@ impl From<RecurrenceRow> for Recurrence {
 #[diesel(sql_type = DbJson)]
 #[serde(transparent)]
 pub(in crate::storage) struct Boxed(Box<Details>);
+impl Json for Boxed {}
 from_json!(Boxed);
 
 impl Details {
