@@ -63,7 +63,7 @@ impl ImportedTask {
         let task = Task::create(self.new, owner, Position::at_end(revision), now);
         let complete_time = task.completed.then(|| past(self.complete_time, now).unwrap_or(now));
         let create_time = past(self.create_time, now).unwrap_or(now);
-        let task = Task { create_time, complete_time, next_task: self.next_task, ..task };
+        let task = Box::new(Task { create_time, complete_time, next_task: self.next_task, ..task });
         task.check_days(None)?;
         let fields = TaskFields::default();
         Ok(Decision::Store { task, change: ChangeType::Created, fields, live: 1, next: None })
@@ -89,7 +89,7 @@ impl ImportedTask {
             return Err(Error::TaskAlreadyExists);
         }
         task.update_time = now;
-        Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0, next: None })
+        Ok(Decision::Store { task: Box::new(task), change: ChangeType::Updated, fields, live: 0, next: None })
     }
 }
 

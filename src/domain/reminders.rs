@@ -96,19 +96,18 @@ impl Task {
 
     /// It with the time of its next reminder, after it was like `before`. What has come due since and was not told yet is still
     /// told, unless the change is about that.
-    pub(crate) fn reminded(self, before: Option<&Self>, now: Timestamp) -> Self {
+    pub(crate) fn remind(&mut self, before: Option<&Self>, now: Timestamp) {
         if self.reminders.is_empty() && self.remind_time.is_none() {
-            return self;
+            return;
         }
         let is_as_before = before.is_some_and(|before| {
             before.is_open() && before.reminders == self.reminders && before.due() == self.due()
         });
-        let remind_time = match before {
+        self.remind_time = match before {
             _ if !self.is_open() => None,
             Some(before) if is_as_before => before.remind_time,
             _ => self.reminders.first_after(self.due(), now),
         };
-        Self { remind_time, ..self }
     }
 
     /// The time of the reminder that comes after the one at this time.

@@ -15,7 +15,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub enum TaskWrite {
     /// Make a task.
-    Create(NewTask),
+    Create(Box<NewTask>),
     /// Take a task in under the id that it brings.
     Import(Box<ImportedTask>),
     /// Change fields of a task.
@@ -23,7 +23,7 @@ pub enum TaskWrite {
         /// Which task.
         id: TaskId,
         /// What to change.
-        patch: TaskPatch,
+        patch: Box<TaskPatch>,
         /// The etag that the task must still have.
         etag: Option<Etag>,
     },
@@ -92,7 +92,7 @@ pub enum Decision {
     /// Store the task under the owner's next revision, and note the change.
     Store {
         /// The task, still with its old revision.
-        task: Task,
+        task: Box<Task>,
         /// What kind of change it is.
         change: ChangeType,
         /// Which fields it changes; only an update has any.
@@ -140,7 +140,7 @@ impl TaskWrite {
 
     /// Whether there may be such a task already, so that the write has to be told how it stands.
     pub const fn may_exist(&self) -> bool {
-        !matches!(self, Self::Create(NewTask { id_is_new: true, .. }))
+        !matches!(self, Self::Create(new) if new.id_is_new)
     }
 
     /// What this write does to the task as it stands. `revision` is the one that it takes if it changes something.
@@ -158,14 +158,14 @@ impl TaskWrite {
             Self::Create(new) => match current {
                 Some(_) => Err(Error::TaskAlreadyExists),
                 None => {
-                    let task = Task::create(new, owner, Position::at_end(revision), rules.now);
+                    let task = Task::create(*new, owner, Position::at_end(revision), rules.now);
                     task.check_days(None)?;
                     Ok(store(task, ChangeType::Created, 1))
                 }
             },
             Self::Import(task) => task.decide(owner, current, rules, revision),
             Self::Update { patch, etag, .. } => {
-                update(existing(current)?, patch, etag.as_ref(), rules, revision)
+                update(existing(current)?, *patch, etag.as_ref(), rules, revision)
             }
             Self::Delete { etag, allow_missing, .. } => delete(current, etag.as_ref(), allow_missing, rules),
             Self::Undelete { .. } => undelete(existing(current)?, rules),
@@ -233,7 +233,8 @@ fn restore(current: Task, former: Option<Task>, rules: WriteRules) -> Decision {
         return Decision::Keep(Some(current));
     }
     let fields = changed_fields(&current, &restored);
-    Decision::Store { task: Task { update_time: now, ..restored }, change, fields, live, next: None }
+    let task = Box::new(Task { update_time: now, ..restored });
+    Decision::Store { task, change, fields, live, next: None }
 }
 
 pub(super) fn existing(current: Option<Task>) -> Result<Task> {
@@ -251,7 +252,7 @@ pub(super) fn check_etag(current: &Task, expected: Option<&Etag>) -> Result<()> 
 }
 
 fn store(task: Task, change: ChangeType, live: i64) -> Decision {
-    Decision::Store { task, change, fields: TaskFields::default(), live, next: None }
+    Decision::Store { task: Box::new(task), change, fields: TaskFields::default(), live, next: None }
 }
 
 fn update(
@@ -283,7 +284,7 @@ fn update(
     } else {
         task.check_days(Some(&current))?;
     }
-    Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0, next })
+    Ok(Decision::Store { task: Box::new(task), change: ChangeType::Updated, fields, live: 0, next })
 }
 
 fn skip(current: Task, etag: Option<&Etag>, rules: WriteRules) -> Result<Decision> {
@@ -299,7 +300,7 @@ fn skip(current: Task, etag: Option<&Etag>, rules: WriteRules) -> Result<Decisio
         Basis::Completion => current.due().map_or(now, |due| due.max(now)),
     };
     let next = recurrence.following(&current.schedule(), from, 1)?.pop().ok_or(Error::RecurrenceEnded)?;
-    let task = Task { update_time: now, ..next.on(current.clone()) };
+    let task = Box::new(Task { update_time: now, ..next.on(current.clone()) });
     let fields = changed_fields(&current, &task);
     Ok(Decision::Store { task, change: ChangeType::Updated, fields, live: 0, next: None })
 }
@@ -345,7 +346,7 @@ mod tests {
     /// What is stored.
     fn stored(decision: Result<Decision>) -> Task {
         match decision.unwrap() {
-            Decision::Store { task, .. } => task,
+            Decision::Store { task, .. } => *task,
             other => panic!("{other:?}"),
         }
     }
@@ -375,7 +376,7 @@ mod tests {
         let purge = |task: &Task, seconds| {
             TaskWrite::Purge { id }.decide(owner, Some(task.clone()), rules(seconds), 9).unwrap()
         };
-        let made = stored(TaskWrite::Create(new).decide(owner, None, rules(0), 1));
+        let made = stored(TaskWrite::Create(Box::new(new)).decide(owner, None, rules(0), 1));
         let delete = TaskWrite::Delete { id, etag: None, allow_missing: false };
         let deleted = stored(delete.decide(owner, Some(made), rules(10), 2));
         let day = 24 * 60 * 60;

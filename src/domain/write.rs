@@ -4,10 +4,6 @@ use super::{Etag, ListWrite, State, Subject, Task, TaskId, TaskList, TaskListId,
 
 /// A change that a caller asks for.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all writes are of the large kind, and a box would be made for each"
-)]
 pub enum Write {
     /// Of a task by itself.
     Task(TaskWrite),

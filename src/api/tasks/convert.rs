@@ -95,7 +95,7 @@ pub(in crate::api) fn create(
     let parent_task = parent(fields, "task.parent_task", owner, &task.parent_task);
     let recurrence = recurrence(fields, task.recurrence);
     let reminders = fields.check("task.reminders", reminders(task.reminders));
-    Some(TaskWrite::Create(NewTask {
+    Some(TaskWrite::Create(Box::new(NewTask {
         id: id?,
         id_is_new,
         title: title?,
@@ -112,7 +112,7 @@ pub(in crate::api) fn create(
         parent_task: parent_task?,
         recurrence: recurrence?,
         reminders: reminders?,
-    }))
+    })))
 }
 
 /// A change of a task.
@@ -145,7 +145,7 @@ pub(in crate::api) fn update(
     let patch = TaskPatch { complete_subtasks, ..patch? };
     // Made here, so that a write that is tried twice does the same.
     let next_id = (patch.completed == Some(true)).then(TaskId::generate);
-    let patch = TaskPatch { next_id, ..patch };
+    let patch = Box::new(TaskPatch { next_id, ..patch });
     Some(TaskWrite::Update { id: id?, patch, etag })
 }
 

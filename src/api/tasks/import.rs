@@ -170,7 +170,7 @@ impl<'a> Import<'a> {
         let times = next_task.zip(create_time).zip(complete_time);
         let write = created.zip(times).and_then(|(created, ((next_task, create_time), complete_time))| {
             let TaskWrite::Create(new) = created else { return None };
-            let new = NewTask { id_is_new: false, ..new };
+            let new = NewTask { id_is_new: false, ..*new };
             let overwrites = self.overwrites;
             let imported = ImportedTask { new, create_time, complete_time, next_task, overwrites };
             Some(Write::Task(TaskWrite::Import(Box::new(imported))))

@@ -21,7 +21,7 @@ pub(in crate::storage) const STEP: usize = 999;
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) counters: Counters,
-    pub(super) tasks: HashMap<TaskId, Option<Task>>,
+    pub(super) tasks: HashMap<TaskId, Option<Box<Task>>>,
     pub(super) lists: HashMap<TaskListId, Option<TaskList>>,
     /// What tasks that others are below have gained and lost of those.
     pub(super) balance: HashMap<TaskId, Subtasks>,
@@ -69,7 +69,7 @@ impl Deciding<'_> {
 
     pub(super) fn task(&self, id: TaskId) -> Option<Task> {
         match self.draft.tasks.get(&id) {
-            Some(drafted) => drafted.clone(),
+            Some(drafted) => drafted.as_deref().cloned(),
             None => self.known.task(self.user, id).cloned(),
         }
     }
@@ -131,11 +131,14 @@ impl Deciding<'_> {
                     self.below_its_parent(task, before.as_ref(), is_restore, "task.task_list", &mut fields)?;
                 let task = self.store_task(task, before.as_ref(), change, fields, live)?;
                 if let Some(next) = next {
-                    self.make_next(*next)?;
+                    self.make_next(next)?;
                 }
-                self.answer(state(Some(task.clone())), effect(change));
-                if let Some(before) = before.filter(|_| !is_undo) {
-                    self.carry_along(&task, &before, completes && task.completed)?;
+                match before.filter(|_| !is_undo) {
+                    None => self.answer(Some(State::Task(task)), effect(change)),
+                    Some(before) => {
+                        self.answer(Some(State::Task(task.clone())), effect(change));
+                        self.carry_along(&task, &before, completes && task.completed)?;
+                    }
                 }
             }
         }
@@ -146,11 +149,11 @@ impl Deciding<'_> {
     /// back alone.
     fn in_its_list(
         &self,
-        task: Task,
+        mut task: Box<Task>,
         before: Option<&Task>,
         is_restore: bool,
         fields: &mut TaskFields,
-    ) -> Result<Task> {
+    ) -> Result<Box<Task>> {
         let Some(list) = task.task_list.filter(|_| !task.is_deleted()) else { return Ok(task) };
         let stays = before.is_some_and(|before| !before.is_deleted() && before.task_list == Some(list));
         if stays || self.list(list).is_some_and(|list| !list.is_deleted()) {
@@ -163,7 +166,8 @@ impl Deciding<'_> {
         if !comes_back && before.is_some_and(|before| before.task_list.is_none()) {
             fields.forget(TaskField::TaskList);
         }
-        Ok(Task { task_list: None, ..task })
+        task.task_list = None;
+        Ok(task)
     }
 
     /// Why a list cannot take a task.
@@ -193,6 +197,7 @@ impl Deciding<'_> {
             MoveDecision::Store(tasks) => {
                 for (task, mut fields) in tasks {
                     let before = self.task(task.id);
+                    let task = Box::new(task);
                     let task =
                         self.below_its_parent(task, before.as_ref(), false, "task_list", &mut fields)?;
                     self.store_task(task, before.as_ref(), ChangeType::Updated, fields, 0)?;
@@ -208,7 +213,7 @@ impl Deciding<'_> {
     }
 
     /// Makes the task that follows a completed one.
-    fn make_next(&mut self, next: Task) -> Result<()> {
+    fn make_next(&mut self, next: Box<Task>) -> Result<()> {
         if self.draft.counters.live_tasks >= self.live_tasks_max {
             return Err(Error::QuotaExceeded { limit: self.live_tasks_max });
         }
@@ -275,6 +280,7 @@ impl Deciding<'_> {
         for id in members.iter().take(STEP) {
             let Some(before) = self.task(*id) else { continue };
             let (task, change, mut fields, live) = settled(unfinished, before.clone(), self.rules);
+            let task = Box::new(task);
             let task = match unfinished {
                 Unfinished::Restore => self.below_its_parent(task, Some(&before), true, "", &mut fields)?,
                 Unfinished::Delete | Unfinished::Keep => task,
@@ -289,13 +295,14 @@ impl Deciding<'_> {
     /// Takes a task over under the next revision, and notes the change.
     pub(super) fn store_task(
         &mut self,
-        task: Task,
+        mut task: Box<Task>,
         before: Option<&Task>,
         change: ChangeType,
         fields: TaskFields,
         live: i64,
-    ) -> Result<Task> {
-        let task = Task { revision: self.next_revision(), ..task }.reminded(before, self.rules.now);
+    ) -> Result<Box<Task>> {
+        task.revision = self.next_revision();
+        task.remind(before, self.rules.now);
         self.count_below(before, Some(&task));
         let states = (Some(task_row::encode(&task)?), before.map(task_row::encode).transpose()?);
         self.note(Subject::Task(task.id), change, fields, states);

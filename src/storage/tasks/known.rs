@@ -52,7 +52,7 @@ pub(super) struct Surroundings {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) counters: HashMap<UserId, Counters>,
-    pub(super) tasks: HashMap<(UserId, TaskId), Entry<Task>>,
+    pub(super) tasks: HashMap<(UserId, TaskId), Entry<Box<Task>>>,
     pub(super) lists: HashMap<(UserId, TaskListId), Entry<TaskList>>,
     pub(super) surroundings: Surroundings,
 }
@@ -68,7 +68,7 @@ impl Known {
         });
         let tasks = tasks.into_iter().map(|row| {
             let task = Task::try_from(row)?;
-            Ok(((task.owner, task.id), Entry::stored(task)))
+            Ok(((task.owner, task.id), Entry::stored(Box::new(task))))
         });
         let mut known = Self {
             counters: counters.collect(),
@@ -83,7 +83,7 @@ impl Known {
     /// Takes in tasks that were read later on.
     pub(super) fn learn_tasks(&mut self, tasks: impl Iterator<Item = Task>) {
         for task in tasks {
-            self.tasks.entry((task.owner, task.id)).or_insert_with(|| Entry::stored(task));
+            self.tasks.entry((task.owner, task.id)).or_insert_with(|| Entry::stored(Box::new(task)));
         }
     }
 
@@ -95,11 +95,11 @@ impl Known {
     }
 
     pub(super) fn task(&self, user: UserId, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&(user, id))?.now.as_ref()
+        self.tasks.get(&(user, id))?.now.as_deref()
     }
 
     pub(super) fn tasks_of(&self, user: UserId) -> impl Iterator<Item = &Task> {
-        self.tasks.values().filter_map(|entry| entry.now.as_ref()).filter(move |task| task.owner == user)
+        self.tasks.values().filter_map(|entry| entry.now.as_deref()).filter(move |task| task.owner == user)
     }
 
     pub(super) fn list(&self, user: UserId, id: TaskListId) -> Option<&TaskList> {

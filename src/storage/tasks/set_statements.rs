@@ -1,5 +1,7 @@
 //! The statements over sets of rows: what a write batch reads first, what it stores at the end, and their relations.
 
+use std::borrow::Borrow;
+
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable};
 
 use super::change_row;
@@ -137,11 +139,11 @@ pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> Set
     )
 }
 
-pub(in crate::storage) fn insert_tasks(tasks: &[Task]) -> SetStatement<'_> {
+pub(in crate::storage) fn insert_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetStatement<'_> {
     SetStatement::new(&[Insert("tasks")], task_row::rows(tasks).unless_absent(&task_row::RARE))
 }
 
-pub(in crate::storage) fn update_tasks(tasks: &[Task]) -> SetStatement<'_> {
+pub(in crate::storage) fn update_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetStatement<'_> {
     SetStatement::new(
         &[
             Sql("update tasks set "),

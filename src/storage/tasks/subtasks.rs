@@ -12,12 +12,12 @@ impl Deciding<'_> {
     /// what comes back comes back alone where that is not so.
     pub(super) fn below_its_parent(
         &self,
-        task: Task,
+        mut task: Box<Task>,
         before: Option<&Task>,
         is_restore: bool,
         list_field: &'static str,
         fields: &mut TaskFields,
-    ) -> Result<Task> {
+    ) -> Result<Box<Task>> {
         let Some(id) = task.parent_task.filter(|_| !task.is_deleted()) else { return Ok(task) };
         let comes_back = before.is_some_and(Task::is_deleted);
         match self.parent_for(&task, before, id) {
@@ -29,7 +29,8 @@ impl Deciding<'_> {
                     fields.forget(TaskField::TaskList);
                     fields.note(TaskField::TaskList, parent.task_list != was);
                 }
-                Ok(Task { task_list: parent.task_list, ..task })
+                task.task_list = parent.task_list;
+                Ok(task)
             }
             Ok(_) => {
                 let mut violations = Violations::default();
@@ -41,7 +42,8 @@ impl Deciding<'_> {
                 if !comes_back && before.is_some_and(|before| before.parent_task.is_none()) {
                     fields.forget(TaskField::ParentTask);
                 }
-                Ok(Task { parent_task: None, ..task })
+                task.parent_task = None;
+                Ok(task)
             }
             Err(error) => Err(error),
         }
@@ -85,7 +87,7 @@ impl Deciding<'_> {
     fn children(&self, parent: TaskId) -> Vec<Task> {
         let is_below = |task: &&Task| task.parent_task == Some(parent);
         let known = self.known.tasks_of(self.user).filter(|task| !self.draft.tasks.contains_key(&task.id));
-        let drafted = self.draft.tasks.values().flatten();
+        let drafted = self.draft.tasks.values().filter_map(Option::as_deref);
         let mut children: Vec<Task> = known.chain(drafted).filter(is_below).cloned().collect();
         children.sort_unstable_by(|one, other| one.position.cmp(&other.position));
         children
@@ -138,7 +140,7 @@ impl Deciding<'_> {
                 _ => continue,
             };
             if change != ChangeType::Updated || !fields.is_empty() {
-                self.store_task(next, Some(&child), change, fields, live)?;
+                self.store_task(Box::new(next), Some(&child), change, fields, live)?;
             }
         }
         if took_some {
@@ -170,7 +172,7 @@ impl Deciding<'_> {
                 let mut fields = TaskFields::default();
                 fields.note(TaskField::ParentTask, true);
                 let update_time = self.rules.now.max(child.update_time);
-                let alone = Task { parent_task: None, update_time, ..child.clone() };
+                let alone = Box::new(Task { parent_task: None, update_time, ..child.clone() });
                 self.store_task(alone, Some(&child), ChangeType::Updated, fields, 0)?;
             }
         }
@@ -193,7 +195,7 @@ impl Deciding<'_> {
                 continue;
             }
             let update_time = self.rules.now.max(before.update_time);
-            let after = Task { subtasks, update_time, ..before.clone() };
+            let after = Box::new(Task { subtasks, update_time, ..before.clone() });
             let after = self.store_task(after, Some(&before), ChangeType::Updated, fields, 0)?;
             self.answer_anew(&after);
         }

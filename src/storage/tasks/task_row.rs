@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text};
 use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use crate::domain::{
@@ -345,9 +346,9 @@ pub(in crate::storage) const RARE: [&str; 6] =
     ["complete_time", "delete_time", "purge_time", "details", "list_id", "parent_id"];
 
 /// Tasks as rows to be written, with the keys that they are searched and ordered by.
-pub(in crate::storage) fn rows(tasks: &[Task]) -> Rows<'_> {
-    fn column<'a, T>(tasks: &'a [Task], value: impl Fn(&'a Task) -> T) -> Vec<T> {
-        tasks.iter().map(value).collect()
+pub(in crate::storage) fn rows<B: Borrow<Task>>(tasks: &[B]) -> Rows<'_> {
+    fn column<'a, B: Borrow<Task>, T>(tasks: &'a [B], value: impl Fn(&'a Task) -> T) -> Vec<T> {
+        tasks.iter().map(|task| value(task.borrow())).collect()
     }
     fn text_of(task: &Task) -> Option<&str> {
         task.description.as_ref().map(Description::as_str)

@@ -74,7 +74,7 @@ impl<Key, T> Default for RowWrites<Key, T> {
 pub(in crate::storage) struct Writes {
     /// User, new revision, new number of live tasks.
     pub(in crate::storage) counters: Vec<(UserId, i64, i64)>,
-    pub(in crate::storage) tasks: RowWrites<(UserId, TaskId), Task>,
+    pub(in crate::storage) tasks: RowWrites<(UserId, TaskId), Box<Task>>,
     pub(in crate::storage) lists: RowWrites<(UserId, TaskListId), TaskList>,
     pub(in crate::storage) changes: Vec<ChangeRow>,
     pub(in crate::storage) answers: Vec<AnswerRow>,

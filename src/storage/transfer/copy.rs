@@ -199,7 +199,7 @@ async fn begin<'a>(
     target
         .run(match &target {
             Side::Postgres(_) => "set synchronous_commit = off".to_owned(),
-            Side::Sqlite(_) => "pragma synchronous = normal; pragma cache_size = -32768".to_owned(),
+            Side::Sqlite(_) => "pragma synchronous = normal; pragma cache_size = -24576".to_owned(),
         })
         .await?;
     let mut whole = 0;

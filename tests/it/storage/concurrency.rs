@@ -122,7 +122,7 @@ async fn one_of_many_updates_with_one_etag_wins(database: TestDatabase) {
     let created = ada.create(task("contended"), at(0)).await;
     let updates = (0..30).map(|number| TaskWrite::Update {
         id: created.id,
-        patch: TaskPatch { title: Some(title(&format!("by {number}"))), ..TaskPatch::default() },
+        patch: Box::new(TaskPatch { title: Some(title(&format!("by {number}"))), ..TaskPatch::default() }),
         etag: Some(created.etag()),
     });
     let results = race(&ada.everywhere(&database), QUOTA, updates).await;
@@ -137,7 +137,8 @@ async fn one_of_many_updates_with_one_etag_wins(database: TestDatabase) {
 async fn one_of_many_creates_of_one_id_wins(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let id = TaskId::generate();
-    let creates = (0..30).map(|number| TaskWrite::Create(NewTask { id, ..task(&format!("by {number}")) }));
+    let creates =
+        (0..30).map(|number| TaskWrite::Create(Box::new(NewTask { id, ..task(&format!("by {number}")) })));
     let results = race(&ada.everywhere(&database), QUOTA, creates).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert_eq!(results.iter().filter(|result| **result == Err(Error::TaskAlreadyExists)).count(), 29);
@@ -148,7 +149,8 @@ async fn one_of_many_creates_of_one_id_wins(database: TestDatabase) {
 async fn quota_holds_under_pressure(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let results =
-        race(&ada.everywhere(&database), 10, (0..30).map(|_| TaskWrite::Create(task("one more")))).await;
+        race(&ada.everywhere(&database), 10, (0..30).map(|_| TaskWrite::Create(Box::new(task("one more")))))
+            .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
     let refused = Err(Error::QuotaExceeded { limit: 10 });
     assert_eq!(results.iter().filter(|result| **result == refused).count(), 20);
@@ -249,7 +251,7 @@ async fn one_of_many_rotations_and_a_revocation_agree(database: TestDatabase) {
 /// Begins writes and drops each at a different place.
 async fn abandon_writes(ada: &Person) {
     for round in 0..40_u32 {
-        let write = ada.write(TaskWrite::Create(task("abandoned")), at(1));
+        let write = ada.write(TaskWrite::Create(Box::new(task("abandoned"))), at(1));
         let _ = tokio::time::timeout(Duration::from_micros(u64::from(round) * 50), write).await;
     }
 }
@@ -315,7 +317,7 @@ async fn readers_see_whole_transactions(database: TestDatabase) {
             for round in 1..=60 {
                 let patch =
                     TaskPatch { title: Some(title(&format!("round {round}"))), ..TaskPatch::default() };
-                let write = TaskWrite::Update { id: created.id, patch, etag: None };
+                let write = TaskWrite::Update { id: created.id, patch: Box::new(patch), etag: None };
                 ada.write(write, at(round)).await.unwrap();
             }
         })

@@ -92,7 +92,7 @@ async fn undelete_of_a_live_or_missing_task_is_refused(database: TestDatabase) {
 
 async fn quota_bounds_the_live_tasks(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
-    let create = || TaskWrite::Create(task("one more"));
+    let create = || TaskWrite::Create(Box::new(task("one more")));
     for _ in 0..2 {
         assert!(ada.write_within(2, create(), at(1)).await.is_ok());
     }

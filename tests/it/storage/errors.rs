@@ -119,8 +119,8 @@ async fn broken_row_does_not_spoil_its_neighbours(database: TestDatabase) {
         .await;
     assert!(is_internal(&ada.find(broken).await));
     assert_eq!(ada.find(sound.id).await, Ok(sound));
-    assert!(ada.write(TaskWrite::Create(task("another")), at(3)).await.is_ok());
-    assert!(bob.write(TaskWrite::Create(task("another")), at(3)).await.is_ok());
+    assert!(ada.write(TaskWrite::Create(Box::new(task("another"))), at(3)).await.is_ok());
+    assert!(bob.write(TaskWrite::Create(Box::new(task("another"))), at(3)).await.is_ok());
     assert!(bob.list(&query()).await.next.is_none());
 }
 
@@ -148,7 +148,7 @@ async fn more_work_than_connections_is_overload(database: TestDatabase) {
     let mut writers = JoinSet::new();
     for _ in 0..2 {
         let ada = Person { storage: narrow.clone(), ..ada.clone() };
-        writers.spawn(async move { ada.write(TaskWrite::Create(task("queued")), at(1)).await });
+        writers.spawn(async move { ada.write(TaskWrite::Create(Box::new(task("queued"))), at(1)).await });
     }
     let first = writers.join_next().await.unwrap().unwrap();
     assert_eq!(first, Err(Error::Overloaded));

@@ -68,7 +68,10 @@ async fn statement_timeout_is_a_passed_deadline(database: TestDatabase) {
     let mut blocker = database.raw().await;
     blocker.execute("begin; lock table tasks in access exclusive mode").await;
     assert_eq!(hasty.find(created.id).await, Err(Error::DeadlineExceeded));
-    assert_eq!(hasty.write(TaskWrite::Create(task("late")), at(2)).await, Err(Error::DeadlineExceeded));
+    assert_eq!(
+        hasty.write(TaskWrite::Create(Box::new(task("late"))), at(2)).await,
+        Err(Error::DeadlineExceeded)
+    );
     blocker.execute("rollback").await;
     assert_eq!(hasty.find(created.id).await, Ok(created));
     hasty.check_books(&database).await;
@@ -196,7 +199,9 @@ async fn write_after_a_restart_works(database: TestDatabase) {
         let mut writers = JoinSet::new();
         for _ in 0..8 {
             let ada = ada.clone();
-            writers.spawn(async move { ada.write(TaskWrite::Create(task("one more")), at(number)).await });
+            writers.spawn(async move {
+                ada.write(TaskWrite::Create(Box::new(task("one more"))), at(number)).await
+            });
         }
         for written in writers.join_all().await {
             assert!(written.is_ok(), "{written:?}");

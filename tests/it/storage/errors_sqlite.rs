@@ -37,13 +37,13 @@ async fn locked_database_refuses_writes_after_the_busy_timeout(database: TestDat
     let mut blocker = database.raw().await;
     blocker.execute("begin exclusive").await;
     let started = Instant::now();
-    let refused = hasty.write(TaskWrite::Create(task("late")), at(2)).await;
+    let refused = hasty.write(TaskWrite::Create(Box::new(task("late"))), at(2)).await;
     assert!(matches!(refused, Err(Error::StorageUnavailable(_))), "{refused:?}");
     assert!(started.elapsed() >= Duration::from_millis(200), "it waited its time");
     assert!(started.elapsed() < Duration::from_secs(10), "and no longer");
     assert_eq!(hasty.find(created.id).await, Ok(created), "readers do not wait for the writer");
     blocker.execute("rollback").await;
-    assert!(hasty.write(TaskWrite::Create(task("in time")), at(3)).await.is_ok());
+    assert!(hasty.write(TaskWrite::Create(Box::new(task("in time"))), at(3)).await.is_ok());
     ada.check_books(&database).await;
 }
 
@@ -53,7 +53,7 @@ async fn writer_waits_for_a_short_lock(database: TestDatabase) {
     blocker.execute("begin immediate").await;
     let write = {
         let ada = ada.clone();
-        tokio::spawn(async move { ada.write(TaskWrite::Create(task("patient")), at(1)).await })
+        tokio::spawn(async move { ada.write(TaskWrite::Create(Box::new(task("patient"))), at(1)).await })
     };
     tokio::task::yield_now().await;
     blocker.execute("rollback").await;

@@ -175,11 +175,11 @@ impl Person {
     }
 
     async fn create(&self, new: NewTask, now: Timestamp) -> Task {
-        self.write(TaskWrite::Create(new), now).await.unwrap().unwrap()
+        self.write(TaskWrite::Create(Box::new(new)), now).await.unwrap().unwrap()
     }
 
     async fn update(&self, id: TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
-        Ok(self.write(TaskWrite::Update { id, patch, etag: None }, now).await?.unwrap())
+        Ok(self.write(TaskWrite::Update { id, patch: Box::new(patch), etag: None }, now).await?.unwrap())
     }
 
     async fn delete(&self, id: TaskId, now: Timestamp) -> Result<Task> {

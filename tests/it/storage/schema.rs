@@ -235,13 +235,17 @@ async fn rows_without_their_user_are_found(database: TestDatabase) {
 async fn a_deletion_under_writes_leaves_nothing(database: TestDatabase) {
     for round in 0..5 {
         let person = Person::new(&database, &format!("writer{round}")).await;
-        let write =
-            async |number: i64| person.write(TaskWrite::Create(task("more")), at(number)).await.is_ok();
+        let write = async |number: i64| {
+            person.write(TaskWrite::Create(Box::new(task("more"))), at(number)).await.is_ok()
+        };
         let writers = join_all((0..40).map(write));
         let users = database.storage.users();
         let (_, deleted) = tokio::join!(writers, users.delete(person.user(), at(1)));
         deleted.unwrap();
-        assert_eq!(person.write(TaskWrite::Create(task("late")), at(99)).await, Err(Error::SessionRevoked));
+        assert_eq!(
+            person.write(TaskWrite::Create(Box::new(task("late"))), at(99)).await,
+            Err(Error::SessionRevoked)
+        );
     }
     database.assert_sound().await;
     assert_eq!(database.storage.check().await.unwrap().owners, 0);

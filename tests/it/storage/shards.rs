@@ -112,7 +112,7 @@ async fn worker_with(database: &TestDatabase, shard: &str) -> Client {
 
 fn creates(person: &Person, title: &str) -> JoinHandle<Result<Option<Task>>> {
     let (person, new) = (person.clone(), task(title));
-    tokio::spawn(async move { person.write(TaskWrite::Create(new), at(5)).await })
+    tokio::spawn(async move { person.write(TaskWrite::Create(Box::new(new)), at(5)).await })
 }
 
 fn run(ways: impl IntoIterator<Item = Way>, case: impl AsyncFn(Way)) {

@@ -34,7 +34,7 @@ pub(super) fn renamed(text: &str) -> TaskPatch {
 }
 
 pub(super) fn update(id: TaskId, patch: TaskPatch, etag: Option<Etag>) -> TaskWrite {
-    TaskWrite::Update { id, patch, etag }
+    TaskWrite::Update { id, patch: Box::new(patch), etag }
 }
 
 pub(super) fn delete(id: TaskId, etag: Option<Etag>, allow_missing: bool) -> TaskWrite {
@@ -44,7 +44,7 @@ pub(super) fn delete(id: TaskId, etag: Option<Etag>, allow_missing: bool) -> Tas
 async fn create_refuses_an_id_that_exists(database: TestDatabase) {
     let ada = Person::new(&database, "ada").await;
     let first = ada.create(task("first"), at(1)).await;
-    let again = || TaskWrite::Create(NewTask { id: first.id, ..task("second") });
+    let again = || TaskWrite::Create(Box::new(NewTask { id: first.id, ..task("second") }));
     assert_eq!(ada.write(again(), at(2)).await, Err(Error::TaskAlreadyExists));
     assert_eq!(ada.find(first.id).await, Ok(first.clone()));
 
@@ -218,8 +218,8 @@ async fn refused_writes_store_nothing(database: TestDatabase) {
     ada.delete(gone.id, at(2)).await.unwrap();
     let before = ada.storage.users().find(ada.user()).await.unwrap();
     let refused = [
-        TaskWrite::Create(NewTask { id: live.id, ..task("again") }),
-        TaskWrite::Create(NewTask { id: gone.id, ..task("again") }),
+        TaskWrite::Create(Box::new(NewTask { id: live.id, ..task("again") })),
+        TaskWrite::Create(Box::new(NewTask { id: gone.id, ..task("again") })),
         update(TaskId::generate(), renamed("x"), None),
         update(gone.id, renamed("x"), None),
         update(live.id, renamed("x"), Etag::given("stale".into())),
@@ -232,7 +232,7 @@ async fn refused_writes_store_nothing(database: TestDatabase) {
     for write in refused {
         assert!(ada.write(write.clone(), at(9)).await.is_err(), "{write:?}");
     }
-    let over = ada.write_within(1, TaskWrite::Create(task("too many")), at(9)).await;
+    let over = ada.write_within(1, TaskWrite::Create(Box::new(task("too many"))), at(9)).await;
     assert_eq!(over, Err(Error::QuotaExceeded { limit: 1 }));
 
     assert_eq!(ada.storage.users().find(ada.user()).await.unwrap(), before);
@@ -243,7 +243,7 @@ async fn refused_writes_store_nothing(database: TestDatabase) {
 
 async fn write_for_an_account_that_is_gone_is_refused(database: TestDatabase) {
     let nobody: Owner = owner_of(UserId::generate());
-    let write = TaskWrite::Create(task("for nobody"));
+    let write = TaskWrite::Create(Box::new(task("for nobody")));
     let nobody = Person { storage: database.storage.clone(), owner: nobody };
     let refused = nobody.write(write, at(1)).await;
     assert_eq!(refused, Err(Error::SessionRevoked));
