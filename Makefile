@@ -44,11 +44,16 @@ test-gateway: build-tests ## Test the REST gateway and the example clients
 		scripts/with-gateway scripts/with-postgres env -u TASKWIRE_TEST_CITUS_URL \
 		cargo test --locked --test it -- process::one_address recurrence::oracle interchange::oracle
 
-# Plans and limits of one server are what these cases are about; the faults kill servers that the others need.
+# Plans and limits of one server are what other cases are about; the faults kill servers that the others need. What is left out by name
+# asks for triggers, for a limit of waits, or for an insertion that such tables do not know.
+of_one_server := --skip a_full_disk --skip thousands_that_have_ended --skip registration::a_duplicate_that_waits
+
 test-citus: ## Run the tests of storage and RPCs on a cluster of Citus, and what its faults cost: TASKWIRE_TEST_CITUS_URL
 	@$(if $(TASKWIRE_TEST_CITUS_URL),,echo 'LEFT OUT: TASKWIRE_TEST_CITUS_URL names no cluster of Citus'; exit 0;) \
-		cargo test --locked --test it -- storage:: rpc:: revisions:: events:: citus::distribute --skip sqlite && \
-		TASKWIRE_TEST_CITUS_DIRECT=1 cargo test --locked --test it -- storage:: rpc:: revisions:: events:: --skip sqlite && \
+		cargo test --locked --test it -- storage:: rpc:: revisions:: events:: accounts:: citus::distribute \
+			--skip sqlite $(of_one_server) && \
+		TASKWIRE_TEST_CITUS_DIRECT=1 cargo test --locked --test it -- storage:: rpc:: revisions:: events:: \
+			--skip sqlite $(of_one_server) && \
 		cargo test --locked --test it -- citus::faults --test-threads 1
 
 test-previous: ## Replace replicas of another version by this one under load: make test-previous PREVIOUS=<commit>

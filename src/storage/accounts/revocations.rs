@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::{HistoryId, Result, Timestamp};
 use crate::storage::engine::pool::{Pool, with_conn, with_write};
+use crate::storage::engine::set::{Column, Piece, Rows, SetStatement};
 use crate::storage::engine::sql::NextNumber;
 use crate::storage::engine::types::{Id, Moment};
 use crate::storage::schema::{database_state, revocations};
@@ -38,11 +39,14 @@ macro_rules! revoke {
 pub(in crate::storage) use revoke;
 
 /// Ends the live sessions of a user, but for one: `end_sessions!(conn, user, except, now)` inside `with_write!`.
+///
+/// They are read first. On a cluster, what is inserted out of their table would get its number on their server, and only those of
+/// the one that keeps revocations are in order.
 macro_rules! end_sessions {
     ($conn:ident, $user:expr, $except:expr, $now:expr) => {{
-        use diesel::IntoSql as _;
-        use $crate::storage::engine::types::{DbTimestamp, Id, Moment};
-        use $crate::storage::schema::{revocations, sessions};
+        use $crate::storage::engine::sql::ThisNumber;
+        use $crate::storage::engine::types::{Id, Moment};
+        use $crate::storage::schema::{database_state, sessions};
         let now = Moment::from($now);
         // No session has the nil id.
         let except = $except.map_or(Id(uuid::Uuid::nil()), Id::from);
@@ -50,27 +54,34 @@ macro_rules! end_sessions {
             .filter(sessions::user_id.eq(Id::from($user)))
             .filter(sessions::id.ne(except))
             .filter(sessions::revoke_time.is_null());
-        diesel::insert_into(revocations::table)
-            .values(live.select((
-                sessions::user_id,
-                sessions::id,
-                true.into_sql::<diesel::sql_types::Bool>(),
-                now.into_sql::<DbTimestamp>(),
-                $crate::storage::engine::sql::ThisNumber,
-            )))
-            .into_columns((
-                revocations::user_id,
-                revocations::subject_id,
-                revocations::revoked,
-                revocations::time,
-                revocations::number,
-            ))
-            .execute($conn)
-            .await?;
+        let ended: Vec<Id> = live.select(sessions::id).load($conn).await?;
+        if !ended.is_empty() {
+            let number: i64 = database_state::table.select(ThisNumber).first($conn).await?;
+            let rows = $crate::storage::accounts::revocations::rows(Id::from($user), ended, now, number);
+            rows.execute($conn).await?;
+        }
         diesel::update(live).set(sessions::revoke_time.eq(Some(now))).execute($conn).await?;
     }};
 }
 pub(in crate::storage) use end_sessions;
+
+/// The insertion of revocations of a user's sessions.
+pub(in crate::storage) fn rows(
+    user: Id,
+    sessions: Vec<Id>,
+    now: Moment,
+    number: i64,
+) -> SetStatement<'static> {
+    let count = sessions.len();
+    let rows = Rows::new(vec![
+        ("user_id", Column::Ids(vec![user; count])),
+        ("subject_id", Column::Ids(sessions)),
+        ("revoked", Column::Bools(vec![true; count])),
+        ("time", Column::Times(vec![now; count])),
+        ("number", Column::Bigs(vec![number; count])),
+    ]);
+    SetStatement::new(&[Piece::Insert("revocations")], rows)
+}
 
 /// One thing that was taken back, or given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,19 +92,29 @@ impl Users<'_> {
             EmailFilter::Is(key) => like(key),
             EmailFilter::Contains(part) => format!("%{}%", like(part)),
         };
-        let rows: Vec<UserRow> = with_conn!(self.pool, |conn| {
+        // Which ones first: on a cluster emails are spread in another way than users, and such a join reads nothing else.
+        let mut ids: Vec<Id> = with_conn!(self.pool, |conn| {
             users::table
                 .inner_join(emails::table.on(emails::user_id.eq(users::id)))
                 .filter(users::id.gt(after))
                 .filter(emails::email_key.like(&pattern).escape('\\'))
                 .order(users::id)
                 .limit(limit)
+                .select(users::id)
+                .load(conn)
+                .await
+        })?;
+        let more = ids.len() > wanted;
+        ids.truncate(wanted);
+        let rows: Vec<UserRow> = with_conn!(self.pool, |conn| {
+            users::table
+                .filter(users::id.eq_any(&ids))
+                .order(users::id)
                 .select(UserRow::as_select())
                 .load(conn)
                 .await
         })?;
-        let more = rows.len() > wanted;
-        let users: Result<Vec<User>> = rows.into_iter().take(wanted).map(User::try_from).collect();
+        let users: Result<Vec<User>> = rows.into_iter().map(User::try_from).collect();
         Ok((users?, more))
     }
 
