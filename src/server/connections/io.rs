@@ -22,6 +22,8 @@ const GREETING_BYTES: u64 = 24 + 9;
 
 /// What a connection may send without any call.
 const ALLOWANCE_BYTES: u64 = 256 * 1024;
+/// What it may send of its first call before it is known that there is one: all that the windows of HTTP/2 let through.
+const FIRST_CALL_BYTES: u64 = 1024 * 1024 + CALL_OVERHEAD_BYTES;
 /// What is added every second. A client that acknowledges every message of a fast stream needs less; a flood of
 /// PING or SETTINGS frames is a hundred times as much.
 const ALLOWANCE_BYTES_PER_SECOND: u64 = 128 * 1024;
@@ -147,7 +149,7 @@ impl<Inner> Watched<Inner> {
         handshake: Option<Handshake>,
     ) -> Self {
         let allowance = Allowance {
-            bytes: ALLOWANCE_BYTES,
+            bytes: ALLOWANCE_BYTES + FIRST_CALL_BYTES,
             calls: 0,
             taken: 0,
             at: activity.begin,
@@ -241,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn who_sends_without_calling_is_cut() {
         let activity = Activity::begin();
-        let message_bytes_max = 4 * ALLOWANCE_BYTES;
+        let message_bytes_max = 8 * ALLOWANCE_BYTES;
         let flood = vec![0; message_bytes_max as usize];
         let mut bytes = flood.clone();
         let mut watched = Watched::new(flood.as_slice(), activity.clone(), message_bytes_max as usize, None);

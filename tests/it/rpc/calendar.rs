@@ -133,8 +133,9 @@ async fn so_many_at_once(database: TestDatabase) {
     setup.tasks.watch.stall_timeout = std::time::Duration::from_secs(100);
     let server = Box::pin(TestServer::with(database, setup)).await;
     let (ada, bob) = (server.register("ada@example.org").await, server.register("bob@example.org").await);
-    // More than fits into the 2 MiB that a client takes in of a stream before it is read.
-    many(&ada, 800, &large()).await;
+    // More than fits between the two, so that each stream waits for its reader.
+    let ada = ada.narrow(&server).await;
+    many(&ada, 400, &large()).await;
     let mut held = Vec::new();
     for _ in 0..4 {
         held.push(open(&mut ada.tasks(), "users/me", "").await.unwrap());

@@ -318,6 +318,13 @@ impl Session {
         TaskServiceClient::with_interceptor(self.channel.clone(), self.bearer())
     }
 
+    /// The same over a connection that takes in no more than 64 KiB of a stream before it is read.
+    pub(crate) async fn narrow(self, server: &TestServer) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let endpoint = endpoint.timeout(CALL_TIMEOUT).initial_stream_window_size(64 * 1024);
+        Self { channel: endpoint.connect().await.unwrap(), ..self }
+    }
+
     /// Tasks, with this API key.
     pub(crate) fn tasks_with(&self, secret: &str) -> TasksOf {
         let bearer = Bearer(format!("Bearer {secret}").parse().unwrap());
