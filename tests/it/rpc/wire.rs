@@ -7,6 +7,7 @@ use prost::Message as _;
 use taskwire::methods::{Access, Entry, METHODS};
 use taskwire::pb;
 
+use super::exports::{large, many};
 use super::{Session, alone, listing, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -18,6 +19,7 @@ both_engines!(
     unknown_fields_are_ignored,
     broken_frames_are_refused,
     a_message_may_have_a_megabyte,
+    the_first_call_of_a_connection_may_be_a_large_one,
     unknown_methods_are_unimplemented,
     what_is_not_grpc_is_not_served,
     a_sane_request_id_is_echoed,
@@ -179,6 +181,15 @@ async fn a_message_may_have_a_megabyte(database: TestDatabase) {
     assert_eq!(server.raw(request).await.refusal().reason, "MESSAGE_TOO_LARGE");
     // The connection goes on.
     ada.create(titled("x")).await.unwrap();
+}
+
+/// All of its message may have been read before it is known that there is a call.
+async fn the_first_call_of_a_connection_may_be_a_large_one(database: TestDatabase) {
+    let server = TestServer::start(database).await;
+    for number in 0..12 {
+        let somebody = server.register(&format!("user{number}@example.org")).await.narrow(&server).await;
+        assert_eq!(many(&somebody, 200, &large()).await.len(), 200);
+    }
 }
 
 async fn unknown_methods_are_unimplemented(database: TestDatabase) {
