@@ -60,6 +60,8 @@ impl Feed {
         chunks.add(self.calendar.head().as_bytes()).await?;
         loop {
             for task in page.tasks {
+                // A large one takes a while to be written, and others wait for this thread.
+                tokio::task::yield_now().await;
                 let todo = self.calendar.todo(&convert::task_to_pb(task));
                 chunks.add(todo.as_bytes()).await?;
             }
