@@ -94,7 +94,7 @@ impl Task {
         self.complete_time.is_none() && self.delete_time.is_none()
     }
 
-    /// It with the time of its next reminder, after it was like `before`. What has come due since and was not told yet is still
+    /// Sets the time of its next reminder, after it was like `before`. What has come due since and was not told yet is still
     /// told, unless the change is about that.
     pub(crate) fn remind(&mut self, before: Option<&Self>, now: Timestamp) {
         if self.reminders.is_empty() && self.remind_time.is_none() {

@@ -14,7 +14,6 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
 use diesel::sqlite::Sqlite;
 use serde::{Serialize, Serializer};
-
 use uuid::Uuid;
 
 use super::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList};
