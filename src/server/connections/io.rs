@@ -22,7 +22,7 @@ const GREETING_BYTES: u64 = 24 + 9;
 
 /// What a connection may send without any call.
 const ALLOWANCE_BYTES: u64 = 256 * 1024;
-/// What it may send of its first call before it is known that there is one: all that the windows of HTTP/2 let through.
+/// What it may send of its first call before it is known that there is one: all that the windows of HTTP/2 let through, which are hyper's.
 const FIRST_CALL_BYTES: u64 = 1024 * 1024 + CALL_OVERHEAD_BYTES;
 /// What is added every second. A client that acknowledges every message of a fast stream needs less; a flood of
 /// PING or SETTINGS frames is a hundred times as much.
