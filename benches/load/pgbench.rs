@@ -16,7 +16,7 @@ use crate::{Options, Result, process};
 const NEW_PREFIX: &str = "0000000000007000a000";
 
 const COLUMNS: &str = "user_id, task_id, title, description, completed, priority, due_time, labels, create_time, \
-                       update_time, complete_time, delete_time, purge_time, revision";
+                       update_time, complete_time, delete_time, purge_time, revision, details, list_id, position, parent_id";
 
 /// Writes the latency of one in so many transactions down.
 const SAMPLED: f64 = 0.1;
@@ -46,7 +46,7 @@ fn script(work: Work) -> String {
                 "{pick_user}\\set n :n + 1\n\\set task :run * 1000000000 + :n * 100 + :client_id\n\
                  insert into tasks ({COLUMNS}, title_key, description_key) values ({user}, \
                  ('{NEW_PREFIX}' || :task::text)::uuid, '{title}', '{description}', false, 3, null, '[]', now(), \
-                 now(), null, null, null, 1, '{title_key}', '{description_key}');\n",
+                 now(), null, null, null, 1, null, null, 'z' || :task::text, null, '{title_key}', '{description_key}');\n",
                 title = new.title,
                 title_key = new.title.to_lowercase(),
                 description = new.description(),
