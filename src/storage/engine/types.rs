@@ -174,12 +174,6 @@ impl FromSql<DbTimestamp, Sqlite> for Moment {
 #[diesel(sql_type = DbJson)]
 pub struct TextList(pub Vec<String>);
 
-impl TextList {
-    pub(in crate::storage) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 /// A JSON document to be written.
 #[derive(Debug, Clone, PartialEq, Eq, AsExpression)]
 #[diesel(sql_type = DbJson)]

@@ -48,8 +48,9 @@ pub(in crate::storage) const COLUMNS: &str = "tasks.user_id, tasks.task_id, task
     tasks.delete_time, tasks.purge_time, tasks.revision, tasks.details, tasks.list_id, \
     tasks.position, tasks.parent_id";
 
-/// A task as it is read, and as the change log keeps it: JSON, times in microseconds. There owner and id stand beside it.
-#[derive(Debug, Queryable, Selectable, Serialize, Deserialize)]
+/// A task as it is read, from its table or out of the change log. There it is JSON, times in microseconds, and owner and id stand
+/// beside it.
+#[derive(Debug, Queryable, Selectable, Deserialize)]
 #[diesel(table_name = tasks)]
 #[diesel(check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
 pub(in crate::storage) struct TaskRow {
@@ -58,32 +59,85 @@ pub(in crate::storage) struct TaskRow {
     #[serde(skip)]
     pub(in crate::storage) task_id: Id,
     title: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     description: Option<String>,
     completed: bool,
     priority: i16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     due_time: Option<Moment>,
-    #[serde(default, skip_serializing_if = "TextList::is_empty")]
+    #[serde(default)]
     labels: TextList,
     create_time: Moment,
     update_time: Moment,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     complete_time: Option<Moment>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     delete_time: Option<Moment>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     purge_time: Option<Moment>,
     revision: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     details: Option<Boxed>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     list_id: Option<Id>,
     /// Absent in the log of a time when there were none.
     #[serde(default)]
     position: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     parent_id: Option<Id>,
+}
+
+/// A task as it is written into the change log: what a `TaskRow` is read from, as far as it is there.
+#[derive(Serialize)]
+struct Noted<'a> {
+    title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    completed: bool,
+    priority: i16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_time: Option<Moment>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    labels: &'a [String],
+    create_time: Moment,
+    update_time: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete_time: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delete_time: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purge_time: Option<Moment>,
+    revision: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_id: Option<Id>,
+    position: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Id>,
+}
+
+impl<'a> From<&'a Task> for Noted<'a> {
+    fn from(task: &'a Task) -> Self {
+        Self {
+            title: task.title.as_str(),
+            description: task.description.as_ref().map(Description::as_str),
+            completed: task.completed,
+            priority: task.priority.code(),
+            due_time: task.due_time.map(Into::into),
+            labels: task.labels.as_slice(),
+            create_time: task.create_time.into(),
+            update_time: task.update_time.into(),
+            complete_time: task.complete_time.map(Into::into),
+            delete_time: task.delete_time.map(Into::into),
+            purge_time: task.purge_time.map(Into::into),
+            revision: task.revision,
+            details: Details::of(task),
+            list_id: task.task_list.map(Into::into),
+            position: task.position.as_str(),
+            parent_id: task.parent_task.map(Into::into),
+        }
+    }
 }
 
 /// What few tasks have. Times in microseconds, days by their number.
@@ -188,7 +242,7 @@ impl From<RecurrenceRow> for Recurrence {
 }
 
 /// Those in a box, so that a task without any is no larger for them.
-#[derive(Debug, FromSqlRow, Serialize, Deserialize)]
+#[derive(Debug, FromSqlRow, Deserialize)]
 #[diesel(sql_type = DbJson)]
 #[serde(transparent)]
 pub(in crate::storage) struct Boxed(Box<Details>);
@@ -316,31 +370,6 @@ impl TryFrom<TaskRow> for Task {
     }
 }
 
-impl From<&Task> for TaskRow {
-    fn from(task: &Task) -> Self {
-        Self {
-            user_id: task.owner.into(),
-            task_id: task.id.into(),
-            title: task.title.as_str().to_owned(),
-            description: task.description.as_ref().map(|text| text.as_str().to_owned()),
-            completed: task.completed,
-            priority: task.priority.code(),
-            due_time: task.due_time.map(Into::into),
-            labels: TextList(task.labels.as_slice().to_vec()),
-            create_time: task.create_time.into(),
-            update_time: task.update_time.into(),
-            complete_time: task.complete_time.map(Into::into),
-            delete_time: task.delete_time.map(Into::into),
-            purge_time: task.purge_time.map(Into::into),
-            revision: task.revision,
-            details: Details::of(task).map(|details| Boxed(Box::new(details))),
-            list_id: task.task_list.map(Into::into),
-            position: task.position.as_str().to_owned(),
-            parent_id: task.parent_task.map(Into::into),
-        }
-    }
-}
-
 /// What hardly any task has when it is made.
 pub(in crate::storage) const RARE: [&str; 6] =
     ["complete_time", "delete_time", "purge_time", "details", "list_id", "parent_id"];
@@ -385,7 +414,7 @@ pub(in crate::storage) fn rows<B: Borrow<Task>>(tasks: &[B]) -> Rows<'_> {
 
 /// The task as text for the change log.
 pub(in crate::storage) fn encode(task: &Task) -> Result<String> {
-    serde_json::to_string(&TaskRow::from(task))
+    serde_json::to_string(&Noted::from(task))
         .map_err(|error| Error::Internal(format!("a task cannot be noted: {error}")))
 }
 
