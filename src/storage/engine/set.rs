@@ -304,12 +304,10 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Each array as a column of a selection. As one `unnest` of all of them, PostgreSQL would keep every column in a store of its own.
     fn push_arrays<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("unnest(");
-        for (at, (_, column)) in self.columns.iter().enumerate() {
-            if at > 0 {
-                out.push_sql(", ");
-            }
+        for (at, (name, column)) in self.columns.iter().enumerate() {
+            out.push_sql(if at > 0 { ", unnest(" } else { "(select unnest(" });
             match column {
                 Column::Ids(values) => out.push_bind_param::<Array<DbUuid>, _>(values)?,
                 Column::MaybeIds(values) => out.push_bind_param::<Array<Nullable<DbUuid>>, _>(values)?,
@@ -329,9 +327,10 @@ impl Rows<'_> {
                 }
                 Column::Bytes(values) => out.push_bind_param::<Array<Binary>, _>(values)?,
             }
+            out.push_sql(") as ");
+            out.push_sql(name);
         }
         out.push_sql(") as v");
-        push_list(out, self.names());
         Ok(())
     }
 

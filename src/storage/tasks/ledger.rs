@@ -209,6 +209,10 @@ impl Ledger {
         }
         sort_out(self.known.tasks, &mut writes.tasks);
         sort_out(self.known.lists, &mut writes.lists);
+        // Rows of one user lie together in every index: the next one finds its pages where the one before left them.
+        writes.tasks.created.sort_unstable_by_key(|task| (task.owner, task.id));
+        writes.tasks.updated.sort_unstable_by_key(|task| (task.owner, task.id));
+        writes.changes.sort_unstable_by_key(|change| (change.owner, change.revision));
         writes
     }
 }

@@ -244,7 +244,8 @@ pub(in crate::storage) fn insert_changes(changes: &[ChangeRow]) -> SetStatement<
         ("before", Column::MaybeTexts(column(changes, |change| change.before.as_deref().map(Into::into)))),
         ("create_time", Column::Times(column(changes, |change| change.time.into()))),
     ]);
-    SetStatement::new(&[Insert("task_changes")], rows)
+    // A creation has none before it.
+    SetStatement::new(&[Insert("task_changes")], rows.unless_absent(&["before"]))
 }
 
 pub(in crate::storage) fn insert_answers(answers: &[AnswerRow]) -> SetStatement<'_> {

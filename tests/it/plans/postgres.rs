@@ -259,10 +259,18 @@ fn is_from_values(node: &Value) -> bool {
     let below = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
     match kind(node) {
         "Nested Loop" => match kind(&below[0]) {
-            "Sort" => kind(&below[0]["Plans"][0]) == "Function Scan",
-            other => other == "Function Scan",
+            "Sort" => are_values(&below[0]["Plans"][0]),
+            _ => are_values(&below[0]),
         },
         "Sort" => node["Sort Key"] == serde_json::json!(["v.user_id"]),
         other => !other.contains("Join") && other != "Materialize" && other != "Memoize",
+    }
+}
+
+/// Whether these are the rows that the statement was given, and not those of a table.
+fn are_values(node: &Value) -> bool {
+    match kind(node) {
+        "Subquery Scan" => kind(&node["Plans"][0]) == "ProjectSet",
+        other => other == "ProjectSet",
     }
 }
