@@ -369,10 +369,13 @@ async fn the_secret_lies_sealed_and_in_its_place(database: TestDatabase) {
         world.database.id(id.uuid())
     };
     let (from, to) = (id(&bob.pair), id(&ada.pair));
-    let swap = format!(
-        "update second_factors set secret = (select secret from second_factors where user_id = {from}) \
-         where user_id = {to}"
-    );
+    let of_bob = format!("select {hex} from second_factors where user_id = {from}");
+    let of_bob = world.database.query_texts(&of_bob).await.remove(0);
+    let secret = match world.database.engine {
+        Engine::Sqlite => format!("x'{of_bob}'"),
+        Engine::Postgres => format!("decode('{of_bob}', 'hex')"),
+    };
+    let swap = format!("update second_factors set secret = {secret} where user_id = {to}");
     world.database.execute(&swap).await;
     world.hand.advance(Duration::from_secs(60));
     let waiting = challenge(&replica, &ada.email).await;

@@ -59,7 +59,7 @@ fn a_filled_database_is_spread_and_keeps_what_it_holds() {
         let first = distribute(&sandbox, &database);
         assert_eq!(first.status, Some(0), "{}", first.stderr);
         let lines: Vec<&str> = first.stdout.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (19, "spread users by id"), "{}", first.stdout);
+        assert_eq!((lines.len(), lines[0]), (21, "spread users by id"), "{}", first.stdout);
         assert!(lines.contains(&"spread tasks by user_id, beside users"), "{}", first.stdout);
         let again = distribute(&sandbox, &database);
         assert_eq!((again.status, again.stdout.lines().count()), (Some(0), 1), "{again:?}");
@@ -109,6 +109,6 @@ fn migrations_keep_a_spread_database_whole() {
                       where logicalrelid in ('users'::regclass, 'audit_events'::regclass)";
         assert_eq!(database.query_i64(beside).await, 1);
         let spread = "select count(*) from pg_dist_partition where partmethod = 'h'";
-        assert_eq!(database.query_i64(spread).await, 18);
+        assert_eq!(database.query_i64(spread).await, 20);
     });
 }
