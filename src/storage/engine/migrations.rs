@@ -1,6 +1,6 @@
 //! The schema's versions: embedded in the program, applied under a lock, compared before anything is served.
 
-use diesel::migration::{Migration, MigrationSource as _};
+use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
@@ -17,6 +17,8 @@ use crate::storage::schema::database_state;
 use crate::storage::{OpenError, Storage, Target};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+/// Steps that take another form where the tables are spread already, under the same names.
+const CITUS: EmbeddedMigrations = embed_migrations!("migrations/citus");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// The key of the advisory lock that lets one replica migrate at a time: "taskwire" in ASCII.
@@ -126,7 +128,7 @@ impl Storage {
             Err(OpenError::SchemaBehind { pending }) => pending,
             Err(error) => return Err(error),
         };
-        match run_pending(connection) {
+        match run_pending(connection, self.distribution().await? != Distribution::None) {
             Ok(applied) => {
                 self.spread_new_tables().await?;
                 let renewed = email_keys::renew(&self.pool).await;
@@ -338,8 +340,26 @@ fn run_until(connection: Connection, version: &str) -> Result<(), OpenError> {
     run.map_err(|error| OpenError::Migration(error.to_string()))
 }
 
-fn run_pending(connection: Connection) -> Result<Vec<String>, OpenError> {
+/// The steps of PostgreSQL as those tables need them that are spread over several servers.
+struct Spread;
+
+impl MigrationSource<Pg> for Spread {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        let mut all: Vec<Box<dyn Migration<Pg>>> = POSTGRES.migrations()?;
+        for form in MigrationSource::<Pg>::migrations(&CITUS)? {
+            let name = form.name().to_string();
+            let step = all.iter_mut().find(|step| step.name().to_string() == name);
+            *step.ok_or_else(|| format!("{name} is a form of no step"))? = form;
+        }
+        Ok(all)
+    }
+}
+
+fn run_pending(connection: Connection, is_spread: bool) -> Result<Vec<String>, OpenError> {
     let applied = match connection {
+        Connection::Postgres(conn) if is_spread => AsyncMigrationHarness::new(*conn)
+            .run_pending_migrations(Spread)
+            .map(|versions| versions.iter().map(ToString::to_string).collect()),
         Connection::Postgres(conn) => AsyncMigrationHarness::new(*conn)
             .run_pending_migrations(POSTGRES)
             .map(|versions| versions.iter().map(ToString::to_string).collect()),

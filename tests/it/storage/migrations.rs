@@ -1,13 +1,13 @@
 //! Migrations: applied once, by whoever comes first, and compared before anything is served.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taskwire::storage::{OpenError, SchemaState, Storage};
 use tokio::task::JoinSet;
 
 use super::{Person, at, new_user, task};
-use crate::support::both_engines;
 use crate::support::database::{Engine, Schema, TestDatabase, limits};
+use crate::support::{both_engines, one_engine};
 
 both_engines!(empty:
     fresh_database_is_behind,
@@ -16,6 +16,7 @@ both_engines!(empty:
     failed_migration_leaves_nothing_behind,
     down_and_up_again,
 );
+one_engine!(Postgres: forms_for_clusters_lead_to_the_same_schema);
 both_engines!(
     migrated_database_is_current,
     migrated_data_survives_another_migrate,
@@ -147,6 +148,49 @@ async fn down_and_up_again(database: TestDatabase) {
     let fresh = database.open(limits());
     assert_eq!(fresh.schema_state().await.unwrap().check(), Ok(()));
     check_usable(&fresh).await;
+}
+
+/// The step of this name as it is for tables that are spread over several servers, where that is another one.
+fn form_for_clusters(source: &Path) -> Option<PathBuf> {
+    let form = source.ancestors().nth(2).unwrap().join("citus").join(source.file_name().unwrap());
+    form.exists().then_some(form)
+}
+
+async fn forms_for_clusters_lead_to_the_same_schema(database: TestDatabase) {
+    let read = |path: &Path, name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    let migrated = schema(&database).await;
+    for source in sources(database.engine).iter().rev() {
+        database.execute(&read(source, "down.sql")).await;
+    }
+    let mut forms = 0;
+    for source in sources(database.engine) {
+        let form = form_for_clusters(&source);
+        forms += usize::from(form.is_some());
+        database.execute(&read(&form.unwrap_or(source), "up.sql")).await;
+    }
+    assert!(forms > 0, "the forms are not found");
+    assert_eq!(schema(&database).await, migrated);
+}
+
+/// Citus refuses it in one command, where the table is spread.
+#[test]
+fn no_column_comes_together_with_its_constraint_on_clusters() {
+    let mut refused = Vec::new();
+    for source in sources(Engine::Postgres) {
+        let source = form_for_clusters(&source).unwrap_or(source);
+        let text = std::fs::read_to_string(source.join("up.sql")).unwrap().to_lowercase();
+        let adds_both = |statement: &str| {
+            statement.contains("alter table")
+                && statement.contains("add column")
+                && ["check (", "unique", "primary key", "references"]
+                    .iter()
+                    .any(|word| statement.contains(word))
+        };
+        if text.split(';').any(adds_both) {
+            refused.push(source.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(refused, Vec::<String>::new());
 }
 
 async fn migrated_database_is_current(database: TestDatabase) {
