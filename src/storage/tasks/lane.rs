@@ -1,6 +1,6 @@
 //! A lane carries operations of one kind to the database many at a time: what arrives while one batch is under
 //! way forms the next. There is no timer, so an idle lane adds no wait; under load one statement and one commit
-//! serve many callers.
+//! serve many callers. Who is alone carries the own operation, without a hop to the task that drives the lane.
 //!
 //! Nothing here knows what is carried. Queues are bounded; whoever has gone away is dropped before dispatch; one
 //! user's flood takes at most its share of a batch while others wait.
@@ -8,13 +8,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use prometheus_client::metrics::histogram::Histogram;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
 use crate::domain::{Error, Owner, Result, UserId};
 
@@ -58,11 +61,11 @@ impl Default for LaneMetrics {
     }
 }
 
-/// One lane. Clones lead to the same queue.
+/// One lane.
 #[derive(Debug)]
 pub(in crate::storage) struct Lane<Operation, Answer> {
     queue: mpsc::Sender<Waiting<Operation, Answer>>,
-    metrics: Arc<LaneMetrics>,
+    carrier: Arc<Carrier<Operation, Answer>>,
 }
 
 #[derive(Debug)]
@@ -84,9 +87,14 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
         Carried: Future<Output = Vec<Answer>> + Send + 'static,
     {
         let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
-        let metrics = Arc::new(LaneMetrics::default());
-        tokio::spawn(drive(arrivals, batch_max, carry, Arc::clone(&metrics)));
-        Self { queue, metrics }
+        let carrier = Arc::new(Carrier {
+            carry: Box::new(move |operations| carry(operations).boxed()),
+            turn: Arc::default(),
+            last: AtomicUsize::new(1),
+            metrics: LaneMetrics::default(),
+        });
+        tokio::spawn(drive(arrivals, batch_max, Arc::clone(&carrier)));
+        Self { queue, carrier }
     }
 
     /// Sends an operation and waits for its answer. Only operations of the same class go together.
@@ -102,19 +110,113 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
         class: i64,
         operation: Operation,
     ) -> Result<Answer> {
+        let unanswered = || Error::Internal("a batch ended without an answer".into());
+        if let Some(turn) = self.carrier.turn_of_one_alone() {
+            let _counted = Counted::one_more(&self.carrier.metrics.waiting);
+            let carrier = Arc::clone(&self.carrier);
+            let carried = async move {
+                let answers = carrier.carry(vec![operation], std::iter::once(Duration::ZERO)).await;
+                drop(turn);
+                answers
+            };
+            let answers = ToItsEnd(Some(Box::pin(carried))).await;
+            return answers.and_then(|mut answers| answers.pop()).ok_or_else(unanswered);
+        }
+        let metrics = &self.carrier.metrics;
+        let _counted = Counted::one_more(&metrics.waiting);
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { user, class, operation, answer, since: Instant::now() };
         if self.queue.try_send(waiting).is_err() {
-            self.metrics.refused.fetch_add(1, Ordering::Relaxed);
+            metrics.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Error::Overloaded);
         }
-        let _counted = Counted::one_more(&self.metrics.waiting);
-        answered.await.map_err(|_| Error::Internal("a batch ended without an answer".into()))
+        answered.await.map_err(|_| unanswered())
+    }
+
+    /// Whether a caller who comes now would be alone.
+    pub(in crate::storage) fn is_lonely(&self) -> bool {
+        self.carrier.is_lonely()
     }
 
     /// How the lane is doing.
     pub(in crate::storage) fn metrics(&self) -> &LaneMetrics {
-        &self.metrics
+        &self.carrier.metrics
+    }
+}
+
+/// What carries the batches of a lane, one at a time.
+struct Carrier<Operation, Answer> {
+    carry: Box<dyn Fn(Vec<Operation>) -> BoxFuture<'static, Vec<Answer>> + Send + Sync>,
+    /// Held while a batch is under way.
+    turn: Arc<Mutex<()>>,
+    /// Operations of the last batch.
+    last: AtomicUsize,
+    metrics: LaneMetrics,
+}
+
+impl<Operation, Answer> std::fmt::Debug for Carrier<Operation, Answer> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Carrier").field("metrics", &self.metrics).finish_non_exhaustive()
+    }
+}
+
+impl<Operation, Answer> Carrier<Operation, Answer> {
+    /// Whether nobody is here, and nobody was together with another one lately. Where others come, waiting for the driver is
+    /// what gathers them.
+    fn is_lonely(&self) -> bool {
+        self.last.load(Ordering::Relaxed) == 1 && self.metrics.waiting.load(Ordering::Relaxed) == 0
+    }
+
+    /// The turn, for a caller who is alone.
+    fn turn_of_one_alone(&self) -> Option<OwnedMutexGuard<()>> {
+        if self.is_lonely() { Arc::clone(&self.turn).try_lock_owned().ok() } else { None }
+    }
+
+    /// Carries a batch, whose operations waited that long; `None` when it panicked, which costs its operations their answers,
+    /// and not the lane its life.
+    async fn carry(
+        &self,
+        operations: Vec<Operation>,
+        waits: impl Iterator<Item = Duration>,
+    ) -> Option<Vec<Answer>> {
+        let metrics = &self.metrics;
+        let count = operations.len();
+        self.last.store(count, Ordering::Relaxed);
+        metrics.batches.fetch_add(1, Ordering::Relaxed);
+        metrics.operations.fetch_add(count as u64, Ordering::Relaxed);
+        metrics.batch_sizes.observe(count as f64);
+        for wait in waits {
+            metrics.waits.observe(wait.as_secs_f64());
+            let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+            metrics.waited_micros.fetch_add(micros, Ordering::Relaxed);
+        }
+        let carried = AssertUnwindSafe(async { (self.carry)(operations).await }).catch_unwind().await;
+        carried.inspect_err(|_| tracing::error!("a batch panicked; its operations were not answered")).ok()
+    }
+}
+
+/// Work that is brought to its end by a task of its own when whoever waits for it goes away.
+struct ToItsEnd<T: Send + 'static>(Option<BoxFuture<'static, T>>);
+
+impl<T: Send + 'static> Future for ToItsEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = &mut self.0 else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime there is nothing that could bring it on.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(work);
+        }
     }
 }
 
@@ -142,55 +244,45 @@ impl Drop for Counted<'_> {
     }
 }
 
-async fn drive<Operation, Answer, Carry, Carried>(
+async fn drive<Operation: Send, Answer: Send>(
     mut arrivals: mpsc::Receiver<Waiting<Operation, Answer>>,
     batch_max: usize,
-    carry: Carry,
-    metrics: Arc<LaneMetrics>,
-) where
-    Carry: Fn(Vec<Operation>) -> Carried + Send + Sync,
-    Carried: Future<Output = Vec<Answer>> + Send + 'static,
-{
+    carrier: Arc<Carrier<Operation, Answer>>,
+) {
     let mut pending = VecDeque::new();
     let mut arrived = Vec::new();
     loop {
-        if pending.is_empty() && arrivals.recv_many(&mut arrived, QUEUE_MAX).await == 0 {
+        if arrivals.recv_many(&mut arrived, QUEUE_MAX).await == 0 {
             return;
         }
-        pending.extend(arrived.drain(..));
-        while let Ok(waiting) = arrivals.try_recv() {
-            pending.push_back(waiting);
-            if pending.len() >= 2 * QUEUE_MAX {
+        let _turn = carrier.turn.lock().await;
+        // Kept while there is something to carry.
+        loop {
+            pending.extend(arrived.drain(..));
+            while let Ok(waiting) = arrivals.try_recv() {
+                pending.push_back(waiting);
+                if pending.len() >= 2 * QUEUE_MAX {
+                    break;
+                }
+            }
+            pending.retain(|waiting| !waiting.answer.is_closed());
+            let batch = next_batch(&mut pending, batch_max);
+            if batch.is_empty() {
                 break;
             }
-        }
-        pending.retain(|waiting| !waiting.answer.is_closed());
-        let batch = next_batch(&mut pending, batch_max);
-        if batch.is_empty() {
-            continue;
-        }
-        metrics.batches.fetch_add(1, Ordering::Relaxed);
-        metrics.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        metrics.batch_sizes.observe(batch.len() as f64);
-        let mut operations = Vec::with_capacity(batch.len());
-        let mut answers = Vec::with_capacity(batch.len());
-        for waiting in batch {
-            let waited = waiting.since.elapsed();
-            metrics.waits.observe(waited.as_secs_f64());
-            let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-            metrics.waited_micros.fetch_add(waited, Ordering::Relaxed);
-            operations.push(waiting.operation);
-            answers.push(waiting.answer);
-        }
-        // A panic costs this batch its answers, which its callers learn, and not the lane its life.
-        let carried = AssertUnwindSafe(async { carry(operations).await }).catch_unwind().await;
-        let Ok(outcomes) = carried else {
-            tracing::error!("a batch panicked; its operations were not answered");
-            continue;
-        };
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // Nobody need be listening any more.
-            let _ = answer.send(outcome);
+            let mut waits = Vec::with_capacity(batch.len());
+            let mut operations = Vec::with_capacity(batch.len());
+            let mut answers = Vec::with_capacity(batch.len());
+            for waiting in batch {
+                waits.push(waiting.since.elapsed());
+                operations.push(waiting.operation);
+                answers.push(waiting.answer);
+            }
+            let outcomes = carrier.carry(operations, waits.into_iter()).await;
+            for (answer, outcome) in answers.into_iter().zip(outcomes.into_iter().flatten()) {
+                // Nobody need be listening any more.
+                let _ = answer.send(outcome);
+            }
         }
     }
 }
@@ -331,5 +423,51 @@ mod tests {
         let user = UserId::from_bytes([1; 16]);
         assert!(lane.send(user, 0, 13).await.is_err());
         assert_eq!(lane.send(user, 0, 7).await, Ok(7));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_alone_is_carried_without_a_hop() {
+        let lane = Lane::open(BATCH_MAX, |batch: Vec<u32>| async move {
+            // What carried it, for each of the batch.
+            batch.into_iter().map(|_| tokio::task::try_id()).collect()
+        });
+        let user = UserId::from_bytes([1; 16]);
+        let lone = tokio::spawn(async move {
+            for number in 0..3 {
+                assert_eq!(lane.send(user, 0, number).await, Ok(tokio::task::try_id()));
+            }
+        });
+        lone.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_began_is_brought_to_its_end_before_the_next_when_its_caller_goes() {
+        let gate = Arc::new(Notify::new());
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let lane = {
+            let (gate, done) = (Arc::clone(&gate), Arc::clone(&done));
+            Lane::open(BATCH_MAX, move |batch: Vec<u32>| {
+                let (gate, done) = (Arc::clone(&gate), Arc::clone(&done));
+                async move {
+                    gate.notified().await;
+                    done.lock().unwrap().extend(batch.clone());
+                    batch
+                }
+            })
+        };
+        let user = UserId::from_bytes([1; 16]);
+        let mut first = Box::pin(lane.send(user, 0, 1));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let mut second = Box::pin(lane.send(user, 0, 2));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        gate.notify_one();
+        while done.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(futures_util::poll!(&mut second).is_pending());
+        gate.notify_one();
+        assert_eq!(second.await, Ok(2));
+        assert_eq!(*done.lock().unwrap(), [1, 2]);
     }
 }
