@@ -16,7 +16,7 @@ use diesel::sqlite::Sqlite;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::types::{DbJson, DbTimestamp, DbUuid, Document, Id, Moment, TextList};
+use super::types::{DbJson, DbTid, DbTimestamp, DbUuid, Document, Id, Moment, TextList, Tid};
 
 /// The values of one column.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub(in crate::storage) enum Column<'a> {
     Lists(Vec<TextList>),
     MaybeDocuments(Vec<Option<Document>>),
     Bytes(Vec<&'a [u8]>),
+    /// To PostgreSQL alone.
+    Places(Vec<Tid>),
 }
 
 impl Column<'_> {
@@ -52,6 +54,7 @@ impl Column<'_> {
             Self::Lists(values) => values.len(),
             Self::MaybeDocuments(values) => values.len(),
             Self::Bytes(values) => values.len(),
+            Self::Places(values) => values.len(),
         }
     }
 
@@ -99,6 +102,7 @@ impl Serialize for Cell<'_> {
             Column::Lists(values) => values[row].serialize(to),
             Column::MaybeDocuments(values) => values[row].as_ref().map(|document| &document.0).serialize(to),
             Column::Bytes(values) => to.serialize_str(&hex(values[row])),
+            Column::Places(_) => to.serialize_none(),
         }
     }
 }
@@ -157,6 +161,9 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The column of `in_places`.
+const PLACE: &str = "place";
+
 /// A piece of a statement.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::storage) enum Piece {
@@ -180,6 +187,9 @@ pub(in crate::storage) enum Piece {
     /// table its planner would read all of that and look each of its rows up in `v`, and would keep this plan while the
     /// table grows. This can only be followed from `v` to the table, and costs the same there.
     Key(&'static [&'static str], &'static [&'static str]),
+    /// The same, of this table, where the rows of `v` may say at which place PostgreSQL has it. Then that is the only way to it: the key
+    /// is compared there by an operator that no index knows.
+    KeyInPlace(&'static str, &'static [&'static str], &'static [&'static str]),
 }
 
 /// A statement made of pieces, with one place for a table of rows.
@@ -209,6 +219,12 @@ impl<'a, Row> SetStatement<'a, Row> {
     /// The same where the rows are in this place.
     pub(in crate::storage) fn at(mut self, place: Place) -> Self {
         self.rows.place = place;
+        self
+    }
+
+    /// The same on PostgreSQL, with the places of the rows that it names, where they are known.
+    pub(in crate::storage) fn in_places(mut self, places: Option<Vec<Tid>>) -> Self {
+        self.rows.columns.extend(places.map(|places| (PLACE, Column::Places(places))));
         self
     }
 }
@@ -249,7 +265,7 @@ impl Rows<'_> {
     }
 
     fn push_assignments<DB: Backend>(&self, but: &[&str], out: &mut AstPass<'_, '_, DB>) {
-        for (at, name) in self.names().filter(|name| !but.contains(name)).enumerate() {
+        for (at, name) in self.names().filter(|name| !but.contains(name) && *name != PLACE).enumerate() {
             out.push_sql(if at > 0 { ", " } else { "" });
             out.push_sql(name);
             out.push_sql(" = v.");
@@ -274,7 +290,18 @@ impl Rows<'_> {
                     self.push_arrays(out)?;
                 }
                 Piece::Assignments { but } => self.push_assignments(but, out),
-                Piece::Key(columns, of_rows) => {
+                Piece::KeyInPlace(table, columns, of_rows) if self.names().any(|name| name == PLACE) => {
+                    out.push_sql(table);
+                    out.push_sql(".ctid = v.");
+                    out.push_sql(PLACE);
+                    for (column, of_rows) in columns.iter().zip(*of_rows) {
+                        out.push_sql(" and ");
+                        out.push_sql(column);
+                        out.push_sql(" is not distinct from ");
+                        out.push_sql(of_rows);
+                    }
+                }
+                Piece::Key(columns, of_rows) | Piece::KeyInPlace(_, columns, of_rows) => {
                     for (at, (column, of_rows)) in columns.iter().zip(*of_rows).enumerate() {
                         out.push_sql(if at > 0 { " and " } else { "" });
                         out.push_sql(column);
@@ -326,6 +353,7 @@ impl Rows<'_> {
                     out.push_bind_param::<Array<Nullable<DbJson>>, _>(values)?
                 }
                 Column::Bytes(values) => out.push_bind_param::<Array<Binary>, _>(values)?,
+                Column::Places(values) => out.push_bind_param::<Array<DbTid>, _>(values)?,
             }
             out.push_sql(") as ");
             out.push_sql(name);
@@ -346,7 +374,7 @@ impl Rows<'_> {
                     self.push_json(out)?;
                 }
                 Piece::Assignments { but } => self.push_assignments(but, out),
-                Piece::Key(columns, of_rows) => {
+                Piece::Key(columns, of_rows) | Piece::KeyInPlace(_, columns, of_rows) => {
                     push_list(out, columns.iter().copied());
                     out.push_sql(" = ");
                     push_list(out, of_rows.iter().copied());

@@ -45,6 +45,29 @@ pub struct DbTimestamp;
 #[diesel(sqlite_type(name = "Text"))]
 pub struct DbJson;
 
+/// Where PostgreSQL has a row: block and number. SQLite has no such thing.
+#[derive(Debug, Clone, Copy, Default, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 27, array_oid = 1010))]
+pub struct DbTid;
+
+/// The place of a version of a row, good for as long as nobody else can change the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = DbTid)]
+pub struct Tid([u8; 6]);
+
+impl ToSql<DbTid, Pg> for Tid {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&self.0)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<DbTid, Pg> for Tid {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(value.as_bytes().try_into()?))
+    }
+}
+
 /// Any identifier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = DbUuid)]

@@ -72,7 +72,7 @@ async fn run(
             // Nobody listens at a worker.
             let is_heard = pool.server().is_primary();
             let work = async move |conn: &mut _| {
-                let mut batch = PostgresBatch { conn, place, limits, is_heard };
+                let mut batch = PostgresBatch::new(conn, place, limits, is_heard);
                 ledger::run(&mut batch, operations, purpose, News { origin, ears: &ears }).await
             };
             conn.transaction::<_, Error, _>(work).await

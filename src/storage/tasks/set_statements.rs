@@ -9,9 +9,11 @@ use super::list_row::{self, ListRowTypes};
 use super::task_row::{self, TaskRowTypes};
 use super::write_conn::{AnswerRow, ChangeRow};
 use crate::domain::{Subject, Task, TaskId, TaskList, TaskListId, UserId};
-use crate::storage::engine::set::Piece::{Assignments, First, Insert, Key, OnPostgres, OnSqlite, Rows, Sql};
+use crate::storage::engine::set::Piece::{
+    Assignments, First, Insert, Key, KeyInPlace, OnPostgres, OnSqlite, Rows, Sql,
+};
 use crate::storage::engine::set::{self, Column, Piece, SetStatement};
-use crate::storage::engine::types::{DbUuid, Id, Moment};
+use crate::storage::engine::types::{DbTid, DbUuid, Id, Moment};
 
 fn ids<T>(pairs: &[(T, T)]) -> set::Rows<'static>
 where
@@ -44,12 +46,44 @@ pub(in crate::storage) fn lock_users(
     )
 }
 
+/// The same on PostgreSQL, with the place of each row.
+pub(in crate::storage) fn lock_users_in_place(
+    users: Vec<Id>,
+) -> SetStatement<'static, (DbUuid, BigInt, BigInt, Bool, DbTid)> {
+    SetStatement::new(
+        &[
+            Sql("select users.id, users.revision, users.live_tasks, users.listened, users.ctid \
+                 from users where users.id = any ("),
+            First,
+            Sql(") order by users.id for update"),
+        ],
+        set::Rows::new(vec![("user_id", Column::Ids(users))]),
+    )
+}
+
 pub(in crate::storage) fn find_tasks(keys: &[(Id, Id)]) -> SetStatement<'static, TaskRowTypes> {
     SetStatement::new(
         &[
             Sql("select "),
             Sql(task_row::COLUMNS),
             Sql(" from "),
+            Rows,
+            Sql(" cross join tasks where "),
+            TASK_KEY,
+        ],
+        ids(keys),
+    )
+}
+
+/// The same on PostgreSQL, with the place of each row.
+pub(in crate::storage) fn find_tasks_in_place(
+    keys: &[(Id, Id)],
+) -> SetStatement<'static, (TaskRowTypes, DbTid)> {
+    SetStatement::new(
+        &[
+            Sql("select "),
+            Sql(task_row::COLUMNS),
+            Sql(", tasks.ctid from "),
             Rows,
             Sql(" cross join tasks where "),
             TASK_KEY,
@@ -133,7 +167,7 @@ pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> Set
             Sql(" from "),
             Rows,
             Sql(" where "),
-            USER_KEY,
+            KeyInPlace("users", &["users.id"], &["v.user_id"]),
         ],
         rows,
     )
@@ -151,7 +185,7 @@ pub(in crate::storage) fn update_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetState
             Sql(" from "),
             Rows,
             Sql(" where "),
-            Key(&["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.task_id"]),
+            KeyInPlace("tasks", &["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.task_id"]),
         ],
         task_row::rows(tasks),
     )

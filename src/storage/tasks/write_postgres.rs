@@ -1,5 +1,6 @@
 //! A write batch on PostgreSQL. The statements of a step go out together, without waiting for each other's answers.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::sql_types::BigInt;
@@ -9,16 +10,17 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use super::list_row::{ListRow, ListRowTypes, as_lists};
 use super::notifier::{self, pg_notify};
 use super::set_statements::{
-    find_children, find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists,
-    insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
+    find_children, find_lists, find_requests, find_tasks, find_tasks_in_place, insert_answers,
+    insert_changes, insert_lists, insert_tasks, lock_users, lock_users_in_place, raise_counters,
+    remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
 use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
 use crate::domain::{Error, HistoryId, Result, Task, TaskList, UserId};
 use crate::storage::Limits;
-use crate::storage::engine::set::Place;
+use crate::storage::engine::set::{Place, SetStatement};
 use crate::storage::engine::sql::{Fragment, Whole};
-use crate::storage::engine::types::Id;
+use crate::storage::engine::types::{Id, Tid};
 use crate::storage::events::outbox::insert_stretches;
 use crate::storage::schema::{database_state, event_listeners};
 
@@ -33,22 +35,40 @@ diesel::define_sql_function! {
 
 /// A connection inside a write transaction, and where the rows of the batch are.
 pub(in crate::storage) struct PostgresBatch<'a> {
-    pub(in crate::storage) conn: &'a mut AsyncPgConnection,
-    pub(in crate::storage) place: Place,
-    pub(in crate::storage) limits: Limits,
+    conn: &'a mut AsyncPgConnection,
+    place: Place,
+    limits: Limits,
     /// Whether what is told on it reaches the other processes.
-    pub(in crate::storage) is_heard: bool,
+    is_heard: bool,
+    /// Where the users' rows are, which are locked.
+    users: HashMap<Id, Tid>,
+    /// Where tasks of theirs were found since.
+    tasks: HashMap<(Id, Id), Tid>,
+}
+
+impl<'a> PostgresBatch<'a> {
+    pub(in crate::storage) fn new(
+        conn: &'a mut AsyncPgConnection,
+        place: Place,
+        limits: Limits,
+        is_heard: bool,
+    ) -> Self {
+        Self { conn, place, limits, is_heard, users: HashMap::new(), tasks: HashMap::new() }
+    }
 }
 
 impl PostgresBatch<'_> {
     /// Locks the users' rows and reads their counters. The limit of a wait for a lock is not heeded by the servers of a Citus,
     /// that of a statement by the one that it is sent to: there it stands in for the other.
-    async fn lock(&self, users: Vec<Id>) -> Result<Vec<(Id, i64, i64, bool)>> {
+    async fn lock(&self, users: Vec<Id>) -> Result<Vec<Locked>> {
         let conn = &*self.conn;
-        let lock = lock_users(users);
         if self.place == Place::Here {
-            return Ok(lock.load(&mut &*conn).await?);
+            let rows: Vec<(Id, i64, i64, bool, Tid)> = lock_users_in_place(users).load(&mut &*conn).await?;
+            let locked =
+                |(user, revision, live, listened, tid)| ((user, revision, live, listened), Some(tid));
+            return Ok(rows.into_iter().map(locked).collect());
         }
+        let lock = lock_users(users);
         let limit = |time: Duration| {
             let limit = set_config("statement_timeout", time.as_millis().to_string(), true);
             async { diesel::select(limit).execute(&mut &*conn).await.map_err(Error::from) }
@@ -63,21 +83,63 @@ impl PostgresBatch<'_> {
             locked,
             limit(self.limits.statement_timeout)
         )?;
-        Ok(locked)
+        Ok(locked.into_iter().map(|counters| (counters, None)).collect())
+    }
+
+    /// Reads tasks under the locks.
+    async fn find(&self, keys: Vec<(Id, Id)>) -> Result<Vec<(TaskRow, Option<Tid>)>> {
+        let conn = &*self.conn;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.place == Place::Here {
+            let rows: Vec<(TaskRow, Tid)> = find_tasks_in_place(&keys).load(&mut &*conn).await?;
+            return Ok(rows.into_iter().map(|(row, tid)| (row, Some(tid))).collect());
+        }
+        let rows = find_tasks(&keys).at(self.place).load::<TaskRow>(&mut &*conn).await?;
+        Ok(rows.into_iter().map(|row| (row, None)).collect())
+    }
+
+    async fn raise(&self, counters: &[(UserId, i64, i64)]) -> QueryResult<usize> {
+        let places = counters.iter().map(|(user, ..)| self.users.get(&(*user).into()).copied()).collect();
+        self.change(counters.len(), places, || raise_counters(counters)).await
+    }
+
+    async fn update(&self, tasks: &[Box<Task>]) -> QueryResult<usize> {
+        let place = |task: &Box<Task>| self.tasks.get(&(task.owner.into(), task.id.into())).copied();
+        self.change(tasks.len(), tasks.iter().map(place).collect(), || update_tasks(tasks)).await
+    }
+
+    /// Changes rows where they were found under the locks of their users, without a way down an index. Nobody else can have moved
+    /// them since; if one is not there all the same, by their keys.
+    async fn change<'r>(
+        &self,
+        rows: usize,
+        places: Option<Vec<Tid>>,
+        statement: impl Fn() -> SetStatement<'r>,
+    ) -> QueryResult<usize> {
+        let conn = &*self.conn;
+        if rows == 0 {
+            return Ok(0);
+        }
+        if places.is_some() {
+            let changed = statement().in_places(places).execute(&mut &*conn).await?;
+            if changed == rows {
+                return Ok(changed);
+            }
+        }
+        statement().at(self.place).execute(&mut &*conn).await
     }
 }
+
+/// User, revision, live tasks, whether one of the user's webhooks listens; and where the row is.
+type Locked = ((Id, i64, i64, bool), Option<Tid>);
 
 impl WriteConn for PostgresBatch<'_> {
     async fn read(&mut self, keys: Keys) -> Result<Snapshot> {
         let Keys { users, tasks, lists, requests } = keys;
         let (conn, place) = (&*self.conn, self.place);
-        let counters = self.lock(users);
-        let tasks = async {
-            if tasks.is_empty() {
-                return Ok(Vec::new());
-            }
-            Ok(find_tasks(&tasks).at(place).load::<TaskRow>(&mut &*conn).await?)
-        };
+        let (counters, tasks) = (self.lock(users), self.find(tasks));
         let lists = async {
             if lists.is_empty() {
                 return Ok(Vec::new());
@@ -92,6 +154,11 @@ impl WriteConn for PostgresBatch<'_> {
         };
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (counters, tasks, lists, requests) = tokio::try_join!(biased; counters, tasks, lists, requests)?;
+        self.users = counters.iter().filter_map(|((user, ..), tid)| Some((*user, (*tid)?))).collect();
+        self.tasks =
+            tasks.iter().filter_map(|(row, tid)| Some(((row.user_id, row.task_id), (*tid)?))).collect();
+        let counters = counters.into_iter().map(|(counters, _)| counters).collect();
+        let tasks = tasks.into_iter().map(|(row, _)| row).collect();
         Ok(Snapshot { counters, tasks, lists, requests })
     }
 
@@ -140,9 +207,9 @@ impl WriteConn for PostgresBatch<'_> {
         let told = writes.told(everything);
         let (.., somebody_listens, _) = tokio::try_join!(
             biased;
-            unless_empty!(writes.counters, raise_counters),
+            self.raise(&writes.counters),
             unless_empty!(writes.tasks.created, insert_tasks),
-            unless_empty!(writes.tasks.updated, update_tasks),
+            self.update(&writes.tasks.updated),
             unless_empty!(writes.tasks.removed, remove_tasks),
             unless_empty!(writes.lists.created, insert_lists),
             unless_empty!(writes.lists.updated, update_lists),

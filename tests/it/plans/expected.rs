@@ -26,7 +26,7 @@ use Class::{Adds, Beside, Bounded, Found, InOrder, InPlaces, Job, Keyed};
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
 const STATEMENTS: [(&str, &str, Class); 50] = [
     // Writes.
-    ("select users.id, users.revision, users.live_tasks, users.listened from ", "users", Keyed("users_pkey")),
+    ("select users.id, users.revision, users.live_tasks, users.listened", "users", Keyed("users_pkey")),
     ("select requests.", "cross join requests", Keyed("requests_pkey")),
     ("select tasks.", "deleted_with_parent", Found("tasks_parent_idx")),
     ("select tasks.", "cross join tasks", Keyed("tasks_pkey")),
