@@ -1,6 +1,6 @@
 //! A lane carries operations of one kind to the database many at a time: what arrives while one batch is under
 //! way forms the next. There is no timer, so an idle lane adds no wait; under load one statement and one commit
-//! serve many callers. Who is alone carries the own operation, without a hop to the task that drives the lane.
+//! serve many callers. Whoever reads and is alone carries the own operation, without a hop to the task that drives the lane.
 //!
 //! Nothing here knows what is carried. Queues are bounded; whoever has gone away is dropped before dispatch; one
 //! user's flood takes at most its share of a batch while others wait.
@@ -97,6 +97,31 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
         Self { queue, carrier }
     }
 
+    /// Sends an operation, or carries it where nobody else is, and waits for its answer. For what waits for one answer of the database:
+    /// each wakes the whole call around it, where the driver is a small task.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub(in crate::storage) async fn send_or_carry(
+        &self,
+        user: UserId,
+        class: i64,
+        operation: Operation,
+    ) -> Result<Answer> {
+        let Some(turn) = self.carrier.turn_of_one_alone() else {
+            return self.send(user, class, operation).await;
+        };
+        let _counted = Counted::one_more(&self.carrier.metrics.waiting);
+        let carrier = Arc::clone(&self.carrier);
+        let carried = async move {
+            let answers = carrier.carry(vec![operation], std::iter::once(Duration::ZERO)).await;
+            drop(turn);
+            answers
+        };
+        let answers = ToItsEnd(Some(Box::pin(carried))).await;
+        answers.and_then(|mut answers| answers.pop()).ok_or_else(unanswered)
+    }
+
     /// Sends an operation and waits for its answer. Only operations of the same class go together.
     ///
     /// A caller who stops waiting before the batch begins is not carried; after that the operation is carried
@@ -110,18 +135,6 @@ impl<Operation: Send + 'static, Answer: Send + 'static> Lane<Operation, Answer> 
         class: i64,
         operation: Operation,
     ) -> Result<Answer> {
-        let unanswered = || Error::Internal("a batch ended without an answer".into());
-        if let Some(turn) = self.carrier.turn_of_one_alone() {
-            let _counted = Counted::one_more(&self.carrier.metrics.waiting);
-            let carrier = Arc::clone(&self.carrier);
-            let carried = async move {
-                let answers = carrier.carry(vec![operation], std::iter::once(Duration::ZERO)).await;
-                drop(turn);
-                answers
-            };
-            let answers = ToItsEnd(Some(Box::pin(carried))).await;
-            return answers.and_then(|mut answers| answers.pop()).ok_or_else(unanswered);
-        }
         let metrics = &self.carrier.metrics;
         let _counted = Counted::one_more(&metrics.waiting);
         let (answer, answered) = oneshot::channel();
@@ -218,6 +231,10 @@ impl<T: Send + 'static> Drop for ToItsEnd<T> {
             runtime.spawn(work);
         }
     }
+}
+
+fn unanswered() -> Error {
+    Error::Internal("a batch ended without an answer".into())
 }
 
 /// The lane of a user. The last bytes of a UUID of either common version are random.
@@ -434,7 +451,7 @@ mod tests {
         let user = UserId::from_bytes([1; 16]);
         let lone = tokio::spawn(async move {
             for number in 0..3 {
-                assert_eq!(lane.send(user, 0, number).await, Ok(tokio::task::try_id()));
+                assert_eq!(lane.send_or_carry(user, 0, number).await, Ok(tokio::task::try_id()));
             }
         });
         lone.await.unwrap();
@@ -456,7 +473,7 @@ mod tests {
             })
         };
         let user = UserId::from_bytes([1; 16]);
-        let mut first = Box::pin(lane.send(user, 0, 1));
+        let mut first = Box::pin(lane.send_or_carry(user, 0, 1));
         assert!(futures_util::poll!(&mut first).is_pending());
         let mut second = Box::pin(lane.send(user, 0, 2));
         assert!(futures_util::poll!(&mut second).is_pending());

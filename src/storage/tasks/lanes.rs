@@ -106,7 +106,7 @@ impl Lanes {
     pub(in crate::storage) async fn find(&self, owner: Owner, id: TaskId) -> Result<Task> {
         let shard = self.shards.of(owner.user()).await?;
         let lane = lane_of_read(&self.reads, || shard.lane(owner, self.reads.len()));
-        let sent = lane.send(owner.user(), shard.number, (owner.user(), id));
+        let sent = lane.send_or_carry(owner.user(), shard.number, (owner.user(), id));
         sent.instrument(span("read lane")).await?
     }
 
@@ -117,7 +117,7 @@ impl Lanes {
         // Each is a statement of its own: only their way has to be the same.
         let class = if self.shards.is_direct() { shard.server } else { 0 };
         let lane = lane_of_read(&self.lists, || shard.lane(owner, self.lists.len()));
-        let sent = lane.send(owner.user(), i64::try_from(class).unwrap_or_default(), list);
+        let sent = lane.send_or_carry(owner.user(), i64::try_from(class).unwrap_or_default(), list);
         sent.instrument(span("list lane")).await?
     }
 
