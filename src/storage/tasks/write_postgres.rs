@@ -106,8 +106,8 @@ impl PostgresBatch<'_> {
     }
 
     async fn update(&self, tasks: &[Box<Task>]) -> QueryResult<usize> {
-        let place = |task: &Box<Task>| self.tasks.get(&(task.owner.into(), task.id.into())).copied();
-        self.change(tasks.len(), tasks.iter().map(place).collect(), || update_tasks(tasks)).await
+        let place = |task: &Task| self.tasks.get(&(task.owner.into(), task.id.into())).copied();
+        self.change(tasks.len(), tasks.iter().map(|task| place(task)).collect(), || update_tasks(tasks)).await
     }
 
     /// Changes rows where they were found under the locks of their users, without a way down an index. Nobody else can have moved
