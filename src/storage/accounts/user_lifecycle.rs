@@ -278,6 +278,7 @@ impl Users<'_> {
             Ok::<(), Error>(())
         })?;
         self.pool.note_deletion(mark);
+        erasure::write_anew(self.pool).await;
         erasure::empty_log(self.pool).await;
         Ok(())
     }

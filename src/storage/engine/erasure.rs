@@ -1,4 +1,4 @@
-//! The end of an erasure: SQLite's log, in which what was deleted would go on lying.
+//! The end of an erasure: SQLite's file and its log, in which something of what was deleted would go on lying.
 
 use std::time::Duration;
 
@@ -13,6 +13,41 @@ use super::pool::{Engine, Pool};
 const PATIENCE_OF_EMPTYING: u64 = 200;
 /// How often it is tried.
 const TRIES_OF_EMPTYING: usize = 5;
+
+/// The largest file that is written anew, in octets. That takes well below a second, in which nothing else can be written.
+const ANEW_MAX: i64 = 64 * 1024 * 1024;
+
+/// Writes the file anew without what was deleted. SQLite overwrites what it deletes where it lies then; where it lay before a page
+/// was split, it stays until the page is written full. A larger file is left at that.
+pub(in crate::storage) async fn write_anew(pool: &Pool) {
+    let Engine::Sqlite { writer, .. } = &pool.engine else { return };
+    let written = async {
+        let mut conn = checkout(writer).await?;
+        let size: Size =
+            sql_query("select page_count * page_size as octets from pragma_page_count(), pragma_page_size()")
+                .get_result(&mut *conn)
+                .await?;
+        if size.octets <= ANEW_MAX {
+            conn.batch_execute("vacuum").await?;
+        } else {
+            tracing::info!(
+                octets = size.octets,
+                "the database is too large to be written anew; copies of what was deleted may stay in gaps of its pages"
+            );
+        }
+        Ok(())
+    };
+    if let Err(error) = pool.bounded_write(written).await {
+        tracing::warn!(%error, "the database was not written anew; copies of what was deleted may stay in gaps of its pages");
+    }
+}
+
+/// How large the file is.
+#[derive(QueryableByName)]
+struct Size {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    octets: i64,
+}
 
 /// Brings the file up to date and empties the log beside it, so that what was deleted is in neither. Where that cannot be done,
 /// as readers are in the way all the while, the log keeps it until it is written over; the log of the service says so.
