@@ -356,16 +356,17 @@ impl MigrationSource<Pg> for Spread {
 }
 
 fn run_pending(connection: Connection, is_spread: bool) -> Result<Vec<String>, OpenError> {
+    fn run<DB: diesel::backend::Backend>(
+        mut harness: impl MigrationHarness<DB>,
+        source: impl MigrationSource<DB>,
+    ) -> diesel::migration::Result<Vec<String>> {
+        let applied = harness.run_pending_migrations(source)?;
+        Ok(applied.iter().map(ToString::to_string).collect())
+    }
     let applied = match connection {
-        Connection::Postgres(conn) if is_spread => AsyncMigrationHarness::new(*conn)
-            .run_pending_migrations(Spread)
-            .map(|versions| versions.iter().map(ToString::to_string).collect()),
-        Connection::Postgres(conn) => AsyncMigrationHarness::new(*conn)
-            .run_pending_migrations(POSTGRES)
-            .map(|versions| versions.iter().map(ToString::to_string).collect()),
-        Connection::Sqlite(conn) => AsyncMigrationHarness::new(*conn)
-            .run_pending_migrations(SQLITE)
-            .map(|versions| versions.iter().map(ToString::to_string).collect()),
+        Connection::Postgres(conn) if is_spread => run(AsyncMigrationHarness::new(*conn), Spread),
+        Connection::Postgres(conn) => run(AsyncMigrationHarness::new(*conn), POSTGRES),
+        Connection::Sqlite(conn) => run(AsyncMigrationHarness::new(*conn), SQLITE),
     };
     applied.map_err(|error| OpenError::Migration(error.to_string()))
 }
