@@ -5,6 +5,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use super::set::MOVED;
 use crate::domain::{Error, Rule};
 
 impl From<DieselError> for Error {
@@ -45,7 +46,7 @@ type Meaning = fn(&str) -> Error;
 const REMOTE_NODE: &str = "connection to the remote node";
 
 /// Texts of the servers, and what each means.
-const MESSAGES: [(&str, Meaning); 29] = [
+const MESSAGES: [(&str, Meaning); 30] = [
     // PostgreSQL, in the order of its SQLSTATEs.
     ("remaining connection slots are reserved", unavailable),
     ("sorry, too many clients already", unavailable),
@@ -60,6 +61,8 @@ const MESSAGES: [(&str, Meaning); 29] = [
     ("connection closed", unavailable),
     ("error communicating with the server", unavailable),
     ("cannot execute", unavailable),
+    // Our own: somebody changed them without the lock of their user.
+    (MOVED, |_| Error::Conflict),
     // Citus: a server with shards is away, or shards are moved.
     ("involved in a distributed deadlock", |_| Error::Conflict),
     ("could not run distributed query with FOR UPDATE", |_| Error::Conflict),

@@ -3,6 +3,7 @@
 mod certificate;
 mod hosts;
 mod tls;
+pub(in crate::storage) mod transaction;
 mod url;
 
 use std::sync::Arc;

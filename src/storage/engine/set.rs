@@ -138,12 +138,15 @@ pub(in crate::storage) struct Rows<'a> {
     columns: Vec<(&'static str, Column<'a>)>,
     json: OnceLock<String>,
     place: Place,
+    count: i64,
 }
 
 impl<'a> Rows<'a> {
     pub(in crate::storage) fn new(columns: Vec<(&'static str, Column<'a>)>) -> Self {
         debug_assert!(columns.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len()));
-        Self { columns, json: OnceLock::new(), place: Place::Here }
+        let rows = columns.as_slice().first().map_or(0, |(_, column)| column.len());
+        let count = i64::try_from(rows).unwrap_or(i64::MAX);
+        Self { columns, json: OnceLock::new(), place: Place::Here, count }
     }
 
     /// The same without these columns, if no row has a value in any of them. To be inserted, where that is what their absence means:
@@ -163,6 +166,9 @@ impl<'a> Rows<'a> {
 
 /// The column of `in_places`.
 const PLACE: &str = "place";
+
+/// What is said of rows that are not where they were found.
+pub(super) const MOVED: &str = "rows were where they were found";
 
 /// A piece of a statement.
 #[derive(Debug, Clone, Copy)]
@@ -190,6 +196,9 @@ pub(in crate::storage) enum Piece {
     /// The same, of this table, where the rows of `v` may say at which place PostgreSQL has it. Then that is the only way to it: the key
     /// is compared there by an operator that no index knows.
     KeyInPlace(&'static str, &'static [&'static str], &'static [&'static str]),
+    /// A change of all rows of `v`. Where their places are said it fails unless it has changed every one of them: what waits for nothing before
+    /// it commits cannot look how many there were.
+    All(&'static [Piece]),
 }
 
 /// A statement made of pieces, with one place for a table of rows.
@@ -301,6 +310,17 @@ impl Rows<'_> {
                         out.push_sql(of_rows);
                     }
                 }
+                Piece::All(pieces) if self.names().any(|name| name == PLACE) => {
+                    out.push_sql("with changed as (");
+                    self.push_to_postgres(pieces, out)?;
+                    out.push_sql(" returning 1) select case when count(*) = ");
+                    out.push_bind_param::<BigInt, _>(&self.count)?;
+                    // No number, which is how a statement says what is wrong.
+                    out.push_sql(" then 0 else (count(*) || ' ");
+                    out.push_sql(MOVED);
+                    out.push_sql("')::int end from changed");
+                }
+                Piece::All(pieces) => self.push_to_postgres(pieces, out)?,
                 Piece::Key(columns, of_rows) | Piece::KeyInPlace(_, columns, of_rows) => {
                     for (at, (column, of_rows)) in columns.iter().zip(*of_rows).enumerate() {
                         out.push_sql(if at > 0 { " and " } else { "" });
@@ -367,7 +387,7 @@ impl Rows<'_> {
             match piece {
                 Piece::Sql(sql) => out.push_sql(sql),
                 Piece::OnPostgres(_) | Piece::First => {}
-                Piece::OnSqlite(pieces) => self.push_to_sqlite(pieces, out)?,
+                Piece::OnSqlite(pieces) | Piece::All(pieces) => self.push_to_sqlite(pieces, out)?,
                 Piece::Rows => self.push_json(out)?,
                 Piece::Insert(table) => {
                     self.push_insert(table, out);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::domain::{EventKind, Timestamp, UserId};
-use crate::storage::engine::set::Piece::Insert;
+use crate::storage::engine::set::Piece::{Insert, Sql};
 use crate::storage::engine::set::{Column, Rows, SetStatement};
 use crate::storage::engine::types::{Id, Moment};
 
@@ -53,18 +53,25 @@ pub(in crate::storage) struct Stretch {
 
 /// Puts stretches of changes into the outbox.
 pub(in crate::storage) fn insert_stretches(stretches: &[Stretch]) -> SetStatement<'static> {
+    SetStatement::new(&[Insert("outbox")], rows(stretches))
+}
+
+/// The same if somebody listens to all users. Where nobody does, PostgreSQL does not look at the rows.
+pub(in crate::storage) fn insert_stretches_if_heard(stretches: &[Stretch]) -> SetStatement<'static> {
+    let heard = &[Insert("outbox"), Sql(" where exists (select from event_listeners where everyone)")];
+    SetStatement::new(heard, rows(stretches))
+}
+
+fn rows(stretches: &[Stretch]) -> Rows<'static> {
     let of = |value: fn(&Stretch) -> i64| Column::Bigs(stretches.iter().map(value).collect());
-    SetStatement::new(
-        &[Insert("outbox")],
-        Rows::new(vec![
-            ("user_id", Column::Ids(stretches.iter().map(|stretch| stretch.user.into()).collect())),
-            ("revision", of(|stretch| stretch.first)),
-            ("id", Column::Ids(stretches.iter().map(|_| Id(uuid::Uuid::now_v7())).collect())),
-            ("last_revision", of(|stretch| stretch.last)),
-            ("kind", Column::Smalls(vec![EventKind::Changes.code(); stretches.len()])),
-            ("create_time", Column::Times(stretches.iter().map(|one| Moment::from(one.time)).collect())),
-        ]),
-    )
+    Rows::new(vec![
+        ("user_id", Column::Ids(stretches.iter().map(|stretch| stretch.user.into()).collect())),
+        ("revision", of(|stretch| stretch.first)),
+        ("id", Column::Ids(stretches.iter().map(|_| Id(uuid::Uuid::now_v7())).collect())),
+        ("last_revision", of(|stretch| stretch.last)),
+        ("kind", Column::Smalls(vec![EventKind::Changes.code(); stretches.len()])),
+        ("create_time", Column::Times(stretches.iter().map(|one| Moment::from(one.time)).collect())),
+    ])
 }
 
 /// A row of the outbox: user, revision, id, last revision, kind, payload, time.

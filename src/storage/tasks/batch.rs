@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
 use super::ledger::{self, Purpose, Report};
@@ -11,7 +10,18 @@ use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
+use crate::storage::engine::postgres::transaction::Transaction;
+use crate::storage::engine::set::Place;
 use crate::storage::{Notifier, Operation, Outcome, WriteError};
+
+/// How a batch gets to the rows that it changes, on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Reach {
+    /// By their keys.
+    ByKey,
+    /// Where it found them, if they are on one server. The batch fails as a whole with `Conflict` when one is not there any more.
+    InPlace,
+}
 
 /// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 /// Where tables are spread, all its users are on one shard.
@@ -22,8 +32,9 @@ pub(in crate::storage) async fn commit(
     pool: &Pool,
     notifier: &Notifier,
     operations: Vec<Operation>,
+    reach: Reach,
 ) -> Result<Vec<Result<Outcome, WriteError>>> {
-    let work = run(pool, notifier, operations, Purpose::Write);
+    let work = run(pool, notifier, operations, (Purpose::Write, reach));
     let Report { results, raised, is_told } = pool.bounded_write(work).await?;
     pool.note_committed(&raised);
     if !pool.server().is_primary() {
@@ -43,7 +54,7 @@ pub(in crate::storage) async fn rehearse(
     notifier: &Notifier,
     operations: Vec<Operation>,
 ) -> Result<Vec<Result<Outcome, WriteError>>> {
-    let work = run(pool, notifier, operations, Purpose::Rehearse);
+    let work = run(pool, notifier, operations, (Purpose::Rehearse, Reach::ByKey));
     Ok(pool.bounded_write(work).await?.results)
 }
 
@@ -53,7 +64,7 @@ pub(in crate::storage) async fn commit_one(
     notifier: &Notifier,
     operation: Operation,
 ) -> Result<Outcome, WriteError> {
-    let mut results = commit(pool, notifier, vec![operation]).await?;
+    let mut results = commit(pool, notifier, vec![operation], Reach::ByKey).await?;
     results.pop().unwrap_or_else(|| Err(Error::Internal("an operation was not answered".into()).into()))
 }
 
@@ -61,21 +72,21 @@ async fn run(
     pool: &Pool,
     notifier: &Notifier,
     operations: Vec<Operation>,
-    purpose: Purpose,
+    (purpose, reach): (Purpose, Reach),
 ) -> Result<Report> {
     let (origin, ears) = (notifier.origin(), Arc::clone(notifier.ears()));
     match &pool.engine {
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
-            let conn: &mut AsyncPgConnection = &mut guard;
             let (place, limits) = (pool.place(), pool.limits);
             // Nobody listens at a worker.
             let is_heard = pool.server().is_primary();
-            let work = async move |conn: &mut _| {
-                let mut batch = PostgresBatch::new(conn, place, limits, is_heard);
-                ledger::run(&mut batch, operations, purpose, News { origin, ears: &ears }).await
-            };
-            conn.transaction::<_, Error, _>(work).await
+            // Where tables are spread, nobody knows the places of rows.
+            let reach = if place == Place::Here { reach } else { Reach::ByKey };
+            let mut batch = PostgresBatch::new(Transaction::on(&mut guard), (place, reach), limits, is_heard);
+            let news = News { origin, ears: &ears };
+            let result = ledger::run(&mut batch, operations, purpose, news).await;
+            batch.end(result).await
         }
         // On the other thread as a whole: from statement to statement it would be handed over each time.
         Engine::Sqlite { writer, .. } => {

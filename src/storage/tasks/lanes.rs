@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl as _;
 use futures_util::TryStreamExt as _;
 use tracing::Instrument as _;
 
-use super::batch;
+use super::batch::{self, Reach};
 use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics};
 use super::lane_pools::LanePools;
 use super::ranges::Ranges;
@@ -253,7 +253,9 @@ async fn write_all(
     // Kept in case the batch fails as a whole; what fails alone is not worth a copy, unless what moved a shard was at fault.
     let is_kept = count > 1 || pool.server().is_distributed();
     let again = if is_kept { operations.clone() } else { Vec::new() };
-    match batch::commit(pool, notifier, operations).await {
+    // Alone there is little to be gained, and nobody else who would be held up by trying again.
+    let reach = if count > 1 { Reach::InPlace } else { Reach::ByKey };
+    match batch::commit(pool, notifier, operations, reach).await {
         Ok(results) => results,
         // Whether it was committed is not known, or trying again at once would help nobody.
         Err(

@@ -239,7 +239,9 @@ impl<'a> Tasks<'a> {
         let mut results = Vec::new();
         for (places, part) in parts.into_values() {
             let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
-            let done = to_its_end(async move { batch::commit(&pool, &notifier, part).await }).await?;
+            let done =
+                to_its_end(async move { batch::commit(&pool, &notifier, part, batch::Reach::ByKey).await })
+                    .await?;
             results.extend(places.into_iter().zip(done));
         }
         results.sort_by_key(|(at, _)| *at);

@@ -10,7 +10,7 @@ use super::task_row::{self, TaskRowTypes};
 use super::write_conn::{AnswerRow, ChangeRow};
 use crate::domain::{Subject, Task, TaskId, TaskList, TaskListId, UserId};
 use crate::storage::engine::set::Piece::{
-    Assignments, First, Insert, Key, KeyInPlace, OnPostgres, OnSqlite, Rows, Sql,
+    All, Assignments, First, Insert, Key, KeyInPlace, OnPostgres, OnSqlite, Rows, Sql,
 };
 use crate::storage::engine::set::{self, Column, Piece, SetStatement};
 use crate::storage::engine::types::{DbTid, DbUuid, Id, Moment};
@@ -161,14 +161,14 @@ pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> Set
         ("live_tasks", Column::Bigs(counters.iter().map(|(_, _, live)| *live).collect())),
     ]);
     SetStatement::new(
-        &[
+        &[All(&[
             Sql("update users set "),
             Assignments { but: &["user_id"] },
             Sql(" from "),
             Rows,
             Sql(" where "),
             KeyInPlace("users", &["users.id"], &["v.user_id"]),
-        ],
+        ])],
         rows,
     )
 }
@@ -179,14 +179,14 @@ pub(in crate::storage) fn insert_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetState
 
 pub(in crate::storage) fn update_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetStatement<'_> {
     SetStatement::new(
-        &[
+        &[All(&[
             Sql("update tasks set "),
             Assignments { but: &["user_id", "task_id", "create_time"] },
             Sql(" from "),
             Rows,
             Sql(" where "),
             KeyInPlace("tasks", &["tasks.user_id", "tasks.task_id"], &["v.user_id", "v.task_id"]),
-        ],
+        ])],
         task_row::rows(tasks),
     )
 }

@@ -138,7 +138,7 @@ pub(in crate::storage) trait WriteConn: Send {
     fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;
 
     /// Stores a batch, puts it into the outbox where somebody listens, and tells the other processes on this database whose tasks
-    /// changed. Answers whether there is something in the outbox.
+    /// changed. Answers whether there is something in the outbox. Nothing can be asked after it: it may commit.
     fn write(&mut self, writes: Writes, news: News<'_>) -> impl Future<Output = Result<bool>> + Send;
 }
 

@@ -1,12 +1,15 @@
-//! A write batch on PostgreSQL. The statements of a step go out together, without waiting for each other's answers.
+//! A write batch on PostgreSQL, in two round trips: the statements of a step go out together, without waiting for each other's
+//! answers, and the transaction begins with the first step and ends with the last.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::sql_types::BigInt;
-use diesel::{ExpressionMethods as _, QueryDsl as _, QueryResult};
+use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
+use futures_util::TryFutureExt as _;
 
+use super::batch::Reach;
 use super::list_row::{ListRow, ListRowTypes, as_lists};
 use super::notifier::{self, pg_notify};
 use super::set_statements::{
@@ -18,11 +21,12 @@ use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
 use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
 use crate::domain::{Error, HistoryId, Result, Task, TaskList, UserId};
 use crate::storage::Limits;
+use crate::storage::engine::postgres::transaction::Transaction;
 use crate::storage::engine::set::{Place, SetStatement};
 use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::{Id, Tid};
-use crate::storage::events::outbox::insert_stretches;
-use crate::storage::schema::{database_state, event_listeners};
+use crate::storage::events::outbox::{insert_stretches, insert_stretches_if_heard};
+use crate::storage::schema::database_state;
 
 diesel::define_sql_function! {
     /// PostgreSQL's `set_config`.
@@ -33,10 +37,11 @@ diesel::define_sql_function! {
     ) -> diesel::sql_types::Text;
 }
 
-/// A connection inside a write transaction, and where the rows of the batch are.
+/// A write transaction, and where the rows of the batch are.
 pub(in crate::storage) struct PostgresBatch<'a> {
-    conn: &'a mut AsyncPgConnection,
+    transaction: Transaction<'a>,
     place: Place,
+    reach: Reach,
     limits: Limits,
     /// Whether what is told on it reaches the other processes.
     is_heard: bool,
@@ -48,27 +53,41 @@ pub(in crate::storage) struct PostgresBatch<'a> {
 
 impl<'a> PostgresBatch<'a> {
     pub(in crate::storage) fn new(
-        conn: &'a mut AsyncPgConnection,
-        place: Place,
+        transaction: Transaction<'a>,
+        (place, reach): (Place, Reach),
         limits: Limits,
         is_heard: bool,
     ) -> Self {
-        Self { conn, place, limits, is_heard, users: HashMap::new(), tasks: HashMap::new() }
+        let (users, tasks) = (HashMap::new(), HashMap::new());
+        Self { transaction, place, reach, limits, is_heard, users, tasks }
+    }
+
+    /// Ends the transaction, where it has not ended.
+    pub(in crate::storage) async fn end<T>(self, result: Result<T>) -> Result<T> {
+        self.transaction.end(result).await
     }
 }
 
 impl PostgresBatch<'_> {
+    const fn conn(&self) -> &AsyncPgConnection {
+        self.transaction.conn()
+    }
+
     /// Locks the users' rows and reads their counters. The limit of a wait for a lock is not heeded by the servers of a Citus,
     /// that of a statement by the one that it is sent to: there it stands in for the other.
     async fn lock(&self, users: Vec<Id>) -> Result<Vec<Locked>> {
-        let conn = &*self.conn;
-        if self.place == Place::Here {
+        let conn = self.conn();
+        if self.reach == Reach::InPlace {
             let rows: Vec<(Id, i64, i64, bool, Tid)> = lock_users_in_place(users).load(&mut &*conn).await?;
             let locked =
                 |(user, revision, live, listened, tid)| ((user, revision, live, listened), Some(tid));
             return Ok(rows.into_iter().map(locked).collect());
         }
         let lock = lock_users(users);
+        if self.place == Place::Here {
+            let locked = lock.load(&mut &*conn).await?;
+            return Ok(locked.into_iter().map(|counters| (counters, None)).collect());
+        }
         let limit = |time: Duration| {
             let limit = set_config("statement_timeout", time.as_millis().to_string(), true);
             async { diesel::select(limit).execute(&mut &*conn).await.map_err(Error::from) }
@@ -88,11 +107,11 @@ impl PostgresBatch<'_> {
 
     /// Reads tasks under the locks.
     async fn find(&self, keys: Vec<(Id, Id)>) -> Result<Vec<(TaskRow, Option<Tid>)>> {
-        let conn = &*self.conn;
+        let conn = self.conn();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        if self.place == Place::Here {
+        if self.reach == Reach::InPlace {
             let rows: Vec<(TaskRow, Tid)> = find_tasks_in_place(&keys).load(&mut &*conn).await?;
             return Ok(rows.into_iter().map(|(row, tid)| (row, Some(tid))).collect());
         }
@@ -101,34 +120,25 @@ impl PostgresBatch<'_> {
     }
 
     async fn raise(&self, counters: &[(UserId, i64, i64)]) -> QueryResult<usize> {
-        let places = counters.iter().map(|(user, ..)| self.users.get(&(*user).into()).copied()).collect();
-        self.change(counters.len(), places, || raise_counters(counters)).await
+        if counters.is_empty() {
+            return Ok(0);
+        }
+        let place = |user: UserId| self.users.get(&user.into()).copied();
+        self.change(raise_counters(counters), counters.iter().map(|(user, ..)| place(*user)).collect()).await
     }
 
     async fn update(&self, tasks: &[Box<Task>]) -> QueryResult<usize> {
-        let place = |task: &Task| self.tasks.get(&(task.owner.into(), task.id.into())).copied();
-        self.change(tasks.len(), tasks.iter().map(|task| place(task)).collect(), || update_tasks(tasks)).await
-    }
-
-    /// Changes rows where they were found under the locks of their users, without a way down an index. Nobody else can have moved
-    /// them since; if one is not there all the same, by their keys.
-    async fn change<'r>(
-        &self,
-        rows: usize,
-        places: Option<Vec<Tid>>,
-        statement: impl Fn() -> SetStatement<'r>,
-    ) -> QueryResult<usize> {
-        let conn = &*self.conn;
-        if rows == 0 {
+        if tasks.is_empty() {
             return Ok(0);
         }
-        if places.is_some() {
-            let changed = statement().in_places(places).execute(&mut &*conn).await?;
-            if changed == rows {
-                return Ok(changed);
-            }
-        }
-        statement().at(self.place).execute(&mut &*conn).await
+        let place = |task: &Task| self.tasks.get(&(task.owner.into(), task.id.into())).copied();
+        self.change(update_tasks(tasks), tasks.iter().map(|task| place(task)).collect()).await
+    }
+
+    /// Changes rows, where it is known where they are there: they were found under the locks of their users, and nobody else can
+    /// have moved them since.
+    async fn change(&self, statement: SetStatement<'_>, places: Option<Vec<Tid>>) -> QueryResult<usize> {
+        statement.at(self.place).in_places(places).execute(&mut self.conn()).await
     }
 }
 
@@ -138,7 +148,7 @@ type Locked = ((Id, i64, i64, bool), Option<Tid>);
 impl WriteConn for PostgresBatch<'_> {
     async fn read(&mut self, keys: Keys) -> Result<Snapshot> {
         let Keys { users, tasks, lists, requests } = keys;
-        let (conn, place) = (&*self.conn, self.place);
+        let (conn, place) = (self.conn(), self.place);
         let (counters, tasks) = (self.lock(users), self.find(tasks));
         let lists = async {
             if lists.is_empty() {
@@ -152,8 +162,10 @@ impl WriteConn for PostgresBatch<'_> {
             }
             Ok(find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await?)
         };
+        let begun = self.transaction.begin().map_err(Error::from);
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
-        let (counters, tasks, lists, requests) = tokio::try_join!(biased; counters, tasks, lists, requests)?;
+        let (_, counters, tasks, lists, requests) =
+            tokio::try_join!(biased; begun, counters, tasks, lists, requests)?;
         self.users = counters.iter().filter_map(|((user, ..), tid)| Some((*user, (*tid)?))).collect();
         self.tasks =
             tasks.iter().filter_map(|(row, tid)| Some(((row.user_id, row.task_id), (*tid)?))).collect();
@@ -163,36 +175,37 @@ impl WriteConn for PostgresBatch<'_> {
     }
 
     async fn tasks_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<Task>> {
-        as_tasks(find_tasks(&keys).at(self.place).load(self.conn).await?)
+        as_tasks(find_tasks(&keys).at(self.place).load(&mut self.conn()).await?)
     }
 
     async fn children(&mut self, parents: Vec<(Id, Id)>) -> Result<Vec<Task>> {
-        as_tasks(find_children(&parents).at(self.place).load(self.conn).await?)
+        as_tasks(find_children(&parents).at(self.place).load(&mut self.conn()).await?)
     }
 
     async fn lists_by_key(&mut self, keys: Vec<(Id, Id)>) -> Result<Vec<TaskList>> {
-        as_lists(find_lists(&keys).at(self.place).load(self.conn).await?)
+        as_lists(find_lists(&keys).at(self.place).load(&mut self.conn()).await?)
     }
 
     async fn lists(&mut self, statement: Fragment) -> Result<Vec<TaskList>> {
-        as_lists(Whole::<ListRowTypes>::new(statement).load(self.conn).await?)
+        as_lists(Whole::<ListRowTypes>::new(statement).load(&mut self.conn()).await?)
     }
 
     async fn tasks(&mut self, statement: Fragment) -> Result<Vec<Task>> {
-        as_tasks(Whole::<TaskRowTypes>::new(statement).load(self.conn).await?)
+        as_tasks(Whole::<TaskRowTypes>::new(statement).load(&mut self.conn()).await?)
     }
 
     async fn count(&mut self, statement: Fragment) -> Result<i64> {
-        Ok(Whole::<BigInt>::new(statement).get_result(self.conn).await?)
+        Ok(Whole::<BigInt>::new(statement).get_result(&mut self.conn()).await?)
     }
 
     async fn history(&mut self) -> Result<HistoryId> {
-        let history: Id = database_state::table.select(database_state::history).first(self.conn).await?;
+        let history: Id =
+            database_state::table.select(database_state::history).first(&mut self.conn()).await?;
         Ok(history.into())
     }
 
     async fn write(&mut self, writes: Writes, news: News<'_>) -> Result<bool> {
-        let (conn, place) = (&*self.conn, self.place);
+        let (conn, place) = (self.conn(), self.place);
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
                 async {
@@ -205,7 +218,11 @@ impl WriteConn for PostgresBatch<'_> {
         }
         let everything = news.ears.hears_everyone();
         let told = writes.told(everything);
-        let (.., somebody_listens, _) = tokio::try_join!(
+        // Who listens to everything is asked under the locks of the batch's users: whoever changed them before has either been told of,
+        // or was before all that is told. Where somebody is known to, what is told too much is dropped later.
+        let told_if_heard = if everything { Vec::new() } else { writes.told_as_well() };
+        // In this order. Nothing here has to look at what another one did, so that the end goes out with them.
+        let (.., heard, _, ()) = tokio::try_join!(
             biased;
             self.raise(&writes.counters),
             unless_empty!(writes.tasks.created, insert_tasks),
@@ -217,24 +234,16 @@ impl WriteConn for PostgresBatch<'_> {
             unless_empty!(writes.changes, insert_changes),
             unless_empty!(writes.answers, insert_answers),
             unless_empty!(told, insert_stretches),
-            // Where that is known, what is told too much is dropped later.
-            async { if everything { Ok(true) } else { listens_to_everyone(conn).await } },
-            tell(conn, self.is_heard, &writes.counters, news.origin)
+            unless_empty!(told_if_heard, insert_stretches_if_heard),
+            tell(conn, self.is_heard, &writes.counters, news.origin),
+            self.transaction.commit()
         )?;
-        if somebody_listens && !everything {
+        self.transaction.committed();
+        if heard > 0 {
             news.ears.learn(true);
-            let told = writes.told_as_well();
-            unless_empty!(told, insert_stretches).await?;
         }
-        Ok(somebody_listens || !told.is_empty())
+        Ok(heard > 0 || !told.is_empty())
     }
-}
-
-/// Whether somebody listens to all users. Asked under the locks of the batch's users: whoever changed them before has either been
-/// told of, or was before all that is told.
-async fn listens_to_everyone(conn: &AsyncPgConnection) -> QueryResult<bool> {
-    let listened = event_listeners::table.filter(event_listeners::everyone.eq(true));
-    diesel::select(diesel::dsl::exists(listened)).get_result(&mut &*conn).await
 }
 
 /// One notification per transaction; the server delivers it with the commit.

@@ -7,8 +7,12 @@ pub(super) enum Class {
     Keyed(&'static str),
     /// As `Keyed`, but for what is left out of those.
     Found(&'static str),
+    /// Rows are reached where the values say that they are, always.
+    InPlace,
     /// Rows are added; no table is read.
     Adds,
+    /// As `Adds`, after looking who listens.
+    AddsIfHeard,
     /// Rows come in order out of this index, which gives nothing that is thrown away, always.
     InOrder(&'static str),
     /// As `InOrder`, out of the index of places that fits, on a table of some size.
@@ -21,7 +25,7 @@ pub(super) enum Class {
     Job,
 }
 
-use Class::{Adds, Beside, Bounded, Found, InOrder, InPlaces, Job, Keyed};
+use Class::{Adds, AddsIfHeard, Beside, Bounded, Found, InOrder, InPlace, InPlaces, Job, Keyed};
 
 /// How a statement begins on either engine, what it holds, and what it is. The first that fits counts.
 const STATEMENTS: [(&str, &str, Class); 50] = [
@@ -36,7 +40,7 @@ const STATEMENTS: [(&str, &str, Class); 50] = [
     ("insert into tasks ", "as v", Adds),
     ("insert into task_changes ", "as v", Adds),
     ("insert into requests ", "as v", Adds),
-    ("insert into outbox ", "as v", Adds),
+    ("insert into outbox ", "as v", AddsIfHeard),
     // Lists, and the order of tasks.
     ("select task_lists.", "cross join task_lists", Keyed("task_lists_pkey")),
     ("select task_lists.", "user_id = ", Bounded),
@@ -87,8 +91,11 @@ const STATEMENTS: [(&str, &str, Class); 50] = [
     ("select user_id, task_id, ", "remind_time", Job),
 ];
 
-/// The same of what is asked of standbys, each of which says how much it holds. There are none of SQLite.
-const OF_STANDBYS: [(&str, &str, Class); 9] = [
+/// The same of what SQLite is never asked: changes in the places of rows; and what is asked of standbys, each of which says how much it
+/// holds.
+const OF_POSTGRES: [(&str, &str, Class); 11] = [
+    ("with changed as (update users set revision = v.revision", " returning 1)", InPlace),
+    ("with changed as (update tasks set title = v.title", " returning 1)", InPlace),
     ("select v.user_id, v.other_id, users.revision", "left join tasks", Beside("tasks_pkey")),
     ("select users.revision, users.compacted_revision, (", "from task_changes", Beside("task_changes_pkey")),
     ("select users.revision, (", "title_key", Bounded),
@@ -199,11 +206,11 @@ pub(super) fn class(at: usize) -> Class {
 }
 
 fn all() -> impl Iterator<Item = &'static (&'static str, &'static str, Class)> {
-    STATEMENTS.iter().chain(&OF_STANDBYS)
+    STATEMENTS.iter().chain(&OF_POSTGRES)
 }
 
-/// Those that were not among these, where there were standbys or not.
-pub(super) fn unseen(seen: &std::collections::BTreeSet<usize>, with_standbys: bool) -> Vec<&'static str> {
-    let asked = if with_standbys { STATEMENTS.len() + OF_STANDBYS.len() } else { STATEMENTS.len() };
+/// Those that were not among these, on PostgreSQL or on SQLite.
+pub(super) fn unseen(seen: &std::collections::BTreeSet<usize>, on_postgres: bool) -> Vec<&'static str> {
+    let asked = if on_postgres { all().count() } else { STATEMENTS.len() };
     all().take(asked).enumerate().filter(|(at, _)| !seen.contains(at)).map(|(_, one)| one.0).collect()
 }

@@ -17,6 +17,7 @@ pub(crate) mod schema;
 mod secrets;
 mod sessions;
 mod shards;
+mod together;
 mod users;
 mod values;
 mod writes;

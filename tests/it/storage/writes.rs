@@ -5,8 +5,8 @@ use taskwire::domain::{
 };
 
 use super::{Person, at, description, labels, owner_of, task, title};
+use crate::support::both_engines;
 use crate::support::database::TestDatabase;
-use crate::support::{both_engines, one_engine};
 
 both_engines!(
     create_refuses_an_id_that_exists,
@@ -23,7 +23,6 @@ both_engines!(
     write_for_an_account_that_is_gone_is_refused,
     owners_never_see_each_other,
 );
-one_engine!(Postgres: a_row_that_has_moved_is_found_by_its_key);
 
 /// What a write with another etag than this task's is answered: the task as it stands.
 pub(super) fn mismatch(current: &Task) -> Error {
@@ -40,26 +39,6 @@ pub(super) fn update(id: TaskId, patch: TaskPatch, etag: Option<Etag>) -> TaskWr
 
 pub(super) fn delete(id: TaskId, etag: Option<Etag>, allow_missing: bool) -> TaskWrite {
     TaskWrite::Delete { id, etag, allow_missing }
-}
-
-/// Rows are changed where they were found, as nobody else can move them meanwhile; here something does.
-async fn a_row_that_has_moved_is_found_by_its_key(database: TestDatabase) {
-    let ada = Person::new(&database, "ada").await;
-    let created = ada.create(task("before"), at(1)).await;
-    if !crate::support::citus::is_direct() {
-        // The counters are raised between the search and the change.
-        let mover = "create function move_tasks() returns trigger language plpgsql as $$ begin \
-                     update tasks set title = title where user_id = new.id; return new; end $$; \
-                     create trigger mover after update on users for each row execute function move_tasks()";
-        database.execute(mover).await;
-    }
-    let place = "select ctid::text from tasks";
-    let before = database.query_text(place).await;
-    let written = ada.write(update(created.id, renamed("after"), None), at(2)).await.unwrap().unwrap();
-    assert_eq!(written.title, title("after"));
-    assert_eq!(ada.find(created.id).await, Ok(written));
-    assert_ne!(database.query_text(place).await, before);
-    ada.check_books(&database).await;
 }
 
 async fn create_refuses_an_id_that_exists(database: TestDatabase) {
