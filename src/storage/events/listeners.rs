@@ -74,9 +74,7 @@ impl<'a> Listeners<'a> {
         let rows: Vec<bool> = with_conn!(self.pool, |conn| {
             event_listeners::table.select(event_listeners::everyone).load(conn).await
         })?;
-        let listening = Listening { anyone: !rows.is_empty(), everyone: rows.contains(&true) };
-        self.ears.learn(listening.everyone);
-        Ok(listening)
+        Ok(Listening { anyone: !rows.is_empty(), everyone: rows.contains(&true) })
     }
 
     /// Begins to listen, or goes on. Once this is answered, every change that is made is told; what was under way has been put

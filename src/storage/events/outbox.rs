@@ -4,33 +4,21 @@
 //! change log. Whether a user's own webhooks listen stands in the row that the write locks anyway; whether somebody listens to all
 //! is read after the lock was taken, so that of one user's changes none can be missed between two that are told.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use tokio::sync::Notify;
 
 use crate::domain::{EventKind, Timestamp, UserId};
-use crate::storage::engine::set::Piece::{Insert, Sql};
+use crate::storage::engine::set::Piece::Insert;
 use crate::storage::engine::set::{Column, Rows, SetStatement};
 use crate::storage::engine::types::{Id, Moment};
 
-/// What a process knows without asking of who listens, and how it is woken.
+/// How whoever empties the outbox is woken.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Ears {
-    /// Whether somebody listened to all when that was looked at last. Where it is wrong, a write finds out by itself.
-    everyone: AtomicBool,
     /// There is something in the outbox.
     filled: Notify,
 }
 
 impl Ears {
-    pub(in crate::storage) fn hears_everyone(&self) -> bool {
-        self.everyone.load(Ordering::Relaxed)
-    }
-
-    pub(in crate::storage) fn learn(&self, everyone: bool) {
-        self.everyone.store(everyone, Ordering::Relaxed);
-    }
-
     /// Wakes whoever empties the outbox, if that is here.
     pub(in crate::storage) fn fill(&self) {
         self.filled.notify_one();
@@ -53,25 +41,18 @@ pub(in crate::storage) struct Stretch {
 
 /// Puts stretches of changes into the outbox.
 pub(in crate::storage) fn insert_stretches(stretches: &[Stretch]) -> SetStatement<'static> {
-    SetStatement::new(&[Insert("outbox")], rows(stretches))
-}
-
-/// The same if somebody listens to all users. Where nobody does, PostgreSQL does not look at the rows.
-pub(in crate::storage) fn insert_stretches_if_heard(stretches: &[Stretch]) -> SetStatement<'static> {
-    let heard = &[Insert("outbox"), Sql(" where exists (select from event_listeners where everyone)")];
-    SetStatement::new(heard, rows(stretches))
-}
-
-fn rows(stretches: &[Stretch]) -> Rows<'static> {
     let of = |value: fn(&Stretch) -> i64| Column::Bigs(stretches.iter().map(value).collect());
-    Rows::new(vec![
-        ("user_id", Column::Ids(stretches.iter().map(|stretch| stretch.user.into()).collect())),
-        ("revision", of(|stretch| stretch.first)),
-        ("id", Column::Ids(stretches.iter().map(|_| Id(uuid::Uuid::now_v7())).collect())),
-        ("last_revision", of(|stretch| stretch.last)),
-        ("kind", Column::Smalls(vec![EventKind::Changes.code(); stretches.len()])),
-        ("create_time", Column::Times(stretches.iter().map(|one| Moment::from(one.time)).collect())),
-    ])
+    SetStatement::new(
+        &[Insert("outbox")],
+        Rows::new(vec![
+            ("user_id", Column::Ids(stretches.iter().map(|stretch| stretch.user.into()).collect())),
+            ("revision", of(|stretch| stretch.first)),
+            ("id", Column::Ids(stretches.iter().map(|_| Id(uuid::Uuid::now_v7())).collect())),
+            ("last_revision", of(|stretch| stretch.last)),
+            ("kind", Column::Smalls(vec![EventKind::Changes.code(); stretches.len()])),
+            ("create_time", Column::Times(stretches.iter().map(|one| Moment::from(one.time)).collect())),
+        ]),
+    )
 }
 
 /// A row of the outbox: user, revision, id, last revision, kind, payload, time.

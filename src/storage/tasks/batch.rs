@@ -1,11 +1,8 @@
 //! One batch of operations in one transaction, on either engine.
 
-use std::sync::Arc;
-
 use futures_util::FutureExt as _;
 
 use super::ledger::{self, Purpose, Report};
-use super::write_conn::News;
 use super::write_postgres::PostgresBatch;
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
@@ -74,7 +71,7 @@ async fn run(
     operations: Vec<Operation>,
     (purpose, reach): (Purpose, Reach),
 ) -> Result<Report> {
-    let (origin, ears) = (notifier.origin(), Arc::clone(notifier.ears()));
+    let origin = notifier.origin();
     match &pool.engine {
         Engine::Postgres(connections) => {
             let mut guard = checkout(connections).await?;
@@ -84,8 +81,7 @@ async fn run(
             // Where tables are spread, nobody knows the places of rows.
             let reach = if place == Place::Here { reach } else { Reach::ByKey };
             let mut batch = PostgresBatch::new(Transaction::on(&mut guard), (place, reach), limits, is_heard);
-            let news = News { origin, ears: &ears };
-            let result = ledger::run(&mut batch, operations, purpose, news).await;
+            let result = ledger::run(&mut batch, operations, purpose, origin).await;
             batch.end(result).await
         }
         // On the other thread as a whole: from statement to statement it would be handed over each time.
@@ -94,8 +90,7 @@ async fn run(
             let on_thread = guard.spawn_blocking(move |conn| {
                 Ok(conn.immediate_transaction(|conn| {
                     let waits = || Err(Error::Internal("a write batch waits on SQLite".into()));
-                    let news = News { origin, ears: &ears };
-                    ledger::run(conn, operations, purpose, news).now_or_never().unwrap_or_else(waits)
+                    ledger::run(conn, operations, purpose, origin).now_or_never().unwrap_or_else(waits)
                 }))
             });
             on_thread.await?

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use uuid::Uuid;
+
 use super::deciding::{Deciding, Draft};
 use super::known::{Entry, Known};
 use super::operation::{Idempotency, Operation, Outcome, Review, WriteError};
 use super::surroundings;
-use super::write_conn::{AnswerRow, ChangeRow, Keys, News, RowWrites, Snapshot, WriteConn, Writes};
+use super::write_conn::{AnswerRow, ChangeRow, Keys, RowWrites, Snapshot, WriteConn, Writes};
 use crate::domain::{
     Error, HistoryId, Result, State, Task, TaskId, TaskList, TaskListId, UserId, Write, WriteResult,
 };
@@ -41,7 +43,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     conn: &mut C,
     operations: Vec<Operation>,
     purpose: Purpose,
-    news: News<'_>,
+    origin: Uuid,
 ) -> Result<Report> {
     let snapshot = conn.read(keys(&operations)).await?;
     let history = match operations.iter().any(|operation| operation.history.is_some()) {
@@ -57,7 +59,7 @@ pub(in crate::storage) async fn run<C: WriteConn>(
     }
     let writes = ledger.close();
     let raised = writes.counters.iter().map(|(user, revision, _)| (*user, *revision)).collect();
-    let is_told = if writes.is_empty() { false } else { conn.write(writes, news).await? };
+    let is_told = if writes.is_empty() { false } else { conn.write(writes, origin).await? };
     Ok(Report { results, raised, is_told })
 }
 

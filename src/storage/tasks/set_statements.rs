@@ -161,14 +161,15 @@ pub(in crate::storage) fn raise_counters(counters: &[(UserId, i64, i64)]) -> Set
         ("live_tasks", Column::Bigs(counters.iter().map(|(_, _, live)| *live).collect())),
     ]);
     SetStatement::new(
-        &[All(&[
+        // Each is locked, and stays where it is.
+        &[
             Sql("update users set "),
             Assignments { but: &["user_id"] },
             Sql(" from "),
             Rows,
             Sql(" where "),
             KeyInPlace("users", &["users.id"], &["v.user_id"]),
-        ])],
+        ],
         rows,
     )
 }
@@ -179,6 +180,7 @@ pub(in crate::storage) fn insert_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetState
 
 pub(in crate::storage) fn update_tasks<T: Borrow<Task>>(tasks: &[T]) -> SetStatement<'_> {
     SetStatement::new(
+        // Nobody changes them without the lock of their user, but nothing prevents it.
         &[All(&[
             Sql("update tasks set "),
             Assignments { but: &["user_id", "task_id", "create_time"] },

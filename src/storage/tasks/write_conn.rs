@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 
+use uuid::Uuid;
+
 use super::task_row::TaskRow;
 use crate::domain::{
     ChangeType, HistoryId, Result, Subject, Task, TaskFields, TaskId, TaskList, TaskListId, Timestamp, UserId,
 };
 use crate::storage::engine::sql::Fragment;
 use crate::storage::engine::types::Id;
-use crate::storage::events::outbox::{Ears, Stretch};
+use crate::storage::events::outbox::Stretch;
 
 /// What a batch is about. Pairs begin with the user.
 #[derive(Debug, Default)]
@@ -95,20 +97,6 @@ impl Writes {
         }
         stretches(&self.changes, |user| everything || self.listened.contains(&user))
     }
-
-    /// What of it is to be told if everything is, and was not to be told before.
-    pub(in crate::storage) fn told_as_well(&self) -> Vec<Stretch> {
-        stretches(&self.changes, |user| !self.listened.contains(&user))
-    }
-}
-
-/// How what is written becomes known.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::storage) struct News<'a> {
-    /// Names this process to others.
-    pub(in crate::storage) origin: uuid::Uuid,
-    /// What this process knows of who listens.
-    pub(in crate::storage) ears: &'a Ears,
 }
 
 /// A connection inside a write transaction.
@@ -138,8 +126,9 @@ pub(in crate::storage) trait WriteConn: Send {
     fn history(&mut self) -> impl Future<Output = Result<HistoryId>> + Send;
 
     /// Stores a batch, puts it into the outbox where somebody listens, and tells the other processes on this database whose tasks
-    /// changed. Answers whether there is something in the outbox. Nothing can be asked after it: it may commit.
-    fn write(&mut self, writes: Writes, news: News<'_>) -> impl Future<Output = Result<bool>> + Send;
+    /// changed; `origin` names this one to them. Answers whether there is something in the outbox. Nothing can be asked after it: it
+    /// may commit.
+    fn write(&mut self, writes: Writes, origin: Uuid) -> impl Future<Output = Result<bool>> + Send;
 }
 
 /// The stretches that these changes are; each user's stand in their order.

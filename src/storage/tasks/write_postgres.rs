@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::sql_types::BigInt;
-use diesel::{QueryDsl as _, QueryResult};
+use diesel::{ExpressionMethods as _, QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use futures_util::TryFutureExt as _;
+
+use uuid::Uuid;
 
 use super::batch::Reach;
 use super::list_row::{ListRow, ListRowTypes, as_lists};
@@ -18,15 +20,15 @@ use super::set_statements::{
     remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
-use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
+use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
 use crate::domain::{Error, HistoryId, Result, Task, TaskList, UserId};
 use crate::storage::Limits;
 use crate::storage::engine::postgres::transaction::Transaction;
 use crate::storage::engine::set::{Place, SetStatement};
 use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::{Id, Tid};
-use crate::storage::events::outbox::{insert_stretches, insert_stretches_if_heard};
-use crate::storage::schema::database_state;
+use crate::storage::events::outbox::insert_stretches;
+use crate::storage::schema::{database_state, event_listeners};
 
 diesel::define_sql_function! {
     /// PostgreSQL's `set_config`.
@@ -49,6 +51,8 @@ pub(in crate::storage) struct PostgresBatch<'a> {
     users: HashMap<Id, Tid>,
     /// Where tasks of theirs were found since.
     tasks: HashMap<(Id, Id), Tid>,
+    /// Whether somebody listens to all users.
+    everything: bool,
 }
 
 impl<'a> PostgresBatch<'a> {
@@ -59,7 +63,7 @@ impl<'a> PostgresBatch<'a> {
         is_heard: bool,
     ) -> Self {
         let (users, tasks) = (HashMap::new(), HashMap::new());
-        Self { transaction, place, reach, limits, is_heard, users, tasks }
+        Self { transaction, place, reach, limits, is_heard, users, tasks, everything: false }
     }
 
     /// Ends the transaction, where it has not ended.
@@ -164,8 +168,10 @@ impl WriteConn for PostgresBatch<'_> {
         };
         let begun = self.transaction.begin().map_err(Error::from);
         // `biased`: they are sent in the order written, so that what is read is read under the locks.
-        let (_, counters, tasks, lists, requests) =
-            tokio::try_join!(biased; begun, counters, tasks, lists, requests)?;
+        let everything = listens_to_everyone(conn).map_err(Error::from);
+        let (_, counters, everything, tasks, lists, requests) =
+            tokio::try_join!(biased; begun, counters, everything, tasks, lists, requests)?;
+        self.everything = everything;
         self.users = counters.iter().filter_map(|((user, ..), tid)| Some((*user, (*tid)?))).collect();
         self.tasks =
             tasks.iter().filter_map(|(row, tid)| Some(((row.user_id, row.task_id), (*tid)?))).collect();
@@ -204,7 +210,7 @@ impl WriteConn for PostgresBatch<'_> {
         Ok(history.into())
     }
 
-    async fn write(&mut self, writes: Writes, news: News<'_>) -> Result<bool> {
+    async fn write(&mut self, writes: Writes, origin: Uuid) -> Result<bool> {
         let (conn, place) = (self.conn(), self.place);
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
@@ -216,13 +222,9 @@ impl WriteConn for PostgresBatch<'_> {
                 }
             };
         }
-        let everything = news.ears.hears_everyone();
-        let told = writes.told(everything);
-        // Who listens to everything is asked under the locks of the batch's users: whoever changed them before has either been told of,
-        // or was before all that is told. Where somebody is known to, what is told too much is dropped later.
-        let told_if_heard = if everything { Vec::new() } else { writes.told_as_well() };
+        let told = writes.told(self.everything);
         // In this order. Nothing here has to look at what another one did, so that the end goes out with them.
-        let (.., heard, _, ()) = tokio::try_join!(
+        tokio::try_join!(
             biased;
             self.raise(&writes.counters),
             unless_empty!(writes.tasks.created, insert_tasks),
@@ -234,16 +236,19 @@ impl WriteConn for PostgresBatch<'_> {
             unless_empty!(writes.changes, insert_changes),
             unless_empty!(writes.answers, insert_answers),
             unless_empty!(told, insert_stretches),
-            unless_empty!(told_if_heard, insert_stretches_if_heard),
-            tell(conn, self.is_heard, &writes.counters, news.origin),
+            tell(conn, self.is_heard, &writes.counters, origin),
             self.transaction.commit()
         )?;
         self.transaction.committed();
-        if heard > 0 {
-            news.ears.learn(true);
-        }
-        Ok(heard > 0 || !told.is_empty())
+        Ok(!told.is_empty())
     }
+}
+
+/// Whether somebody listens to all users. Asked under the locks of the batch's users: whoever changed them before has either been
+/// told of, or was before all that is told.
+async fn listens_to_everyone(conn: &AsyncPgConnection) -> QueryResult<bool> {
+    let listened = event_listeners::table.filter(event_listeners::everyone.eq(true));
+    diesel::select(diesel::dsl::exists(listened)).get_result(&mut &*conn).await
 }
 
 /// One notification per transaction; the server delivers it with the commit.
@@ -251,7 +256,7 @@ async fn tell(
     conn: &AsyncPgConnection,
     is_heard: bool,
     counters: &[(UserId, i64, i64)],
-    origin: uuid::Uuid,
+    origin: Uuid,
 ) -> QueryResult<usize> {
     // Without a round trip of its own, as `BeforeCommit` in pool.rs says.
     let limitless = set_config("statement_timeout", "0", true);

@@ -4,13 +4,15 @@
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods as _, QueryDsl as _, RunQueryDsl as _, SqliteConnection};
 
+use uuid::Uuid;
+
 use super::list_row::{ListRowTypes, as_lists};
 use super::set_statements::{
     find_children, find_lists, find_requests, find_tasks, insert_answers, insert_changes, insert_lists,
     insert_tasks, lock_users, raise_counters, remove_lists, remove_tasks, update_lists, update_tasks,
 };
 use super::task_row::{TaskRow, TaskRowTypes, as_tasks};
-use super::write_conn::{Keys, News, Snapshot, WriteConn, Writes};
+use super::write_conn::{Keys, Snapshot, WriteConn, Writes};
 use crate::domain::{HistoryId, Result, Task, TaskList};
 use crate::storage::engine::sql::{Fragment, Whole};
 use crate::storage::engine::types::Id;
@@ -58,7 +60,7 @@ impl WriteConn for SqliteConnection {
         Ok(history.into())
     }
 
-    async fn write(&mut self, writes: Writes, news: News<'_>) -> Result<bool> {
+    async fn write(&mut self, writes: Writes, _: Uuid) -> Result<bool> {
         macro_rules! unless_empty {
             ($rows:expr, $statement:ident) => {
                 if !$rows.is_empty() {
@@ -78,7 +80,6 @@ impl WriteConn for SqliteConnection {
         // In this transaction nobody else can begin to listen.
         let listened = event_listeners::table.filter(event_listeners::everyone.eq(true)).count();
         let everything = listened.get_result::<i64>(self)? > 0;
-        news.ears.learn(everything);
         let told = writes.told(everything);
         unless_empty!(told, insert_stretches);
         Ok(!told.is_empty())
