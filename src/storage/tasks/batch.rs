@@ -3,22 +3,13 @@
 use futures_util::FutureExt as _;
 
 use super::ledger::{self, Purpose, Report};
-use super::write_postgres::PostgresBatch;
+use super::write_postgres::{PostgresBatch, Reach};
 use crate::domain::{Error, Result};
 use crate::storage::engine::connections::checkout;
 use crate::storage::engine::pool::{Engine, Pool};
 use crate::storage::engine::postgres::transaction::Transaction;
 use crate::storage::engine::set::Place;
 use crate::storage::{Notifier, Operation, Outcome, WriteError};
-
-/// How a batch gets to the rows that it changes, on PostgreSQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::storage) enum Reach {
-    /// By their keys.
-    ByKey,
-    /// Where it found them, if they are on one server. The batch fails as a whole with `Conflict` when one is not there any more.
-    InPlace,
-}
 
 /// Carries out a batch in a transaction of its own, commits it, and tells whoever waits for news. Outer errors concern the whole of it.
 /// Where tables are spread, all its users are on one shard.

@@ -12,13 +12,14 @@ use diesel_async::RunQueryDsl as _;
 use futures_util::TryStreamExt as _;
 use tracing::Instrument as _;
 
-use super::batch::{self, Reach};
+use super::batch;
 use super::lane::{BATCH_MAX, LISTS_MAX, Lane, LaneMetrics};
 use super::lane_pools::LanePools;
 use super::ranges::Ranges;
 use super::set_statements::find_tasks;
 use super::shards::Shards;
 use super::task_row::{TaskRow, TaskRowTypes};
+use super::write_postgres::Reach;
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskId, UserId};
 use crate::storage::engine::meters::PoolState;
 use crate::storage::engine::pool::{Engine, Pool, load, on_postgres, on_sqlite};

@@ -38,6 +38,7 @@ use self::set_statements::find_tasks;
 use self::shards::Shards;
 use self::standbys::Standbys;
 use self::task_row::{TaskRow, TaskRowTypes, as_tasks};
+use self::write_postgres::Reach;
 use crate::domain::{Error, Owner, Resource, Result, Task, TaskCounts, TaskId, TaskPage, TaskQuery, Write};
 use crate::storage::engine::pool::{Pool, load, to_its_end, with_conn};
 use crate::storage::engine::sql::{Explain, Whole};
@@ -240,8 +241,7 @@ impl<'a> Tasks<'a> {
         for (places, part) in parts.into_values() {
             let (pool, notifier) = (self.by_key.clone(), self.notifier.clone());
             let done =
-                to_its_end(async move { batch::commit(&pool, &notifier, part, batch::Reach::ByKey).await })
-                    .await?;
+                to_its_end(async move { batch::commit(&pool, &notifier, part, Reach::ByKey).await }).await?;
             results.extend(places.into_iter().zip(done));
         }
         results.sort_by_key(|(at, _)| *at);

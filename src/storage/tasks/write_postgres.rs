@@ -11,7 +11,6 @@ use futures_util::TryFutureExt as _;
 
 use uuid::Uuid;
 
-use super::batch::Reach;
 use super::list_row::{ListRow, ListRowTypes, as_lists};
 use super::notifier::{self, pg_notify};
 use super::set_statements::{
@@ -37,6 +36,15 @@ diesel::define_sql_function! {
         value: diesel::sql_types::Text,
         is_local: diesel::sql_types::Bool,
     ) -> diesel::sql_types::Text;
+}
+
+/// How a batch gets to the rows that it changes, on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Reach {
+    /// By their keys.
+    ByKey,
+    /// Where it found them, if they are on one server. The batch fails as a whole with `Conflict` when one is not there any more.
+    InPlace,
 }
 
 /// A write transaction, and where the rows of the batch are.

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -85,6 +86,7 @@ pub(crate) struct Receiver {
     address: SocketAddr,
     script: Arc<Script>,
     got: UnboundedReceiver<Message>,
+    closing: Arc<Notify>,
     serving: JoinHandle<()>,
 }
 
@@ -100,17 +102,29 @@ impl Receiver {
         let address = listener.local_addr().unwrap();
         let (sender, got) = unbounded_channel();
         let script = Arc::new(Script { answers: Mutex::default(), got: sender });
-        let shared = Arc::clone(&script);
+        let closing = Arc::new(Notify::new());
+        let (shared, closed) = (Arc::clone(&script), Arc::clone(&closing));
         let serving = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
+                let stream = tokio::select! {
+                    accepted = listener.accept() => accepted.unwrap().0,
+                    () = closed.notified() => break,
+                };
                 let script = Arc::clone(&shared);
                 let service = service_fn(move |request| receive(Arc::clone(&script), request));
                 connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
+            drop(listener);
+            connections.shutdown().await;
         });
-        Self { address, script, got, serving }
+        Self { address, script, got, closing, serving }
+    }
+
+    /// Goes away: when this is done, nobody is there any more.
+    pub(crate) async fn stop(mut self) {
+        self.closing.notify_one();
+        (&mut self.serving).await.unwrap();
     }
 
     pub(crate) fn port(&self) -> u16 {

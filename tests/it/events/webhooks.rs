@@ -186,7 +186,7 @@ async fn a_receiver_is_tried(database: TestDatabase) {
     assert_eq!((tried.delivered, failure.code), (false, 500));
     // Nothing of what the receiver says.
     assert_eq!(failure.text, "the receiver answered 500");
-    drop(receiver);
+    receiver.stop().await;
     let tried = answer(ada.events().test_webhook(request).await).unwrap();
     assert_eq!(tried.failure.map(|failure| failure.code), Some(0));
 }

@@ -37,7 +37,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// Commits it: to be sent after all else, as a prepared statement as those are, since only then it cannot overtake one that is
-    /// still being prepared. When a statement before it failed, the server takes this one for a rollback, and says nothing of it.
+    /// still being prepared. It would overtake one with a type that the server has to be asked about; ours all have fixed numbers.
+    /// When a statement before it failed, the server takes this one for a rollback, and says nothing of it.
     pub(in crate::storage) async fn commit(&self) -> QueryResult<()> {
         let mut commit = Fragment::new();
         commit.sql("commit");
