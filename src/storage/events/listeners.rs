@@ -111,7 +111,6 @@ impl<'a> Listeners<'a> {
             Ok(true)
         })?;
         if began {
-            self.look().await?;
             // A change that was made before everybody knew may lie in the outbox while the next one does not: it is put in order
             // now, before whoever begins here.
             Journal::new(self.pool, self.ears).sequence_all(now).await?;
@@ -143,7 +142,6 @@ impl<'a> Listeners<'a> {
                 .filter(event_listeners::renew_time.lt(Moment::from(cutoff)));
             diesel::delete(idle).execute(conn).await?;
             Ok::<(), Error>(())
-        })?;
-        self.look().await.map(drop)
+        })
     }
 }

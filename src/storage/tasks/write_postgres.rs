@@ -8,7 +8,6 @@ use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods as _, QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use futures_util::TryFutureExt as _;
-
 use uuid::Uuid;
 
 use super::list_row::{ListRow, ListRowTypes, as_lists};
@@ -175,8 +174,8 @@ impl WriteConn for PostgresBatch<'_> {
             Ok(find_requests(&requests).at(place).load::<(Id, Id, Vec<u8>, Vec<u8>)>(&mut &*conn).await?)
         };
         let begun = self.transaction.begin().map_err(Error::from);
-        // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let everything = listens_to_everyone(conn).map_err(Error::from);
+        // `biased`: they are sent in the order written, so that what is read is read under the locks.
         let (_, counters, everything, tasks, lists, requests) =
             tokio::try_join!(biased; begun, counters, everything, tasks, lists, requests)?;
         self.everything = everything;

@@ -3,7 +3,6 @@
 
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods as _, QueryDsl as _, RunQueryDsl as _, SqliteConnection};
-
 use uuid::Uuid;
 
 use super::list_row::{ListRowTypes, as_lists};
