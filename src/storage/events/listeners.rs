@@ -111,8 +111,7 @@ impl<'a> Listeners<'a> {
             Ok(true)
         })?;
         if began {
-            // A change that was made before everybody knew may lie in the outbox while the next one does not: it is put in order
-            // now, before whoever begins here.
+            // What lies in the outbox is from before: it is put in order now, before whoever begins here.
             Journal::new(self.pool, self.ears).sequence_all(now).await?;
         }
         Ok(())

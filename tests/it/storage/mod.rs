@@ -22,6 +22,7 @@ mod users;
 mod values;
 mod writes;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use taskwire::auth::{Credential, Principal};
@@ -32,7 +33,7 @@ use taskwire::domain::{
 };
 use taskwire::storage::{Limits, Operation, Outcome, Storage};
 
-use crate::support::database::{TestDatabase, limits};
+use crate::support::database::{Raw, TestDatabase, limits};
 
 /// Live tasks that a user may have, where a case is not about that.
 const QUOTA: i64 = 100_000;
@@ -211,6 +212,23 @@ impl Person {
                 None => return all,
             }
         }
+    }
+
+    /// Operations in the first lane for writes, batches, and operations of those. There is no lane before the first call.
+    fn write_lane(&self) -> (usize, u64, u64) {
+        let metrics = self.storage.lane_metrics();
+        let Some((_, lane)) = metrics.iter().find(|(kind, _)| *kind == "write") else { return (0, 0, 0) };
+        let [batches, operations] =
+            [&lane.batches, &lane.operations].map(|count| count.load(Ordering::SeqCst));
+        (lane.waiting.load(Ordering::SeqCst), batches, operations)
+    }
+
+    /// Holds this person's row, so that what comes after a write of theirs in its lane goes together.
+    async fn hold(&self, database: &TestDatabase) -> Raw {
+        let mut holder = database.raw().await;
+        let user = self.user().uuid();
+        holder.execute(&format!("begin; select 1 from users where id = '{user}' for update")).await;
+        holder
     }
 
     /// The number of this person's last change, as it is stored.

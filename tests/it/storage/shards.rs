@@ -1,7 +1,6 @@
 //! Lanes on a cluster of Citus: a batch is of one shard, also when shards change under it, through the coordinator and straight
 //! to the workers. Left out where `TASKWIRE_TEST_CITUS_URL` names no cluster.
 
-use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use taskwire::domain::{Result, Task, TaskWrite};
@@ -77,19 +76,7 @@ impl Setup {
     }
 
     fn write_lane(&self) -> (usize, u64, u64) {
-        let metrics = self.people[0].storage.lane_metrics();
-        let (_, lane) = metrics.iter().find(|(kind, _)| *kind == "write").unwrap();
-        let [batches, operations] =
-            [&lane.batches, &lane.operations].map(|count| count.load(Ordering::SeqCst));
-        (lane.waiting.load(Ordering::SeqCst), batches, operations)
-    }
-
-    /// Holds a user's row, so that what comes after in their lane goes together.
-    async fn hold(&self, person: &Person) -> crate::support::database::Raw {
-        let mut holder = self.database.raw().await;
-        let user = person.user().uuid();
-        holder.execute(&format!("begin; select 1 from users where id = '{user}' for update")).await;
-        holder
+        self.people[0].write_lane()
     }
 
     async fn waiting(&self, count: usize) {
@@ -153,7 +140,7 @@ fn a_batch_whose_shard_was_split_is_taken_apart() {
             ))
             .await;
 
-        let mut holder = setup.hold(one).await;
+        let mut holder = one.hold(&setup.database).await;
         let (_, batches, operations) = setup.write_lane();
         let first = creates(one, "held up");
         setup.waiting(1).await;
@@ -184,7 +171,7 @@ fn a_deadlock_costs_nobody_in_a_lane_an_answer() {
         setup.worker.batch_execute("set deadlock_timeout = '60s'; begin").await.unwrap();
         setup.worker.batch_execute(&lock(two)).await.unwrap();
 
-        let mut holder = setup.hold(three).await;
+        let mut holder = three.hold(&setup.database).await;
         let (_, batches, _) = setup.write_lane();
         let first = creates(three, "held up");
         setup.waiting(1).await;

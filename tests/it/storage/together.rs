@@ -1,7 +1,5 @@
 //! Batches of a lane on PostgreSQL: what becomes of writes that go together when something is in their way.
 
-use std::sync::atomic::Ordering;
-
 use taskwire::domain::{Error, Result, Task, TaskWrite};
 use tokio::task::JoinHandle;
 
@@ -27,35 +25,25 @@ fn has_no_triggers() -> bool {
     is_spread
 }
 
-/// Operations in the lane for writes, batches, and operations of those. There is no lane before the first call.
-fn write_lane(person: &Person) -> (usize, u64, u64) {
-    let metrics = person.storage.lane_metrics();
-    let Some((_, lane)) = metrics.iter().find(|(kind, _)| *kind == "write") else { return (0, 0, 0) };
-    let [batches, operations] = [&lane.batches, &lane.operations].map(|count| count.load(Ordering::SeqCst));
-    (lane.waiting.load(Ordering::SeqCst), batches, operations)
-}
-
 /// Holds somebody's row, so that the lane is under way until it is let go, and what comes meanwhile goes together.
 async fn hold(database: &TestDatabase, name: &str) -> (Raw, JoinHandle<Task>) {
     let holder = Person::new(database, name).await;
-    let mut raw = database.raw().await;
-    let user = holder.user().uuid();
-    raw.execute(&format!("begin; select 1 from users where id = '{user}' for update")).await;
-    let (held, before) = (holder.clone(), write_lane(&holder).2);
+    let raw = holder.hold(database).await;
+    let (held, before) = (holder.clone(), holder.write_lane().2);
     let held = tokio::spawn(async move { held.create(task("held"), at(1)).await });
-    eventually("one is under way", async || write_lane(&holder).2 == before + 1).await;
+    eventually("one is under way", async || holder.write_lane().2 == before + 1).await;
     (raw, held)
 }
 
 /// Carries out writes of a person in one batch.
 async fn together(database: &TestDatabase, person: &Person, writes: Vec<TaskWrite>) -> Vec<Result<Task>> {
     let (mut raw, held) = hold(database, "holder").await;
-    let (count, (_, batches, operations)) = (writes.len(), write_lane(person));
+    let (count, (_, batches, operations)) = (writes.len(), person.write_lane());
     let mut under_way = Vec::new();
     for (at_place, write) in (1..).zip(writes) {
         let one = person.clone();
         under_way.push(tokio::spawn(async move { one.write(write, at(2)).await.map(Option::unwrap) }));
-        eventually("it waits", async || write_lane(person).0 == at_place + 1).await;
+        eventually("it waits", async || person.write_lane().0 == at_place + 1).await;
     }
     raw.execute("rollback").await;
     held.await.unwrap();
@@ -63,7 +51,7 @@ async fn together(database: &TestDatabase, person: &Person, writes: Vec<TaskWrit
     for one in under_way {
         written.push(one.await.unwrap());
     }
-    let (_, batches_now, operations_now) = write_lane(person);
+    let (_, batches_now, operations_now) = person.write_lane();
     assert_eq!((batches_now - batches, operations_now - operations), (1, count as u64));
     written
 }
