@@ -58,7 +58,7 @@ impl Dispatch<'_> {
             if first || asked.elapsed() > LISTENING_INTERVAL {
                 first = false;
                 asked = tokio::time::Instant::now();
-                if !storage.listeners().look().await?.anyone {
+                if !storage.listeners().anyone().await? {
                     // What a write that was under way still put there is nobody's.
                     storage.journal().sequence_all(self.outbound.clock.now()).await?;
                     return Ok(());

@@ -274,7 +274,7 @@ pub async fn compact(services: &Services) -> Result<()> {
 }
 
 async fn somebody_listens(services: &Services) -> Result<bool> {
-    services.storage.listeners().look().await.map(|listening| listening.anyone)
+    services.storage.listeners().anyone().await
 }
 
 async fn somebody_is_to_be_reminded(services: &Services) -> Result<bool> {
@@ -309,7 +309,7 @@ pub async fn sweep_events(services: &Services) -> Result<()> {
     services.storage.listeners().retire(before(now, STREAMS_KEPT)?).await?;
     let cutoff = before(now, services.tasks.changes_kept)?;
     while services.storage.journal().sweep(cutoff, EVENTS_AT_ONCE).await? > 0 {}
-    if !services.storage.listeners().look().await?.anyone {
+    if !services.storage.listeners().anyone().await? {
         services.storage.journal().sequence_all(now).await?;
     }
     Ok(())

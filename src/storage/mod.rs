@@ -36,7 +36,7 @@ pub use engine::limits::Limits;
 pub use engine::meters::{PoolState, StorageErrors};
 pub use engine::migrations::{AppliedMigration, SchemaState};
 pub use events::journal::{Journal, JournalHead, Sequenced};
-pub use events::listeners::{Listener, Listeners, Listening};
+pub use events::listeners::{Listener, Listeners};
 pub use events::queues::{QueueCounts, WebhookQueues};
 pub use events::reminders::TaskReminders;
 pub use events::webhooks::{SealedSecrets, WEBHOOKS_PER_USER_MAX, Webhooks};

@@ -35,15 +35,6 @@ impl Listener {
     }
 }
 
-/// Whether somebody listens at all, and to all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listening {
-    /// To anybody.
-    pub anyone: bool,
-    /// To all users.
-    pub everyone: bool,
-}
-
 /// Lets one at a time say who listens.
 macro_rules! hold {
     ($conn:ident) => {
@@ -66,15 +57,14 @@ impl<'a> Listeners<'a> {
         Self { pool, ears }
     }
 
-    /// Looks who listens.
+    /// Whether somebody listens, to all users or to some.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn look(&self) -> Result<Listening> {
-        let rows: Vec<bool> = with_conn!(self.pool, |conn| {
-            event_listeners::table.select(event_listeners::everyone).load(conn).await
-        })?;
-        Ok(Listening { anyone: !rows.is_empty(), everyone: rows.contains(&true) })
+    pub async fn anyone(&self) -> Result<bool> {
+        let listeners: i64 =
+            with_conn!(self.pool, |conn| { event_listeners::table.count().get_result(conn).await })?;
+        Ok(listeners > 0)
     }
 
     /// Begins to listen, or goes on. Once this is answered, every change that is made is told; what was under way has been put

@@ -1,7 +1,6 @@
 //! Lanes on a cluster of Citus: a batch is of one shard, also when shards change under it, through the coordinator and straight
 //! to the workers. Left out where `TASKWIRE_TEST_CITUS_URL` names no cluster.
 
-
 use futures_util::future::join_all;
 use taskwire::domain::{Result, Task, TaskWrite};
 use taskwire::storage::Storage;
