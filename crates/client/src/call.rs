@@ -148,6 +148,7 @@ impl Core {
         Fut: Future<Output = Result<Response<Res>, Status>>,
     {
         let mut failures = 0;
+        let mut earlier: Option<Error> = None;
         loop {
             let mut request = Request::new(message.clone());
             if let Some(bearer) = bearer {
@@ -169,6 +170,7 @@ impl Core {
                 Ok(Err(status)) => Error::from(status),
                 Err(_) => Error::deadline(),
             };
+            let error = error.after(earlier.as_ref());
             failures += 1;
             if !may_repeat(kind != Kind::NotRepeatable, &error) || failures >= bounds.attempts {
                 return Err(error);
@@ -178,6 +180,7 @@ impl Core {
             if Instant::now() + wait >= bounds.deadline || !self.budget.spend() {
                 return Err(error);
             }
+            earlier = Some(error);
             tokio::time::sleep(wait).await;
         }
     }

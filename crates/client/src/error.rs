@@ -92,6 +92,20 @@ impl Error {
         Self::here(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
     }
 
+    /// This error; where time was up during another attempt, with what had gone wrong in the one before. The code stays,
+    /// as nothing is known of the attempt that was given up.
+    pub(super) fn after(self, earlier: Option<&Self>) -> Self {
+        let Some(earlier) = earlier.filter(|_| self.is_deadline()) else {
+            return self;
+        };
+        let message = format!("{}; the attempt before: {earlier}", self.message());
+        Self::here(self.code(), self.reason(), message)
+    }
+
+    fn is_deadline(&self) -> bool {
+        self.origin() == Origin::Here && self.code() == Code::DeadlineExceeded
+    }
+
     /// There is no session any more.
     pub(super) fn logged_out() -> Self {
         Self::here(Code::Unauthenticated, "", "nobody is logged in".to_owned())

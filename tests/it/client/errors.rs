@@ -1,14 +1,13 @@
 //! What a program learns of an error.
 
 use std::error::Error as _;
-use std::net::SocketAddr;
 
 use taskwire::client::Client;
 use taskwire::pb;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{EMAIL, ada, builder, titled};
+use super::{EMAIL, ada, builder, nobody, titled};
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
 
@@ -65,9 +64,7 @@ async fn what_is_no_address_and_what_is_no_certificate_is_said() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_told_from_one_that_refuses() {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = nobody.local_addr().unwrap();
-    drop(nobody);
+    let (_taken, address) = nobody();
     let at_once = builder(address).connect().await.unwrap_err();
     let at_the_call = builder(address).connect_lazy().unwrap().whoami().await.unwrap_err();
     for error in [at_once, at_the_call] {

@@ -15,6 +15,7 @@ mod watches_resumed;
 mod webhooks;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use taskwire::client::{Builder, Client, Error, Event, ListOptions, NewAccount, Session};
 use taskwire::pb;
+use tokio::net::TcpSocket;
 
 use crate::revisions::harness::replica::{Replica, World, rules};
 use crate::support::database::TestDatabase;
@@ -62,7 +64,15 @@ fn titled(title: &str) -> pb::Task {
     pb::Task { title: title.to_owned(), ..pb::Task::default() }
 }
 
-fn builder(address: std::net::SocketAddr) -> Builder {
+/// An address that refuses every connection, and that nobody else gets as long as the socket lives.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = taken.local_addr().unwrap();
+    (taken, address)
+}
+
+fn builder(address: SocketAddr) -> Builder {
     // Patient, as two cores serve many tests.
     Client::builder(format!("http://{address}")).timeout(PATIENCE)
 }

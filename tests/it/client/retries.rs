@@ -1,9 +1,10 @@
 //! What is repeated, what is not, and for how long.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use taskwire::client::UndoOptions;
+use taskwire::client::{Error, UndoOptions};
 use taskwire::pb;
 use taskwire::pb::user_service_client::UserServiceClient;
 use taskwire::server::{RateLimit, TransportLimits};
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use super::link::Link;
-use super::{EMAIL, PASSWORD, PATIENCE, account, ada, builder, changes, titled, titles};
+use super::{EMAIL, PASSWORD, PATIENCE, account, ada, builder, changes, nobody, titled, titles};
 use crate::revisions::harness::replica::connect;
 use crate::support::both_engines;
 use crate::support::database::TestDatabase;
@@ -167,30 +168,46 @@ async fn a_caller_who_is_too_fast_is_slowed_down(database: TestDatabase) {
 /// The deadline is one for all attempts, whatever goes wrong in them.
 #[tokio::test]
 async fn no_call_takes_longer_than_it_may() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = silent.local_addr().unwrap();
     // Never accepted: the greeting goes into the kernel's buffer and nobody answers.
-    let call = async |timeout, attempts| {
-        let client = builder(address).timeout(timeout).attempts(attempts).connect_lazy().unwrap();
-        let begin = Instant::now();
-        (client.whoami().await.unwrap_err(), begin.elapsed())
-    };
-    let (error, took) = call(Duration::from_millis(300), 4).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (error, took) = whoami(silent.local_addr().unwrap(), Duration::from_millis(300), 4).await;
     assert_eq!((error.code(), error.reason()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert!((Duration::from_millis(300)..PATIENCE / 2).contains(&took), "{took:?}");
-    drop(silent);
-    // Nobody listens now: every attempt fails at once, and it is that failure that is told.
-    let (error, took) = call(Duration::from_millis(700), u32::MAX).await;
-    assert_eq!(error.code(), Code::Unavailable);
+}
+
+/// Every attempt fails at once: that failure is told, even where time is up in the middle of another attempt.
+#[tokio::test]
+async fn what_went_wrong_is_told_when_time_is_up() {
+    let (_taken, address) = nobody();
+    let (error, took) = whoami(address, Duration::from_millis(700), u32::MAX).await;
+    assert!(matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded), "{error:?}");
+    assert!(error.message().contains("cannot be reached"), "{error:?}");
     assert!(took < PATIENCE / 2, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_late_attempt_tells_of_the_one_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let call = tokio::spawn(whoami(address, Duration::from_secs(3), u32::MAX));
+    // The first connection breaks. The others stay in the kernel's queue, where nobody answers.
+    drop(super::soon(listener.accept()).await.unwrap());
+    let (error, _) = call.await.unwrap();
+    assert_eq!((error.code(), error.reason()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert!(error.message().contains("the attempt before: "), "{error:?}");
+}
+
+/// How a call there fails, and after how long.
+async fn whoami(address: SocketAddr, timeout: Duration, attempts: u32) -> (Error, Duration) {
+    let client = builder(address).timeout(timeout).attempts(attempts).connect_lazy().unwrap();
+    let begin = Instant::now();
+    (client.whoami().await.unwrap_err(), begin.elapsed())
 }
 
 /// Where nobody listens nothing was sent, so that even a login is tried again.
 #[tokio::test]
 async fn what_was_never_sent_is_repeated_whatever_it_does() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
+    let (_taken, address) = nobody();
     let client = builder(address).attempts(3).connect_lazy().unwrap();
     let begin = Instant::now();
     let error = client.login(EMAIL, PASSWORD, "a test").await.unwrap_err();
