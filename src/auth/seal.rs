@@ -11,6 +11,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 
 use super::KeyError;
 use super::keys::{create_missing_file, create_private, read_private};
@@ -93,7 +94,7 @@ impl SecretsKeys {
 
     /// By what the keys are known, the one that seals first. They tell nothing of the keys.
     pub fn ids(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|key| key.id.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.0.iter().map(|key| HEXLOWER.encode(&key.id))
     }
 }
 

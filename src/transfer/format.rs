@@ -47,11 +47,6 @@ impl Kind {
     }
 }
 
-/// A SHA-256 as it is written.
-pub(super) fn hex(sum: &[u8]) -> String {
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Writes on, and keeps the sum of what was written.
 pub(super) struct Summing<W> {
     inner: W,

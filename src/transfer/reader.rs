@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 use serde::de::DeserializeOwned;
 use zstd::stream::read::Decoder;
 
-use super::format::{FORMAT, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Kind, MAGIC, SUM_BYTES, Summed, hex};
+use super::format::{FORMAT, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Kind, MAGIC, SUM_BYTES, Summed};
 use super::{BackupError, Column, Manifest, Origin, SealedKeys, TableEntry};
 
 /// How much of what was read before a compressed piece may refer to, as a power of two: memory for 8 MiB.
@@ -139,7 +140,7 @@ impl<R: Read> Reader<R> {
     fn end_table(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
         let Some((mut entry, sum)) = self.open.take() else { return Ok(()) };
         let (rows, sha256): (u64, String) = json(bytes)?;
-        entry.sha256 = hex(sum.finish().as_ref());
+        entry.sha256 = HEXLOWER.encode(sum.finish().as_ref());
         if (rows, &sha256) != (entry.rows, &entry.sha256) {
             return Err(damaged(&format!("the rows of {} are not those that were written", entry.name)));
         }

@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use zstd::stream::write::Encoder;
 
-use super::format::{FORMAT, FRAME_BYTES_MAX, Kind, MAGIC, Summing, hex};
+use super::format::{FORMAT, FRAME_BYTES_MAX, Kind, MAGIC, Summing};
 use super::{BackupError, Column, Manifest, Origin, SealedKeys, TableEntry};
 
 /// What zstd takes for the best of size and time.
@@ -91,7 +92,7 @@ impl<W: Write> Writer<W> {
 
     fn end_table(&mut self) -> Result<(), BackupError> {
         let Some((mut entry, sum)) = self.open.take() else { return Ok(()) };
-        entry.sha256 = hex(sum.finish().as_ref());
+        entry.sha256 = HEXLOWER.encode(sum.finish().as_ref());
         self.json(Kind::TableEnd, &(entry.rows, &entry.sha256))?;
         self.manifest.tables.push(entry);
         Ok(())

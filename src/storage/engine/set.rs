@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use data_encoding::HEXLOWER;
 use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::pg::Pg;
@@ -101,7 +102,7 @@ impl Serialize for Cell<'_> {
             Column::MaybeTimes(values) => values[row].serialize(to),
             Column::Lists(values) => values[row].serialize(to),
             Column::MaybeDocuments(values) => values[row].as_ref().map(|document| &document.0).serialize(to),
-            Column::Bytes(values) => to.serialize_str(&hex(values[row])),
+            Column::Bytes(values) => to.serialize_str(&HEXLOWER.encode(values[row])),
             Column::Places(_) => to.serialize_none(),
         }
     }
@@ -124,12 +125,6 @@ impl Serialize for CellsOf<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.0.iter().map(|(_, column)| Cell(column, self.1)))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Rows to be written or looked for: named columns of the same length.

@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use data_encoding::HEXLOWER;
+
 use super::TransferError;
 use super::catalogue::{COPY_TABLE, Table};
 use super::differences::{OF_USERS, differences};
@@ -242,7 +244,7 @@ impl Copying<'_> {
 
     /// The condition for rows of a user, at the source and at the target.
     fn of_user(&self, user: &[u8]) -> (String, String) {
-        let hex: String = user.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = HEXLOWER.encode(user);
         let condition = |side: &Side| match side {
             Side::Postgres(_) => format!("user_id = '{hex}'::uuid"),
             Side::Sqlite(_) => format!("user_id = x'{hex}'"),

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use data_encoding::HEXLOWER;
+
 /// A value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field<'a> {
@@ -44,7 +46,7 @@ impl std::fmt::Display for Field<'_> {
             Self::Null => f.write_str("nothing"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Text(text) => write!(f, "{text:?}"),
-            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Bytes(bytes) => write!(f, "{}", HEXLOWER.encode_display(bytes)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use data_encoding::HEXLOWER;
 use diesel::connection::SimpleConnection as _;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -70,7 +71,7 @@ pub(super) fn compare(mut one: &[u8], mut other: &[u8], keys: usize) -> Ordering
 
 /// A value as it is written in a statement.
 fn literal(native: Native, field: Field<'_>) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     match (native, field) {
         (_, Field::Null) => "null".to_owned(),
