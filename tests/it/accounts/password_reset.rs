@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 use taskwire::domain::{EmailVerification, MailKind};
 use taskwire::pb;
@@ -206,7 +207,7 @@ async fn forged_tokens_reach_nothing(database: TestDatabase) {
     }
     // Neither the token nor its secret lies anywhere in the clear, nor the address in what is queued.
     ask(&replica, ADA).await.unwrap();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
     let hashes = match world.database.storage.is_embedded() {
         true => "select lower(hex(secret_hash)) from mail_tokens",
         false => "select encode(secret_hash, 'hex') from mail_tokens",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use taskwire::auth::{SigningKey, TokenConfig, Tokens};
 use taskwire::domain::{Clock, Error, Role, SessionId, UserId};
@@ -298,8 +299,7 @@ fn swapped_claims(token: &str, claims: serde_json::Value) -> String {
 }
 
 fn hex(signature: &str) -> String {
-    let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&URL_SAFE_NO_PAD.decode(signature).unwrap())
 }
 
 /// The transport refuses such headers, but whoever verifies a token must not rely on it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -53,10 +54,6 @@ async fn collector() -> (String, UnboundedReceiver<Span>) {
     (url, spans)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn texts(span: &Span) -> HashMap<&str, &str> {
     let pairs = span.attributes.iter().filter_map(|pair| match pair.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => Some((pair.key.as_str(), text.as_str())),
@@ -98,7 +95,10 @@ async fn a_call_is_a_child_of_its_caller_and_its_storage_a_child_of_the_call() {
         all.push(span);
     }
     let call = all.iter().find(|span| span.name == "taskwire.v1.TaskService/CreateTask").expect("no span");
-    assert_eq!((hex(&call.trace_id), hex(&call.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
+    assert_eq!(
+        (HEXLOWER.encode(&call.trace_id), HEXLOWER.encode(&call.parent_span_id)),
+        (TRACE.to_owned(), PARENT.to_owned())
+    );
     let texts_of_call = texts(call);
     assert_eq!(texts_of_call.get("rpc.system.name"), Some(&"grpc"));
     assert_eq!(texts_of_call.get("rpc.method"), Some(&"taskwire.v1.TaskService/CreateTask"));
@@ -106,7 +106,7 @@ async fn a_call_is_a_child_of_its_caller_and_its_storage_a_child_of_the_call() {
     let child = all.iter().find(|span| span.parent_span_id == call.span_id).expect("no span of the storage");
     assert_eq!(child.name, "write lane");
     // One caller said yes; the other one said no, and the ratio is none.
-    assert!(all.iter().all(|span| hex(&span.trace_id) == TRACE), "{all:?}");
+    assert!(all.iter().all(|span| HEXLOWER.encode(&span.trace_id) == TRACE), "{all:?}");
     assert_eq!(all.iter().filter(|span| span.name == call.name).count(), 1, "{all:?}");
     assert!(!format!("{all:?}").contains("canary"), "{all:?}");
 }

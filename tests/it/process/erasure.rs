@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use taskwire::pb;
 use taskwire::pb::event_service_client::EventServiceClient;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -206,13 +207,9 @@ async fn dump(database: &TestDatabase) -> BTreeMap<String, String> {
     dump
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The tables that hold a value, as it is or as bytes.
 fn holders<'a>(dump: &'a BTreeMap<String, String>, value: &str) -> Vec<&'a str> {
-    let hex = hex(value.as_bytes());
+    let hex = HEXLOWER.encode(value.as_bytes());
     let holds = |(_, text): &(&String, &String)| text.contains(value) || text.contains(&hex);
     dump.iter().filter(holds).map(|(table, _)| table.as_str()).collect()
 }
@@ -284,7 +281,7 @@ async fn nothing_is_left_of_who_was_erased(database: TestDatabase) {
     let lost = of_bob.values.iter().filter(|value| holders(&after, value).is_empty());
     assert!(lost.count() <= 1);
     let id = uuid::Uuid::parse_str(user.strip_prefix("users/").unwrap()).unwrap();
-    for spelling in [id.hyphenated().to_string(), hex(id.as_bytes())] {
+    for spelling in [id.hyphenated().to_string(), HEXLOWER.encode(id.as_bytes())] {
         for (table, text) in &after {
             assert!(KEPT.contains(&table.as_str()) || !text.contains(&spelling), "{table} names the user");
         }

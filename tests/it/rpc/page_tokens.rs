@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
 use taskwire::pb;
 
 use super::{Session, alone, filtered, listing, ordered, titled, titles};
@@ -139,7 +140,7 @@ async fn another_spelling_of_a_token_is_invalid(database: TestDatabase) {
                 format!("{token}%3D"),
                 format!("\"{token}\""),
                 token.to_lowercase(),
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                HEXLOWER.encode(&bytes),
             ];
             for spelling in spellings.iter().filter(|spelling| **spelling != token) {
                 invalid(&ada, &request, spelling).await;
