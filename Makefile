@@ -21,7 +21,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Build the server and run it on the embedded database
-	@echo 'Building and starting taskwire (the first build takes about five minutes on two cores; Ctrl-C stops the server)' >&2
+	@echo 'Building and starting taskwire (the first build takes five to ten minutes on two cores; Ctrl-C stops the server)' >&2
 	@cargo run --release --locked -- serve $(ARGS)
 
 gateway: ## Run the server with the REST gateway in front of it, on 127.0.0.1:8080
